@@ -1,0 +1,56 @@
+# One door to everything: `make help`.
+VENV ?= .venv
+BIN := $(VENV)/bin
+SEEDS ?= 500
+FIRST ?= 1
+ARGS ?=
+
+.PHONY: help setup devnet test test-interop check format sim bench docs clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+# What runs a node, installed by hash; the marker makes a second call free.
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+	@sh scripts/make-venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/runtime.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What develops one: the runtime, the checkers and the test tools.
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/.dev  ## make the virtual environment with everything in it
+
+devnet: $(VENV)/.runtime  ## four validators on this machine (ARGS="--clean -n 7")
+	@$(BIN)/aitoken devnet $(ARGS)
+
+test: $(VENV)/.dev  ## the tests
+	@$(BIN)/python -m pytest -n auto -q $(ARGS)
+
+test-interop: $(VENV)/.dev  ## unmodified wallets' libraries against a devnet (needs node and npm)
+	@$(BIN)/python -m pytest -q -m interop tests/interop $(ARGS)
+
+check: $(VENV)/.dev  ## format, lint, types, import contracts, house rules
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q tests/tidy
+
+format:  ## put the code into house format
+	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
+
+sim: $(VENV)/.dev  ## the network simulator: SEEDS=n FIRST=s
+	@$(BIN)/python -m simulation --seeds $(SEEDS) --first $(FIRST) $(ARGS)
+
+bench: $(VENV)/.dev  ## every figure the documents claim, side by side
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.dev  ## write the generated documents
+	@$(BIN)/python scripts/make_docs.py
+
+clean:  ## remove what the build made (never chain data)
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

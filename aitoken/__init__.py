@@ -1,0 +1,1 @@
+"""What every room shares and strangers may import: types, codec, crypto, wire types, client, key files."""

@@ -1,0 +1,1 @@
+"""JSON-RPC client, metadata-driven transaction builder and subscriptions."""

@@ -1,0 +1,1 @@
+"""SCALE: one type description gives the coder and the metadata type. Pure."""

@@ -1,0 +1,1 @@
+"""Encrypted key files in the format wallets export (polkadot-js JSON v3)."""

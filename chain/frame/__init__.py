@@ -1,0 +1,1 @@
+"""The framework pallets are written in: storage, calls, events, errors, origins, dispatch, metadata."""

@@ -1,0 +1,1 @@
+"""Peers: Noise transport, framed channels, address book, scoring, gossip and block sync."""

@@ -1,0 +1,1 @@
+"""Transactions that wait: order, replacement, limits, one signature check in a node's life."""

@@ -1,0 +1,1 @@
+"""JSON-RPC as Substrate clients expect it, one module per namespace."""

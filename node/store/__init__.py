@@ -1,0 +1,1 @@
+"""LevelDB and the consensus journal: everything that must survive a power cut."""
