@@ -1,0 +1,48 @@
+"""Signatures of any of Substrate's kinds, as `MultiSignature` carries them.
+
+Source: `sp_runtime::MultiSignature`. This chain knows no ECDSA accounts: a signature of that kind is always invalid.
+"""
+
+from enum import IntEnum
+from typing import Protocol
+
+from aitoken.crypto import ed25519, sr25519
+
+
+class SignatureKind(IntEnum):
+    """The variants of `MultiSignature`, by their SCALE index."""
+
+    ED25519 = 0
+    SR25519 = 1
+    ECDSA = 2
+
+
+class Signer(Protocol):
+    """What signs: an `ed25519.Pair`, an `sr25519.Pair`, or a stand-in for a key kept elsewhere."""
+
+    @property
+    def kind(self) -> int:
+        """The variant of MultiSignature, see `SignatureKind`."""
+
+    @property
+    def public(self) -> bytes:
+        """The 32-byte public key."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte signature over `message`."""
+
+
+def verify_multi(kind: int, signature: bytes, payload: bytes, public: bytes) -> bool:
+    """Tell whether `signature` over `payload` is valid under the 32-byte key `public`.
+
+    Args:
+        kind: index of the variant (`SignatureKind`); unknown kinds and ECDSA are invalid.
+        signature: 64 bytes.
+        payload: what was signed; the caller has hashed it already if it was longer than 256 bytes.
+        public: 32 bytes.
+    """
+    if kind == SignatureKind.SR25519:
+        return sr25519.verify(signature, payload, public)
+    if kind == SignatureKind.ED25519:
+        return ed25519.verify(signature, payload, public)
+    return False
