@@ -69,7 +69,7 @@ def test_text_from_outside_cannot_forge_a_line(evil: str, formatter: logging.For
     line.encode()
 
 
-@pytest.mark.parametrize("value", ["x" * 100_000, b"x" * 100_000, 10**9_000])
+@pytest.mark.parametrize("value", ["x" * 100_000, b"x" * 100_000, 1 << 40_000], ids=["text", "bytes", "number"])
 def test_a_long_value_is_cut(value: object) -> None:
     line = KeyValueLines().format(record("m" * 100_000, agent=value))
 
