@@ -1,55 +1,19 @@
-"""Finds test data: files of this repository, and public files that are read where they lie.
+"""Where test data of public repositories is; it is read in place and never copied."""
 
-Public vectors belong to other projects and are not copied here. Their folder is `AITOKEN_VECTORS`, by default
-`../shared/vectors/public` beside this repository; a test that needs one is skipped, saying so, where it is missing.
-"""
+from __future__ import annotations
 
-import gzip
 import os
 from pathlib import Path
-from typing import Any, Final
 
-import msgspec
 import pytest
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-OWN: Final = ROOT / "tests" / "vectors"
-PUBLIC: Final = Path(os.environ.get("AITOKEN_VECTORS", ROOT.parent / "shared" / "vectors" / "public"))
+REPOSITORY = Path(__file__).parents[2]
+MADE = REPOSITORY / "tests" / "vectors"
 
 
-def own_json(name: str) -> Any:
-    """Return the parsed JSON of `tests/vectors/<name>` (`.gz` is unpacked)."""
-    return msgspec.json.decode(_read(OWN / name))
-
-
-def own_hex(name: str) -> bytes:
-    """Return the bytes of a hex text file `tests/vectors/<name>`."""
-    return unhex(_read(OWN / name).decode().strip())
-
-
-def public_bytes(name: str) -> bytes:
-    """Return the bytes of a public vector (`.gz` is unpacked), or skip the test where it is missing."""
-    path = PUBLIC / name
-    if not path.exists():
-        pytest.skip(f"public vector {name} is not here; set AITOKEN_VECTORS to the folder that holds it")
-    return _read(path)
-
-
-def public_json(name: str) -> Any:
-    """Return the parsed JSON of a public vector, or skip the test where it is missing."""
-    return msgspec.json.decode(public_bytes(name))
-
-
-def public_hex(name: str) -> bytes:
-    """Return the bytes of a public hex text file, or skip the test where it is missing."""
-    return unhex(public_bytes(name).decode().strip())
-
-
-def unhex(text: str) -> bytes:
-    """Return the bytes of hex with or without 0x."""
-    return bytes.fromhex(text.removeprefix("0x"))
-
-
-def _read(path: Path) -> bytes:
-    data = path.read_bytes()
-    return gzip.decompress(data) if path.suffix == ".gz" else data
+def public_vectors() -> Path:
+    """Return the folder of public vectors, or skip the test saying what to set."""
+    folder = Path(os.environ.get("AITOKEN_VECTORS", REPOSITORY.parent / "shared" / "vectors" / "public"))
+    if not folder.is_dir():
+        pytest.skip(f"no public vectors at {folder}: set AITOKEN_VECTORS")
+    return folder
