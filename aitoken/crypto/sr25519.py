@@ -27,7 +27,7 @@ _IDENTITY: Final = bytes(32)
 
 
 class BadSecret(Rejected):
-    """A secret key is not 64 bytes, or its scalar is not canonical."""
+    """A secret key is not 64 bytes, or its scalar is zero or not canonical."""
 
     code = "crypto.bad_secret"
 
@@ -79,6 +79,8 @@ class Pair:
             pair.public = _library.public_from_secret_key(secret)
         except ValueError as bad:
             raise BadSecret("the scalar of an sr25519 secret is not canonical") from bad
+        if pair.public == _IDENTITY:
+            raise BadSecret("the scalar of an sr25519 secret is zero")
         pair._secret = secret  # noqa: SLF001 - our own new instance
         return pair
 
