@@ -7,9 +7,9 @@ from typing import Any, Final
 from aitoken.crypto import ss58
 from aitoken.crypto.derive import Pair
 from aitoken.errors import Rejected
-from aitoken.keystore import polkadot_json
+from aitoken.keystore import polkadot_js
 from aitoken.keystore.files import KeyFileMissing, KeyFileUnreadable, private_directory, read_private, write_private
-from aitoken.keystore.polkadot_json import KeyDocument
+from aitoken.keystore.polkadot_js import KeyDocument
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -54,7 +54,7 @@ class Wallet:
             KeyFileExists: the name is taken.
         """
         path = self._path(name)
-        document = polkadot_json.lock(pair, password, prefix=prefix, meta={**(meta or {}), "name": name})
+        document = polkadot_js.lock(pair, password, prefix=prefix, meta={**(meta or {}), "name": name})
         write_private(path, document.to_json())
         return document
 
@@ -72,7 +72,7 @@ class Wallet:
         Raises:
             KeyFileMissing: there is no such key.
         """
-        return polkadot_json.parse(read_private(self._path(name)))
+        return polkadot_js.parse(read_private(self._path(name)))
 
     def unlock(self, name: str, password: str) -> Pair:
         """Return the signing pair of `name`; takes up to half a second."""

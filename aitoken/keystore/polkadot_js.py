@@ -177,6 +177,16 @@ def lock(
     )
 
 
+def open_key(text: str, password: str) -> Pair:
+    """Return the pair in a document's text; the short form of `parse` and `unlock`."""
+    return parse(text.encode("utf-8", "surrogatepass")).unlock(password)
+
+
+def seal_key(pair: Pair, password: str, *, name: str = "", prefix: int = ss58.DEFAULT_PREFIX) -> str:
+    """Return the text of an encrypted document for `pair`; the short form of `lock` and `to_json`."""
+    return lock(pair, password, prefix=prefix, meta={"name": name} if name else {}).to_json().decode()
+
+
 def _stretch(password: str, salt: bytes, parameters: tuple[int, int, int]) -> bytes:
     cost, parallel, block = parameters
     memory = 128 * block * (cost + parallel + 2) + (1 << 20)  # what scrypt needs, and a margin

@@ -13,9 +13,9 @@ from nacl.secret import SecretBox
 from aitoken.crypto import ed25519, sr25519, ss58
 from aitoken.crypto.derive import Pair, pair_from_uri
 from aitoken.errors import Rejected
-from aitoken.keystore import polkadot_json
+from aitoken.keystore import polkadot_js
 from aitoken.keystore.files import KeyFileExists, KeyFileExposed, KeyFileMissing, KeyFileUnreadable
-from aitoken.keystore.polkadot_json import BadKeyDocument, KeyDocument, WrongPassword, lock, parse
+from aitoken.keystore.polkadot_js import BadKeyDocument, KeyDocument, WrongPassword, lock, parse
 from aitoken.keystore.wallet import BadKeyName, Wallet
 from tests.support.vectors import public_bytes
 
@@ -23,7 +23,7 @@ from tests.support.vectors import public_bytes
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write with the cheapest of the allowed settings."""
-    monkeypatch.setattr(polkadot_json, "SCRYPT_WRITTEN", (1 << 15, 1, 8))
+    monkeypatch.setattr(polkadot_js, "SCRYPT_WRITTEN", (1 << 15, 1, 8))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_documents_of_polkadot_js_open(name: str, scheme: str, address: str) -> 
 
 
 @pytest.mark.parametrize("scheme", ["sr25519", "ed25519"])
-def test_what_is_locked_opens_with_the_password_alone(scheme: str) -> None:
+def test_what_is_locked_opens_with_the_password_alone(cheap: None, scheme: str) -> None:
     pair = pair_from_uri("//Alice", scheme)
 
     document = parse(lock(pair, "pässword", prefix=7, meta={"name": "alice", "whenCreated": 5}).to_json())
@@ -58,6 +58,18 @@ def test_what_is_locked_opens_with_the_password_alone(scheme: str) -> None:
     assert verify(again.sign(b"m"), b"m", pair.public)
     assert (document.name, document.meta["whenCreated"]) == ("alice", 5)
     assert ss58.decode(document.address) == (pair.public, 7)
+
+
+def test_short_forms(cheap: None) -> None:
+    pair = pair_from_uri("//Alice")
+
+    text = polkadot_js.seal_key(pair, "p", name="alice")
+
+    assert polkadot_js.open_key(text, "p").public == pair.public
+    assert parse(text.encode()).name == "alice"
+    assert parse(polkadot_js.seal_key(pair, "p").encode()).name == ""
+    with pytest.raises(BadKeyDocument):
+        polkadot_js.open_key("\udc80", "p")
 
 
 def test_the_strongest_allowed_setting_is_written() -> None:
@@ -108,14 +120,14 @@ def repacked(pair: Pair, plain: bytes) -> KeyDocument:
     """A document of `pair`'s address whose opened content is `plain`."""
     document = lock(pair, "p")
     sealed = base64.b64decode(document.encoded)
-    key = polkadot_json._stretch("p", sealed[:32], polkadot_json.SCRYPT_WRITTEN)
+    key = polkadot_js._stretch("p", sealed[:32], polkadot_js.SCRYPT_WRITTEN)
     box = bytes(SecretBox(key).encrypt(plain, sealed[44:68]))
     return msgspec.structs.replace(document, encoded=base64.b64encode(sealed[:44] + box).decode())
 
 
 def test_content_in_another_packing_is_refused(cheap: None) -> None:
     pair = ed25519.Pair(bytes(32))
-    header, divider = polkadot_json._HEADER, polkadot_json._DIVIDER
+    header, divider = polkadot_js._HEADER, polkadot_js._DIVIDER
     good = header + pair.seed + pair.public + divider + pair.public
 
     assert repacked(pair, good).unlock("p").public == pair.public
