@@ -1,140 +1,148 @@
 """States in memory above the final one: a tree of layers, each its parent and what one block changed.
 
-`FinalState` is the root of the tree: the flat state on disk. `child` makes a `Layer`; a layer never changes.
-When its block becomes final, the caller writes the changes to disk and then calls `absorb`:
+`FinalState` is the root of the tree: the flat state on disk and the resident branch nodes of its trie. `child` makes a
+`Layer`; a layer never changes. When its block becomes final, the caller writes the changes to disk and then calls
+`absorb`:
 
 - the absorbed layer and everything above it read on as before: what it changed is now found on disk;
-- states that are no longer on the final chain's tip (the former final state, layers beside the absorbed one) go on
-  answering `get` and `iterate` from the history (`past`), while that reaches back far enough. They make no children
-  and no proofs any more and raise `StateDiscarded`;
+- states that are not the tip of the final chain (any more) go on answering `get` and `iterate` from the history
+  (`past`), as far as that reaches back. They make no children and no proofs and raise `StateDiscarded`;
 - dead forks cost nothing: a layer lives as long as somebody holds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from aitoken.errors import Bug
 from aitoken.types import Hash32
-from chain.state import reference
 from chain.state.base import Changes, KeyValue, StateDiscarded, StateVersion
+from chain.state.build import Nodes, build
 from chain.state.memory import MemoryKeyValue
+from chain.state.nodes import EMPTY_ROOT, HASHED_FROM, PREFIX_SIZE, Leaf, leaf, root_hash
+from chain.state.proof import prove
+from chain.state.trie import Find, Update
 
 
-class _Missing:
+class _Unsaid:
     """The mark for "this layer says nothing about the key"; None says that the key was removed."""
 
 
-_MISSING: Final = _Missing()
-
-
-class _Discarded:
-    """A past nobody kept."""
-
-    def get(self, key: bytes, /) -> bytes | None:
-        raise StateDiscarded("this state is no longer kept")
-
-    def iterate(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        raise StateDiscarded("this state is no longer kept")
+_UNSAID: Final = _Unsaid()
 
 
 class Anchor:
-    """One point of the final chain: the disk while that is its tip, the history afterwards."""
+    """One point of the final chain, on which layers rest: the disk while that is its tip, the history afterwards."""
 
-    __slots__ = ("live", "source")
+    __slots__ = ("final", "live", "source")
 
-    def __init__(self, source: KeyValue) -> None:
-        self.source = source
+    def __init__(self, final: FinalState, source: KeyValue) -> None:
+        self.final = final
+        self.source: KeyValue | None = source
         self.live = True
 
     def retire(self, past: KeyValue | None) -> None:
         """Read from `past` from now on."""
         self.live = False
-        self.source = _Discarded() if past is None else past
+        self.source = past
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return the value of `key`, or None."""
+        if self.source is None:
+            raise StateDiscarded("this state is no longer kept")
+        return self.source.get(key)
+
+    def iterate(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the pairs whose key starts with `prefix`."""
+        if self.source is None:
+            raise StateDiscarded("this state is no longer kept")
+        return self.source.iterate(prefix, after)
 
 
 class Layer:
     """The state after one unfinalised block."""
 
-    __slots__ = ("_before", "_changes", "_final", "_parent", "_root")
+    __slots__ = ("__weakref__", "before", "changes", "keys", "nodes", "parent", "root")
 
-    def __init__(self, final: FinalState, parent: Layer | Anchor, view: KeyValue, changes: Changes) -> None:
-        self._final = final
-        self._parent = parent
-        self._changes: dict[bytes, bytes | None] = {}
-        self._before: dict[bytes, bytes | None] = {}
-        for key in sorted(changes):
-            new, old = changes[key], view.get(key)
-            if new != old:
-                self._changes[key] = new
-                self._before[key] = old
-        flat = dict(view.iterate(b""))
-        flat.update({key: value for key, value in self._changes.items() if value is not None})
-        for key in [key for key, value in self._changes.items() if value is None]:
-            flat.pop(key, None)
-        self._root = reference.root(flat, final.version)
-
-    @property
-    def root(self) -> Hash32:
-        """The trie root."""
-        return self._root
-
-    @property
-    def changes(self) -> Mapping[bytes, bytes | None]:
-        """What is different from the parent, ascending by key; None where a key was removed."""
-        return self._changes
-
-    @property
-    def before(self) -> Mapping[bytes, bytes | None]:
+    def __init__(self, parent: Layer | Anchor, changes: Changes) -> None:
+        """Compute the state after `changes`; those that change nothing are dropped."""
+        self.parent = parent
+        kept: list[tuple[bytes, bytes | None]] = []
+        self.before: Final[dict[bytes, bytes | None]] = {}
         """The parent's values of the keys in `changes`; None where there was none."""
-        return self._before
+        existed = []
+        get = parent.get
+        for key in sorted(changes):
+            old, new = get(key), changes[key]
+            if old != new:
+                kept.append((key, new))
+                self.before[key] = old
+                existed.append(old is not None)
+        self.changes: Final = dict(kept)
+        """What is different from the parent, ascending by key; None where a key was removed."""
+        self.keys: Final = list(self.changes)
+        anchor, find = _trie_of(parent)
+        self.nodes: Nodes = {}
+        if kept:
+            update = Update(parent, find, kept, existed, anchor.final.hashed_from)
+            self.root = update.root()
+            self.nodes = update.overlay
+        else:
+            self.root = parent.root if isinstance(parent, Layer) else anchor.final.root
 
     def get(self, key: bytes, /) -> bytes | None:
         """Return the value of `key`, or None."""
         layer = self
         while True:
-            value = layer._changes.get(key, _MISSING)
-            if not isinstance(value, _Missing):
-                return value
-            parent = layer._parent
-            if isinstance(parent, Anchor):
-                return parent.source.get(key)
+            value = layer.changes.get(key, _UNSAID)
+            if value is not _UNSAID:
+                return value  # type: ignore[return-value]  # mypy does not narrow by the identity of an object
+            parent = layer.parent
+            if type(parent) is not Layer:
+                return parent.get(key)
             layer = parent
 
     def iterate(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs whose key starts with `prefix`, ascending, those greater than `after` only."""
-        layers = [self]
-        while isinstance(parent := layers[-1]._parent, Layer):
-            layers.append(parent)
+        layers, anchor = _line_of(self)
         changed: dict[bytes, bytes | None] = {}
         for layer in reversed(layers):
-            for key, value in layer._changes.items():
-                if key.startswith(prefix) and (after is None or key > after):
-                    changed[key] = value
-        return merged(changed, layers[-1]._parent.source.iterate(prefix, after))
+            keys = layer.keys
+            at = bisect_left(keys, prefix) if after is None or after < prefix else bisect_right(keys, after)
+            while at < len(keys) and keys[at].startswith(prefix):
+                changed[keys[at]] = layer.changes[keys[at]]
+                at += 1
+        below = anchor.iterate(prefix, after)
+        return _merged(changed, below) if changed else below
 
     def child(self, changes: Changes, /) -> Layer:
         """Return the state after `changes`."""
-        return Layer(self._final, self, self, changes)
+        return Layer(self, changes)
 
     def prove(self, keys: Iterable[bytes], /) -> list[bytes]:
-        """Return the trie nodes that show the values of `keys`."""
-        raise NotImplementedError
+        """Return the trie nodes and hashed values that show the values of `keys`, or their absence."""
+        anchor, find = _trie_of(self)
+        return prove(self, find, keys, anchor.final.hashed_from)
 
 
 class FinalState:
-    """The state after the last final block: the flat state on disk."""
+    """The state after the last final block."""
 
     def __init__(self, flat: KeyValue, version: StateVersion = StateVersion.V1) -> None:
+        """Build the trie over `flat`: 3 us per key."""
         self.version: Final = version
+        self.hashed_from: Final = HASHED_FROM[version]
         self._flat = flat
-        self._anchor = Anchor(flat)
-        self._root = reference.root(dict(flat.iterate(b"")), version)
+        self.anchor = Anchor(self, flat)
+        self._tip: Layer | None = None  # the layer absorbed last; what is built on it rests on the anchor through it
+        self.nodes: Final[Nodes] = {}
+        self._root = self._build()
 
     @classmethod
     def in_memory(cls, pairs: Changes, version: StateVersion = StateVersion.V1) -> FinalState:
-        """Return a state of `pairs` without a disk: a genesis or a test."""
+        """Return a state of `pairs` that is on no disk: a genesis or a test."""
         return cls(MemoryKeyValue(pairs), version)
 
     @property
@@ -152,47 +160,91 @@ class FinalState:
 
     def child(self, changes: Changes, /) -> Layer:
         """Return the state after `changes`."""
-        return Layer(self, self._anchor, self._flat, changes)
+        return Layer(self.anchor, changes)
 
     def prove(self, keys: Iterable[bytes], /) -> list[bytes]:
-        """Return the trie nodes that show the values of `keys`."""
-        raise NotImplementedError
+        """Return the trie nodes and hashed values that show the values of `keys`, or their absence."""
+        return prove(self._flat, self.nodes.get, keys, self.hashed_from)
 
     def absorb(self, layer: Layer, past: KeyValue | None = None) -> None:
         """Make `layer`, a child of the final state, the final state; its changes are already in the flat state.
 
         Args:
             layer: the state after the block that became final.
-            past: where states that built on the former final state read from now on; None: nowhere.
+            past: where states that rested on the former final state read from now on; None: nowhere.
 
         Raises:
             Bug: `layer` is not a child of the final state.
         """
-        if layer._parent is not self._anchor:
+        if layer.parent is not self.anchor and layer.parent is not self._tip:
             raise Bug("the absorbed state is not a child of the final state")
-        self._anchor.retire(past)
-        self._anchor = Anchor(self._flat)
-        layer._parent = self._anchor
+        self._tip = layer
+        self.anchor.retire(past)
+        self.anchor = layer.parent = Anchor(self, self._flat)
+        nodes = self.nodes
+        nodes.update(layer.nodes)
+        for path, node in layer.nodes.items():
+            if node is None:
+                del nodes[path]
+        layer.nodes = {}
         self._root = layer.root
 
+    def _build(self) -> Hash32:
+        subtree = build(self._flat.iterate(b""), 0, self.hashed_from, self.nodes)
+        if subtree is None:
+            return EMPTY_ROOT
+        if isinstance(subtree, Leaf):
+            return root_hash(leaf(subtree.key, 0, subtree.value, self.hashed_from))
+        return root_hash((self.nodes[""] or b"")[PREFIX_SIZE:])
 
-def merged(changed: Changes, below: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+
+def _line_of(layer: Layer) -> tuple[list[Layer], Anchor]:
+    """Return `layer`, its parents, and what they rest on."""
+    layers = [layer]
+    while isinstance(parent := layers[-1].parent, Layer):
+        layers.append(parent)
+    return layers, parent
+
+
+def _trie_of(state: Layer | Anchor) -> tuple[Anchor, Find]:
+    """Return what `state` rests on, and how to find a branch node of its trie by path.
+
+    Raises:
+        StateDiscarded: it rests on what is no longer the final state.
+    """
+    layers, anchor = _line_of(state) if isinstance(state, Layer) else ([], state)
+    if not anchor.live:
+        raise StateDiscarded("the final state has moved on; nothing can be built or proven here")
+    resident = anchor.final.nodes.get
+    overlays = [layer.nodes for layer in layers if layer.nodes]
+    if not overlays:
+        return anchor, resident
+
+    def find(path: str) -> bytes | None:
+        for overlay in overlays:
+            node = overlay.get(path)
+            if node is not None:
+                return node
+            if path == "" and path in overlay:
+                return None
+        return resident(path)
+
+    return anchor, find
+
+
+def _merged(changed: Changes, below: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
     """Yield the pairs of `below` with `changed` applied, ascending."""
     keys = sorted(changed, reverse=True)
     for pair in below:
         while keys and keys[-1] < pair[0]:
             key = keys.pop()
-            value = changed[key]
-            if value is not None:
+            if (value := changed[key]) is not None:
                 yield key, value
         if keys and keys[-1] == pair[0]:
-            value = changed[keys.pop()]
-            if value is not None:
+            if (value := changed[keys.pop()]) is not None:
                 yield pair[0], value
         else:
             yield pair
-    while keys:
-        key = keys.pop()
-        value = changed[key]
-        if value is not None:
+    for key in reversed(keys):
+        if (value := changed[key]) is not None:
             yield key, value

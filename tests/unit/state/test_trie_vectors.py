@@ -10,6 +10,7 @@ import pytest
 from aitoken.crypto.hashing import blake2_256
 from chain.state import reference
 from chain.state.base import StateVersion
+from chain.state.layer import FinalState
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 
@@ -29,8 +30,10 @@ def test_root_of_a_random_state_is_the_one_smoldot_computes(index: int) -> None:
     pairs = {unhex(key): unhex(value) for key, value in case["entries"].items()}
 
     root = reference.root(pairs, StateVersion(case["state_version"]))
+    fast = FinalState.in_memory(pairs, StateVersion(case["state_version"])).root
 
     assert root == unhex(case["state_root"])
+    assert fast == root
 
 
 def test_there_are_as_many_random_states_as_tested() -> None:
@@ -43,6 +46,7 @@ def test_root_is_the_one_the_rust_trie_computes(index: int) -> None:
     pairs = {unhex(key): unhex(value) for key, value in case["kv"]}
 
     assert reference.root(pairs, StateVersion(case["v"])) == unhex(case["root"])
+    assert FinalState.in_memory(pairs, StateVersion(case["v"])).root == unhex(case["root"])
 
 
 def test_the_empty_trie_has_the_published_root() -> None:

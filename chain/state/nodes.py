@@ -1,0 +1,198 @@
+"""The bytes of a trie node, as the fast trie keeps and patches them.
+
+A branch node is held as a short prefix and its exact encoding (`chain.state.reference` says what that is), in one
+`bytes` object: what is cached, what is hashed and what a proof shows are the same bytes. The prefix
+
+    u16 children that are branches | u16 all children | u32 where the children begin | u16 nibbles of the partial key
+    | u8 1 if every child is a 32-byte hash
+
+makes the two things fast that an update does to a node: to see where a key goes on, and to put a child's new hash in
+place: with hashes only, child n begins 33 bytes after the children below it, each a compact length byte and 32 bytes.
+
+Leaves are not held: key, depth and value give the encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from struct import Struct
+from typing import Final, NamedTuple
+
+from aitoken.types import Hash32
+
+PREFIX: Final = Struct("<HHIHB")
+PREFIX_SIZE: Final = PREFIX.size
+
+HASHED_FROM: Final = (1 << 62, 33)
+"""By state version: the length of a value from which on its hash stands in the node."""
+
+_BLAKE2_256: Final = blake2b(digest_size=32)
+_HASH_LENGTH: Final = b"\x80"  # compact(32)
+_LOW_NIBBLE: Final = tuple(bytes([byte & 15]) for byte in range(256))
+
+
+class Leaf(NamedTuple):
+    """A subtree of one key."""
+
+    key: bytes
+    value: bytes
+
+
+class Value(NamedTuple):
+    """The value of a node as encoded: the bytes in place, or their hash."""
+
+    encoded: bytes
+    hashed: bool
+
+
+class _Header(dict[int, bytes]):
+    """Number of nibbles in the partial key -> node header, for one kind of node; the common ones ready made."""
+
+    def __init__(self, kind: int, bits: int) -> None:
+        self._kind = kind << bits
+        self._limit = (1 << bits) - 1
+        super().__init__((count, self[count]) for count in range(256))
+
+    def __missing__(self, count: int) -> bytes:
+        if count < self._limit:
+            return bytes([self._kind | count])
+        more, last = divmod(count - self._limit, 255)
+        return bytes([self._kind | self._limit]) + b"\xff" * more + bytes([last])
+
+
+class _Compact(dict[int, bytes]):
+    """Length -> SCALE compact form, the short ones ready made."""
+
+    def __init__(self) -> None:
+        super().__init__((length, self[length]) for length in range(1024))
+
+    def __missing__(self, length: int) -> bytes:
+        if length < 1 << 6:
+            return bytes([length << 2])
+        if length < 1 << 14:
+            return (length << 2 | 1).to_bytes(2, "little")
+        return (length << 2 | 2).to_bytes(4, "little")
+
+
+COMPACT: Final = _Compact()
+LEAF: Final = _Header(0b01, 6)
+LEAF_HASHED: Final = _Header(0b001, 5)
+BRANCH: Final = _Header(0b10, 6)
+BRANCH_VALUE: Final = _Header(0b11, 6)
+BRANCH_HASHED: Final = _Header(0b0001, 4)
+
+
+def digest(data: bytes | bytearray) -> bytes:
+    """Return the blake2-256 of `data`."""
+    state = _BLAKE2_256.copy()
+    state.update(data)
+    return state.digest()
+
+
+def root_hash(encoding: bytes) -> Hash32:
+    """Return the root of the trie whose root node is `encoding`."""
+    return Hash32(digest(encoding))
+
+
+EMPTY_ROOT: Final = root_hash(b"\x00")
+
+
+def merkle_value(encoding: bytes) -> bytes:
+    """Return what a parent holds of a node: the encoding itself below 32 bytes, else its hash."""
+    return encoding if len(encoding) < 32 else digest(encoding)
+
+
+def leaf(key: bytes, depth: int, value: bytes, hashed_from: int) -> bytes:
+    """Return the encoding of the leaf of `key` that hangs at `depth` nibbles."""
+    count = 2 * len(key) - depth
+    at = depth >> 1
+    partial = _LOW_NIBBLE[key[at]] + key[at + 1 :] if count & 1 else key[at:]
+    if len(value) >= hashed_from:
+        state = _BLAKE2_256.copy()
+        state.update(value)
+        return LEAF_HASHED[count] + partial + state.digest()
+    return LEAF[count] + partial + COMPACT[len(value)] + value
+
+
+def value_of(value: bytes, hashed_from: int) -> Value:
+    """Return how a branch holds `value`."""
+    if len(value) >= hashed_from:
+        return Value(digest(value), hashed=True)
+    return Value(COMPACT[len(value)] + value, hashed=False)
+
+
+def branch(partial: str, value: Value | None, children: Sequence[bytes | None], branches: int) -> bytes:
+    """Return the branch node (prefix and encoding) of a hex `partial` key, a value and 16 Merkle values."""
+    bitmap = 0
+    plain = 1
+    parts: list[bytes] = []
+    for nibble, child in enumerate(children):
+        if child is not None:
+            bitmap |= 1 << nibble
+            if len(child) == 32:
+                parts += (_HASH_LENGTH, child)
+            else:
+                plain = 0
+                parts += (COMPACT[len(child)], child)
+    return joined(partial, value, bitmap, branches, plain, b"".join(parts))
+
+
+def joined(partial: str, value: Value | None, bitmap: int, branches: int, plain: int, children: bytes) -> bytes:
+    """Return the branch node with its `children` already encoded."""
+    count = len(partial)
+    if value is None:
+        head, stored = BRANCH[count], b""
+    else:
+        stored = value.encoded
+        head = BRANCH_HASHED[count] if value.hashed else BRANCH_VALUE[count]
+    packed = bytes.fromhex("0" + partial if count & 1 else partial)
+    start = PREFIX_SIZE + len(head) + len(packed) + 2 + len(stored)
+    return b"".join(
+        (
+            PREFIX.pack(branches, bitmap, start, count, plain),
+            head,
+            packed,
+            bitmap.to_bytes(2, "little"),
+            stored,
+            children,
+        )
+    )
+
+
+def partial_of(node: bytes | bytearray, count: int) -> str:
+    """Return the hex partial key of a branch node with `count` nibbles in it."""
+    end = bitmap_at(node, count)
+    text = node[end - (count + 1) // 2 : end].hex()
+    return text[1:] if count & 1 else text
+
+
+def bitmap_at(node: bytes | bytearray, count: int) -> int:
+    """Return where the bitmap of a branch node with `count` nibbles in its partial key is."""
+    head = BRANCH_HASHED if node[PREFIX_SIZE] < 0b01000000 else BRANCH
+    return PREFIX_SIZE + len(head[count]) + (count + 1) // 2
+
+
+def value_in(node: bytes | bytearray, count: int, start: int) -> Value | None:
+    """Return the value a branch node holds; its partial key has `count` nibbles, its children begin at `start`."""
+    kind = node[PREFIX_SIZE]
+    if kind >> 6 == 0b10:
+        return None
+    return Value(bytes(node[bitmap_at(node, count) + 2 : start]), hashed=kind < 0b01000000)
+
+
+def children_in(node: bytes | bytearray, bitmap: int, start: int) -> list[bytes | None]:
+    """Return the 16 Merkle values a branch node holds."""
+    children: list[bytes | None] = [None] * 16
+    for nibble in range(16):
+        if bitmap >> nibble & 1:
+            size = node[start] >> 2  # below 64: one byte of compact length
+            children[nibble] = bytes(node[start + 1 : start + 1 + size])
+            start += 1 + size
+    return children
+
+
+def with_partial(node: bytes, partial: str) -> bytes:
+    """Return the branch node with another partial key."""
+    branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
+    return joined(partial, value_in(node, count, start), bitmap, branches, plain, node[start:])

@@ -1,0 +1,137 @@
+"""The fast trie, layers and proofs against plain dicts and the readable trie."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from chain.state import reference
+from chain.state.base import StateDiscarded, StateVersion
+from chain.state.layer import FinalState, Layer
+from chain.state.memory import MemoryKeyValue
+from chain.state.ordered import ordered_root
+from chain.state.proof import IncompleteProof, verify
+
+# Few different bytes and short keys: prefixes of each other, shared nibbles, splits and collapses in plenty.
+KEYS = st.lists(st.sampled_from([0x00, 0x01, 0x10, 0x11, 0xFF]), max_size=4).map(bytes) | st.binary(
+    min_size=31, max_size=33
+)
+VALUES = st.sampled_from([b"", b"a", b"b" * 31, b"c" * 32, b"d" * 33, b"e" * 80])
+PAIRS = st.dictionaries(KEYS, VALUES, max_size=30)
+VERSIONS = st.sampled_from(StateVersion)
+
+
+@st.composite
+def batches(draw: Callable, state: dict[bytes, bytes]) -> dict[bytes, bytes | None]:
+    """Changes that meet keys that are there as well as new ones."""
+    present = st.sampled_from(sorted(state)) if state else KEYS
+    return draw(st.dictionaries(present | KEYS, st.none() | VALUES, max_size=12))
+
+
+def applied(state: dict[bytes, bytes], changes: dict[bytes, bytes | None]) -> dict[bytes, bytes]:
+    merged = {**state, **changes}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+@given(st.data(), VERSIONS, PAIRS)
+@settings(max_examples=400, deadline=None)
+def test_roots_values_and_order_agree_with_plain_dicts_on_any_tree_of_layers(data, version, pairs) -> None:
+    flat = MemoryKeyValue(pairs)
+    final = FinalState(flat, version)
+    tips: list[tuple[Layer | None, dict[bytes, bytes]]] = [(None, pairs)]
+    for _ in range(data.draw(st.integers(1, 6), label="blocks")):
+        parent, state = tips[data.draw(st.integers(0, len(tips) - 1), label="parent")]
+        changes = data.draw(batches(state), label="changes")
+        child = (parent or final).child(changes)
+        expected = applied(state, changes)
+        assert child.root == reference.root(expected, version)
+        assert list(child.iterate(b"")) == sorted(expected.items())
+        tips.append((child, expected))
+
+    # The way down from the last layer becomes final, block by block.
+    line = [tips[-1][0]]
+    while isinstance(line[0].parent, Layer):
+        line.insert(0, line[0].parent)
+    expected = {id(layer): state for layer, state in tips if layer}
+    for at, layer in enumerate(line):
+        flat.apply(layer.changes)
+        final.absorb(layer)
+        assert final.root == reference.root(expected[id(layer)], version)
+        assert final.nodes == FinalState.in_memory(expected[id(layer)], version).nodes
+        for above in line[at:]:
+            assert list(above.iterate(b"")) == sorted(expected[id(above)].items())
+            assert above.child({b"new": b"value"}).root == reference.root(
+                {**expected[id(above)], b"new": b"value"}, version
+            )
+
+
+@given(PAIRS, KEYS, st.none() | KEYS)
+@settings(deadline=None)
+def test_iterating_a_layer_is_iterating_a_sorted_dict(pairs, prefix, after) -> None:
+    items = sorted(pairs.items())
+    final = FinalState.in_memory(dict(items[::2]))
+    layer = final.child(dict(items[1::3])).child({**dict(items[1::2]), b"gone": b"x"}).child({b"gone": None})
+
+    listed = list(layer.iterate(prefix, after))
+
+    assert listed == [(key, value) for key, value in items if key.startswith(prefix) and (after is None or key > after)]
+
+
+@given(PAIRS, st.lists(KEYS, max_size=5), VERSIONS)
+@settings(max_examples=300, deadline=None)
+def test_a_proof_shows_values_and_absence_and_nothing_else_fits(pairs, more, version) -> None:
+    items = sorted(pairs.items())
+    final = FinalState.in_memory(dict(items[::2]), version)
+    layer = final.child(dict(items[1::2]))
+    keys = [*more, *(key for key, _ in items[:3])]
+
+    proof = layer.prove(keys)
+
+    assert verify(layer.root, proof, keys) == {key: pairs.get(key) for key in keys}
+    assert len(set(proof)) == len(proof)
+    for left_out in range(len(proof)):
+        shorter = proof[:left_out] + proof[left_out + 1 :]
+        with pytest.raises(IncompleteProof):  # nothing is in a proof that is not needed
+            verify(layer.root, shorter, keys)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=200))
+@example([b"x" * 40] * 64)
+@example([b"x" * 40] * 65)
+@example([b"x"] * 4200)
+@settings(max_examples=50, deadline=None)
+def test_the_root_of_a_list_is_the_root_of_its_compact_positions(values) -> None:
+    pairs = {reference.compact(position): value for position, value in enumerate(values)}
+
+    assert ordered_root(values) == reference.root(pairs, StateVersion.V0)
+
+
+def test_a_list_longer_than_two_byte_positions_has_the_right_root() -> None:
+    values = [position.to_bytes(3) for position in range((1 << 14) + 70)]
+    pairs = {reference.compact(position): value for position, value in enumerate(values)}
+
+    assert ordered_root(values) == reference.root(pairs, StateVersion.V0)
+
+
+def test_what_left_the_final_chain_reads_from_the_past_and_builds_nothing() -> None:
+    flat = MemoryKeyValue({b"k": b"0"})
+    final = FinalState(flat)
+    winner, loser = final.child({b"k": b"1"}), final.child({b"other": b"x"})
+    beyond = winner.child({b"more": b"y"})
+    past = MemoryKeyValue({b"k": b"0"})
+
+    flat.apply(winner.changes)
+    final.absorb(winner, past)
+
+    assert (loser.get(b"k"), loser.get(b"other"), beyond.get(b"k"), final.get(b"k")) == (b"0", b"x", b"1", b"1")
+    with pytest.raises(StateDiscarded):
+        loser.child({b"a": b"b"})
+    with pytest.raises(StateDiscarded):
+        loser.prove([b"k"])
+    flat.apply(beyond.changes)
+    final.absorb(beyond)
+    with pytest.raises(StateDiscarded):
+        winner.get(b"absent")
+    with pytest.raises(StateDiscarded):
+        winner.iterate(b"")
