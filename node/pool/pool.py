@@ -1,0 +1,272 @@
+"""The door of the pool: bytes from wallets and peers come in here, and no signature is checked twice.
+
+Rules
+- Every source (a connection, a peer) has a lane; lanes are served in turn, in slices of `SLICE_SECONDS`, so neither a
+  flood nor a block's worth of transactions delays anybody by more than a slice.
+- Cheap checks come first (`TransactionPool.examine`), the signature only after them.
+- The same bytes arriving again while they are being checked wait for that one check.
+- All is bounded: a full lane or queue answers "immediately dropped" (1016).
+- Bad signatures are remembered for a while and answered without another check.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from aitoken.crypto.hashing import blake2_256
+from aitoken.types import Hash32
+from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolRejected, TooLarge, Validity
+from node.pool.fairqueue import FairQueue
+from node.pool.limits import Limits
+from node.pool.status import Watcher
+from node.pool.transactions import Candidate, TransactionPool
+from node.pool.verify import SLICE_SECONDS, Check, InlineVerifier, Verifier
+from node.tasks import cancel, spawn
+
+if TYPE_CHECKING:
+    from aitoken.proto.extrinsic import Extrinsic
+    from node.pool.ports import TransactionRuntime
+    from node.ports import Block, ChainView, Clock
+
+BATCH: Final = 128
+"""Signatures handed to a worker process at once: about 5 ms of its time."""
+BATCHES_UNDER_WAY: Final = 3
+"""Enough to keep the worker busy while answers are settled."""
+WORK_A_SLICE: Final = 32
+"""Rechecks after a block that are done at once, about 20 us each."""
+
+Outcome = Hash32 | PoolRejected
+
+
+class _Job:
+    __slots__ = ("hash", "raw", "waiters", "watcher")
+
+    def __init__(self, raw: bytes, tx_hash: Hash32, watcher: Watcher | None) -> None:
+        self.raw = raw
+        self.hash = tx_hash
+        self.watcher = watcher
+        self.waiters: list[asyncio.Future[Outcome]] = []
+
+    def end(self, outcome: Outcome) -> None:
+        """Answer everybody who waits; who came second learns that it is there already."""
+        for position, waiter in enumerate(self.waiters):
+            if not waiter.done():
+                second = position > 0 and not isinstance(outcome, PoolRejected)
+                waiter.set_result(AlreadyImported(self.hash) if second else outcome)
+
+
+class Pool(TransactionPool):
+    """The pool of a running node. `start` it on the event loop, subscribe it to the chain, `close` it at the end."""
+
+    def __init__(
+        self,
+        runtime: TransactionRuntime,
+        chain: ChainView,
+        clock: Clock,
+        *,
+        verifier: Verifier | None = None,
+        limits: Limits | None = None,
+        seconds: Callable[[], float] = perf_counter,
+    ) -> None:
+        """Wire it up.
+
+        Args:
+            runtime: the rules.
+            chain: what they are applied to.
+            clock: time for bans.
+            verifier: where signatures are checked; on the event loop by default.
+            limits: bounds.
+            seconds: monotonic clock that measures slices.
+        """
+        super().__init__(runtime, chain, limits or Limits())
+        self._clock = clock
+        self._verifier = verifier or InlineVerifier()
+        self._seconds = seconds
+        self._queue: FairQueue[_Job] = FairQueue(
+            self.limits.queue, self.limits.queue_bytes, self.limits.queue_per_source
+        )
+        self._in_flight: dict[Hash32, _Job] = {}
+        self._wake = asyncio.Event()
+        self._under_way = asyncio.Semaphore(BATCHES_UNDER_WAY)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to serve the door."""
+        self._keep(spawn(self._serve(), "pool", critical=True))
+
+    async def close(self) -> None:
+        """Stop; what is at the door stays unanswered."""
+        await cancel(tuple(self._tasks))
+        await self._verifier.close()
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # The door
+
+    async def submit(self, raw: bytes, source: str, watcher: Watcher | None = None) -> Hash32:
+        """Take a transaction with its length prefix and return its hash once it is in the pool.
+
+        Args:
+            raw: as a wallet signed it.
+            source: who brings it, for fairness: a connection or a peer.
+            watcher: told of every status; the first ones come before this returns.
+
+        Raises:
+            PoolRejected: why it is not in the pool.
+        """
+        outcome = await self._enter(raw, source, watcher)
+        if isinstance(outcome, PoolRejected):
+            raise outcome
+        return outcome
+
+    async def submit_many(self, raws: Sequence[bytes], source: str) -> list[Outcome]:
+        """Take a batch from a peer; the outcome of each, in order. Waiting for it is the peer's back-pressure."""
+        waiting: list[asyncio.Future[Outcome] | PoolRejected] = []
+        for raw in raws:
+            try:
+                waiting.append(self._enter(raw, source, None))
+            except PoolRejected as error:
+                waiting.append(error)
+        return [entry if isinstance(entry, PoolRejected) else await entry for entry in waiting]
+
+    def _enter(self, raw: bytes, source: str, watcher: Watcher | None) -> asyncio.Future[Outcome]:
+        if len(raw) > self.limits.size:
+            raise TooLarge(len(raw), self.limits.size)
+        tx_hash = Hash32(blake2_256(raw))
+        self.refuse_known(tx_hash, self._clock.now_ms())
+        job = self._in_flight.get(tx_hash)
+        if job is None:
+            job = _Job(raw, tx_hash, watcher)
+            if not self._queue.push(source, job, len(raw)):
+                raise ImmediatelyDropped
+            self._in_flight[tx_hash] = job
+            self._wake.set()
+        waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        job.waiters.append(waiter)
+        return waiter
+
+    async def prepare(self, body: Sequence[bytes], parent: Block) -> list[Extrinsic]:
+        """Make ready the extrinsics of a block built on `parent`, so that executing it checks no signature.
+
+        Known ones are taken from the pool; the signatures of the others are checked here. A bad one stays
+        unmarked, and execution will find it.
+
+        Raises:
+            Undecodable: one is no extrinsic.
+        """
+        extrinsics: list[Extrinsic] = []
+        unknown: list[tuple[Extrinsic, bytes]] = []
+        for raw in body:
+            tx_hash = Hash32(blake2_256(raw))
+            xt = self.lookup(tx_hash)
+            if xt is None:
+                xt = self._runtime.parse(raw)
+                if xt.signer is not None:
+                    self._need(xt, parent, unknown)
+            extrinsics.append(xt)
+        verdicts = await self._verifier.verify([_check_of(xt, additional) for xt, additional in unknown])
+        for (xt, additional), good in zip(unknown, verdicts, strict=True):
+            if good:
+                xt.verified_for = additional
+        return extrinsics
+
+    def _need(self, xt: Extrinsic, parent: Block, unknown: list[tuple[Extrinsic, bytes]]) -> None:
+        try:
+            unknown.append((xt, self._runtime.additional_signed(parent, xt)))
+        except PoolRejected:
+            return  # execution will say so
+
+    # Serving
+
+    async def _serve(self) -> None:
+        while True:
+            if not self._queue and not self.has_work:
+                self._wake.clear()
+                await self._wake.wait()
+            self.work(WORK_A_SLICE)
+            if self._verifier.inline:
+                self._inline_slice()
+                await asyncio.sleep(0)
+            else:
+                await self._worker_slice()
+
+    def on_best(self, block: Block) -> None:
+        """Follow the head."""
+        super().on_best(block)
+        if self.has_work:
+            self._wake.set()
+
+    def _inline_slice(self) -> None:
+        end = self._seconds() + SLICE_SECONDS
+        while self._queue:
+            job = self._queue.pop()
+            candidate = self._open(job)
+            if candidate is not None:
+                good = not candidate.needs_signature or _check_of(candidate.pooled.xt, candidate.additional).run()
+                self._finish(job, candidate, good=good)
+            if self._seconds() >= end:
+                return
+
+    async def _worker_slice(self) -> None:
+        end = self._seconds() + SLICE_SECONDS
+        batch: list[tuple[_Job, Candidate]] = []
+        while self._queue and len(batch) < BATCH and self._seconds() < end:
+            job = self._queue.pop()
+            candidate = self._open(job)
+            if candidate is None:
+                continue
+            if candidate.needs_signature:
+                batch.append((job, candidate))
+            else:
+                self._finish(job, candidate, good=True)
+        if not batch:
+            await asyncio.sleep(0)
+            return
+        await self._under_way.acquire()
+        self._keep(spawn(self._verify_batch(batch), "pool signatures", critical=True))
+
+    async def _verify_batch(self, batch: list[tuple[_Job, Candidate]]) -> None:
+        try:
+            checks = [_check_of(candidate.pooled.xt, candidate.additional) for _, candidate in batch]
+            verdicts = await self._verifier.verify(checks)
+        finally:
+            self._under_way.release()
+        for (job, candidate), good in zip(batch, verdicts, strict=True):
+            self._finish(job, candidate, good=good)
+
+    def _open(self, job: _Job) -> Candidate | None:
+        """Do the cheap checks; what fails is answered here."""
+        try:
+            return self.examine(job.raw)
+        except PoolRejected as error:
+            self._end(job, error)
+            return None
+
+    def _finish(self, job: _Job, candidate: Candidate, *, good: bool) -> None:
+        if not good:
+            error = Invalid(Validity.BAD_PROOF)
+            self.ban(job.hash, error, self._clock.now_ms())
+            self._end(job, error)
+            return
+        xt = candidate.pooled.xt
+        if xt.signer is not None:
+            xt.verified_for = candidate.additional
+        try:
+            self.settle(candidate, job.watcher)
+        except PoolRejected as refused:
+            self._end(job, refused)
+        else:
+            self._end(job, job.hash)
+
+    def _end(self, job: _Job, outcome: Outcome) -> None:
+        del self._in_flight[job.hash]
+        job.end(outcome)
+
+
+def _check_of(xt: Extrinsic, additional: bytes) -> Check:
+    return Check(xt.signature_kind, xt.signature, xt.payload(additional), xt.signer or b"")

@@ -1,0 +1,383 @@
+"""The pool as the chain sees it: what is examined and taken in, what blocks do to it, who is told.
+
+Rules
+- Upon bytes: known ones are refused (1013, 1012), the rest is parsed, checked against the rules of the next block,
+  and only then worth a signature check (done by `node.pool.pool`).
+- Upon a new head: what its blocks include leaves; what left the chain comes back; senders the blocks touched are
+  rebased at once and their first waiting transaction is checked again, a few at a time (`work`), never all of them.
+- Upon finality: watchers are told, the rest about these blocks is forgotten.
+- Upon a verdict of the block builder (`note_rejected`): what is wrong for good leaves and is banned for a while.
+
+A transaction keeps the decoded form and the mark of its signature check from first sight to finality, so importing a
+block checks nothing twice. Everything is synchronous and bounded by `Limits`; time comes in as `now_ms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from node.pool.errors import (
+    PASSING,
+    AlreadyImported,
+    Invalid,
+    PoolRejected,
+    TemporarilyBanned,
+    TooLarge,
+    Validity,
+)
+from node.pool.status import Stage, Status, Watcher
+from node.pool.waiting import IMMORTAL, Pooled, Waiting, Walk
+
+if TYPE_CHECKING:
+    from aitoken.proto.extrinsic import Extrinsic
+    from aitoken.types import AccountId, Hash32
+    from node.pool.limits import Limits
+    from node.pool.ports import TransactionRuntime
+    from node.ports import Block, ChainView
+
+NOT_BANNED: Final = PASSING | {Validity.PAYMENT}
+"""Kinds after which the same bytes may be good a moment later, and that are cheap to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A transaction that kept every rule but the signature, which nobody has looked at yet."""
+
+    pooled: Pooled
+    base: int
+    """Its sender's on-chain nonce."""
+    at: Hash32
+    """The head it was checked against."""
+    additional: bytes
+    """What its signature must cover besides; see `Extrinsic`."""
+
+    @property
+    def needs_signature(self) -> bool:
+        """Whether a signature is still to be checked."""
+        xt = self.pooled.xt
+        return xt.signer is not None and xt.verified_for != self.additional
+
+
+@dataclass(frozen=True, slots=True)
+class _Included:
+    xt: Extrinsic
+    block: Hash32
+    index: int
+
+
+class TransactionPool:
+    """Waiting transactions, kept in step with the chain. Implements `node.ports.ChainListener`."""
+
+    def __init__(self, runtime: TransactionRuntime, chain: ChainView, limits: Limits) -> None:
+        """Start empty at the chain's head; subscribe it to the chain, after those who serve blocks to watchers."""
+        self._runtime = runtime
+        self._chain = chain
+        self.limits = limits
+        self._waiting = Waiting(limits, self._on_change)
+        self._best = chain.best
+        self._blocks: dict[Hash32, Block] = {block.hash: block for block in chain.unfinalized()}
+        self._included: dict[Hash32, _Included] = {}
+        self._returning: dict[Hash32, Extrinsic] = {}
+        self._suspects: dict[bytes, None] = {}
+        self._banned: dict[Hash32, tuple[int, PoolRejected]] = {}
+        self._watchers: dict[Hash32, list[Watcher]] = {}
+        self._on_ready: list[Callable[[Pooled], None]] = []
+
+    # Looking
+
+    def lookup(self, tx_hash: Hash32) -> Extrinsic | None:
+        """A transaction that waits or is in a block not yet final; its signature has been checked."""
+        pooled = self._waiting.by_hash.get(tx_hash)
+        if pooled is not None:
+            return pooled.xt
+        included = self._included.get(tx_hash)
+        return included.xt if included is not None else self._returning.get(tx_hash)
+
+    def hashes(self) -> Iterator[Hash32]:
+        """Hashes of everything `lookup` finds, for short ids of compact blocks."""
+        yield from self._waiting.by_hash
+        yield from self._included
+        yield from self._returning
+
+    def pending(self) -> list[Extrinsic]:
+        """What could be in the next block, best first."""
+        return list(self._waiting.walk())
+
+    def iter_ready(self) -> Walk:
+        """For the block builder: best first, nonces in order; call its `skip()` after one that was not built."""
+        return self._waiting.walk()
+
+    def next_index(self, account: AccountId, on_chain_nonce: int) -> int:
+        """The nonce a wallet should use next."""
+        return self._waiting.next_nonce(account, on_chain_nonce)
+
+    @property
+    def ready_count(self) -> int:
+        """How many transactions could be in the next block."""
+        return self._waiting.ready_count
+
+    @property
+    def future_count(self) -> int:
+        """How many wait for an earlier nonce."""
+        return self._waiting.future_count
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of all that wait."""
+        return self._waiting.bytes
+
+    # Coming in
+
+    def refuse_known(self, tx_hash: Hash32, now_ms: int) -> None:
+        """Raise at once for bytes that need no look.
+
+        Raises:
+            AlreadyImported: they wait already.
+            PoolRejected: they were found bad a short while ago.
+        """
+        if tx_hash in self._waiting.by_hash or tx_hash in self._returning:
+            raise AlreadyImported(tx_hash)
+        banned = self._banned.get(tx_hash)
+        if banned is not None:
+            until, error = banned
+            if now_ms < until:
+                raise error.with_traceback(None)
+            del self._banned[tx_hash]
+
+    def examine(self, raw: bytes) -> Candidate:
+        """Parse and check everything but the signature, pool room included.
+
+        Raises:
+            PoolRejected: why it is not wanted.
+        """
+        if len(raw) > self.limits.size:
+            raise TooLarge(len(raw), self.limits.size)
+        return self._examine(self._runtime.parse(raw))
+
+    def _examine(self, xt: Extrinsic) -> Candidate:
+        best = self._best
+        verdict = self._runtime.check(best, xt)
+        signer = xt.signer
+        if signer is None:
+            # Unsigned ones have no nonce; two that provide the same tag meet as one sender's nonce 0.
+            sender, nonce, base, additional = b"unsigned:" + b"".join(verdict.provides), 0, 0, b""
+        else:
+            sender, nonce, base = signer, xt.nonce, self._runtime.nonce(best, signer)
+            additional = self._runtime.additional_signed(best, xt)
+        death = min(best.number + 1 + verdict.longevity, IMMORTAL)
+        self._waiting.check_room(sender, nonce, base, verdict.priority, len(xt.raw))
+        pooled = Pooled(xt, sender, nonce, verdict.priority, death, propagate=verdict.propagate)
+        return Candidate(pooled, base, best.hash, additional)
+
+    def settle(self, candidate: Candidate, watcher: Watcher | None = None) -> None:
+        """Take in a candidate whose signature is good.
+
+        `watcher` is told of everything from the first status on, which comes before this returns.
+
+        Raises:
+            PoolRejected: things changed since it was examined, or it meets another of its place.
+        """
+        tx_hash = candidate.pooled.hash
+        if candidate.at != self._best.hash:
+            candidate = self._examine(candidate.pooled.xt)
+            if candidate.needs_signature:
+                raise Invalid(Validity.BAD_PROOF)  # it signed a block that has left the chain
+        if watcher is not None:
+            self.watch(tx_hash, watcher)
+        try:
+            self._waiting.insert(candidate.pooled, candidate.base)
+        except PoolRejected:
+            if watcher is not None:
+                self.unwatch(tx_hash, watcher)
+            raise
+
+    def ban(self, tx_hash: Hash32, error: PoolRejected, now_ms: int) -> None:
+        """Answer `error` to the same bytes for a while."""
+        self._banned.pop(tx_hash, None)
+        self._banned[tx_hash] = (now_ms + self.limits.ban_ms, error)
+        if len(self._banned) > self.limits.bans:
+            del self._banned[next(iter(self._banned))]
+
+    # Watching
+
+    def watch(self, tx_hash: Hash32, watcher: Watcher) -> None:
+        """Tell `watcher` what happens to a transaction from now on, until a status that ends it."""
+        self._watchers.setdefault(tx_hash, []).append(watcher)
+
+    def unwatch(self, tx_hash: Hash32, watcher: Watcher) -> None:
+        """Stop telling; the transaction itself stays."""
+        watchers = self._watchers.get(tx_hash)
+        if watchers is not None and watcher in watchers:
+            watchers.remove(watcher)
+            if not watchers:
+                del self._watchers[tx_hash]
+
+    def on_ready(self, call: Callable[[Pooled], None]) -> None:
+        """Call for each transaction that becomes ready: gossip announces it, the proposer wakes up."""
+        self._on_ready.append(call)
+
+    def note_broadcast(self, tx_hash: Hash32, peers: Iterable[str]) -> None:
+        """Peers were sent this transaction."""
+        if tx_hash in self._watchers:
+            self._tell(tx_hash, Status(Stage.BROADCAST, peers=tuple(peers)))
+
+    def _tell(self, tx_hash: Hash32, status: Status) -> None:
+        watchers = self._watchers.get(tx_hash)
+        if watchers is None:
+            return
+        if status.ends:
+            del self._watchers[tx_hash]
+        for watcher in tuple(watchers):
+            watcher(status)
+
+    def _on_change(self, tx: Pooled, status: Status) -> None:
+        self._tell(tx.hash, status)
+        if status.stage is Stage.READY:
+            for call in self._on_ready:
+                call(tx)
+
+    # Verdicts of the builder, and of an operator
+
+    def note_rejected(self, tx_hash: Hash32, error: PoolRejected, parent: Hash32, now_ms: int) -> None:
+        """The builder could not apply a transaction on top of block `parent`."""
+        pooled = self._waiting.by_hash.get(tx_hash)
+        if pooled is None or parent != self._best.hash:
+            return
+        kind = error.kind if isinstance(error, Invalid) else None
+        if kind in PASSING:
+            self._suspects[pooled.sender] = None
+            return
+        if kind not in NOT_BANNED:
+            self.ban(tx_hash, TemporarilyBanned(), now_ms)
+        self._waiting.discard(tx_hash, error, with_later=kind is Validity.PAYMENT)
+
+    def remove(self, tx_hash: Hash32) -> bool:
+        """Forget a waiting transaction; whether it was there."""
+        known = tx_hash in self._waiting.by_hash
+        self._waiting.discard(tx_hash, TemporarilyBanned(), with_later=False)
+        return known
+
+    # The chain
+
+    def on_block(self, block: Block) -> None:
+        """Remember a block until it is final or pruned."""
+        self._blocks[block.hash] = block
+
+    def on_best(self, block: Block) -> None:
+        """Follow the head."""
+        old, self._best = self._best, block
+        self._blocks.setdefault(block.hash, block)
+        retracted, enacted = self._route(old, block)
+        touched: dict[bytes, None] = {}
+        news: list[tuple[Hash32, Status]] = []
+        for gone in retracted:
+            self._retract(gone, touched, news)
+        for new in enacted:
+            self._enact(new, touched, news)
+        for tx_hash, status in news:
+            self._tell(tx_hash, status)
+        for sender in touched:
+            if self._waiting.has_sender(sender):
+                self._waiting.rebase(sender, self._runtime.nonce(block, sender))
+                self._suspects[sender] = None
+        self._waiting.expire(block.number + 1)
+
+    def _route(self, old: Block, new: Block) -> tuple[list[Block], list[Block]]:
+        """Blocks that left the best chain, latest first, and blocks that joined it, earliest first."""
+        retracted: list[Block] = []
+        enacted: list[Block] = []
+        a: Block | None = old
+        b: Block | None = new
+        while b is not None and a is not None and a.hash != b.hash:
+            if a.number >= b.number:
+                retracted.append(a)
+                a = self._blocks.get(a.header.parent_hash)
+            else:
+                enacted.append(b)
+                b = self._blocks.get(b.header.parent_hash)
+        enacted.reverse()
+        return (retracted if a is not None else [], enacted)
+
+    def _retract(self, block: Block, touched: dict[bytes, None], news: list[tuple[Hash32, Status]]) -> None:
+        status = Status(Stage.RETRACTED, hash=block.hash)
+        for xt in block.body:
+            known = self._included.pop(xt.hash, None) is not None
+            if xt.signer is None and not known:
+                continue  # inherents belong to their block
+            if xt.signer is not None:
+                touched[xt.signer] = None
+            self._returning[xt.hash] = xt
+            news.append((xt.hash, status))
+
+    def _enact(self, block: Block, touched: dict[bytes, None], news: list[tuple[Hash32, Status]]) -> None:
+        take, returning, watchers = self._waiting.take, self._returning, self._watchers
+        for index, xt in enumerate(block.body):
+            tx_hash = xt.hash
+            pooled = take(tx_hash)
+            back = returning.pop(tx_hash, None) if returning else None
+            if xt.signer is not None:
+                touched[xt.signer] = None
+            if pooled is not None or back is not None:
+                self._included[tx_hash] = _Included(xt, block.hash, index)
+                if tx_hash in watchers:
+                    news.append((tx_hash, Status(Stage.IN_BLOCK, hash=block.hash, index=index)))
+
+    def on_finalized(self, blocks: Sequence[Block], pruned: Sequence[Hash32]) -> None:
+        """Tell watchers of finality and forget these blocks."""
+        for block in blocks:
+            for xt in block.body:
+                included = self._included.pop(xt.hash, None)
+                if included is not None:
+                    self._tell(xt.hash, Status(Stage.FINALIZED, hash=block.hash, index=included.index))
+        for block_hash in pruned:
+            self._blocks.pop(block_hash, None)
+        if blocks:
+            height = blocks[-1].number
+            self._blocks = {h: block for h, block in self._blocks.items() if block.number >= height}
+
+    # Work left over from blocks, in slices
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `work` has something to do."""
+        return bool(self._returning or self._suspects)
+
+    def work(self, count: int) -> None:
+        """Do up to `count` of the checks a block made necessary: returning transactions, then touched senders."""
+        for _ in range(count):
+            if self._returning:
+                self._take_back(next(iter(self._returning)))
+            elif self._suspects:
+                sender = next(iter(self._suspects))
+                del self._suspects[sender]
+                self._recheck(sender)
+            else:
+                return
+
+    def _take_back(self, tx_hash: Hash32) -> None:
+        xt = self._returning.pop(tx_hash)
+        try:
+            candidate = self._examine(xt)
+            if candidate.needs_signature:
+                # It signed a birth block that left the chain with it.
+                raise Invalid(Validity.BAD_PROOF)
+            self._waiting.insert(candidate.pooled, candidate.base)
+        except PoolRejected as error:
+            self._tell(tx_hash, Status(Stage.INVALID, error=error))
+
+    def _recheck(self, sender: bytes) -> None:
+        head = self._waiting.head(sender)
+        if head is None:
+            return
+        try:
+            self._runtime.check(self._best, head.xt)
+        except Invalid as error:
+            if error.kind in PASSING:
+                self._waiting.rebase(sender, self._runtime.nonce(self._best, sender))
+                return
+            self._waiting.discard(head.hash, error, with_later=error.kind is Validity.PAYMENT)
+            self._suspects[sender] = None
+        except PoolRejected as error:
+            self._waiting.discard(head.hash, error, with_later=False)

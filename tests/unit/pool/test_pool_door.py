@@ -1,0 +1,250 @@
+"""The door: one signature check per transaction, fairness, bounds."""
+
+import asyncio
+
+import pytest
+
+from node.pool import pool as door
+from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, TooLarge, Undecodable, Validity
+from node.pool.fairqueue import FairQueue
+from node.pool.limits import Limits
+from node.pool.pool import Pool
+from node.pool.verify import Check, InlineVerifier, WorkerVerifier, pack, unpack
+from tests.support.pool_fakes import ADDITIONAL, GENESIS, PAIRS, FakeChain, FakeClock, FakeRuntime, child, make_xt
+
+
+class Ticks:
+    """A clock on which every look costs `step`."""
+
+    def __init__(self, step: float) -> None:
+        self.now = 0.0
+        self.step = step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+class CountingVerifier:
+    """A worker that counts and answers after a turn of the loop."""
+
+    inline = False
+
+    def __init__(self) -> None:
+        self.batches = []
+
+    async def verify(self, checks):
+        self.batches.append(len(checks))
+        await asyncio.sleep(0)
+        return [check.run() for check in checks]
+
+    async def close(self) -> None:
+        pass
+
+
+def make_pool(verifier=None, step=0.0, **limits) -> Pool:
+    return Pool(
+        FakeRuntime(), FakeChain(), FakeClock(), verifier=verifier, limits=Limits(**limits), seconds=Ticks(step)
+    )
+
+
+@pytest.fixture(params=["inline", "worker"])
+async def pool(request):
+    made = make_pool(None if request.param == "inline" else CountingVerifier())
+    made.start()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def checks(monkeypatch) -> list[bytes]:
+    """Payloads whose signature was checked."""
+    seen: list[bytes] = []
+    real = Check.run
+    monkeypatch.setattr(Check, "run", lambda self: (seen.append(self.payload), real(self))[1])
+    return seen
+
+
+async def test_good_transaction_gets_in_and_is_marked(pool, checks) -> None:
+    xt = make_xt(1, 0)
+    assert await pool.submit(xt.raw, "a") == xt.hash
+    assert pool.lookup(xt.hash).verified_for == ADDITIONAL
+    assert len(checks) == 1
+
+
+async def test_bad_signature_is_1010_and_checked_once(pool, checks) -> None:
+    xt = make_xt(1, 0, good=False)
+    for _ in range(3):
+        with pytest.raises(Invalid) as refused:
+            await pool.submit(xt.raw, "a")
+        assert (refused.value.number, refused.value.data) == (1010, "Transaction has a bad signature")
+    assert len(checks) == 1
+
+
+async def test_remembered_bad_signature_is_checked_anew_after_a_while(pool, checks) -> None:
+    xt = make_xt(1, 0, good=False)
+    for now in (0, 60_000):
+        pool._clock.now = now
+        with pytest.raises(Invalid):
+            await pool.submit(xt.raw, "a")
+    assert len(checks) == 2
+
+
+async def test_cheap_checks_spare_the_signature(pool, checks) -> None:
+    pool.on_best(child(GENESIS, [make_xt(1, 0)], poor=[2]))
+    for xt, kind in ((make_xt(1, 0), Validity.STALE), (make_xt(2, 0), Validity.PAYMENT)):
+        with pytest.raises(Invalid) as refused:
+            await pool.submit(xt.raw, "a")
+        assert refused.value.kind is kind
+    with pytest.raises(Undecodable):
+        await pool.submit(b"no", "a")
+    with pytest.raises(TooLarge):
+        await pool.submit(bytes(256 * 1024 + 1), "a")
+    assert checks == []
+
+
+async def test_same_bytes_at_once_are_checked_once(pool, checks) -> None:
+    xt = make_xt(1, 0)
+    results = await asyncio.gather(*(pool.submit(xt.raw, s) for s in "abc"), return_exceptions=True)
+    assert results[0] == xt.hash
+    assert all(isinstance(result, AlreadyImported) for result in results[1:])
+    assert len(checks) == 1
+
+
+async def test_giving_up_waiting_neither_stops_the_check_nor_the_others(pool) -> None:
+    xt = make_xt(1, 0)
+    first = asyncio.ensure_future(pool.submit(xt.raw, "a"))
+    second = asyncio.ensure_future(pool.submit(xt.raw, "b"))
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(AlreadyImported):
+        await second
+    assert pool.lookup(xt.hash) is not None
+
+
+async def test_batch_answers_each_in_order(pool) -> None:
+    good, bad = make_xt(1, 0), make_xt(2, 0, good=False)
+    outcomes = await pool.submit_many([good.raw, b"junk", bad.raw, good.raw], "peer")
+    assert outcomes[0] == good.hash
+    assert [type(outcome) for outcome in outcomes[1:]] == [Undecodable, Invalid, AlreadyImported]
+
+
+async def test_watcher_hears_from_the_first_status_on(pool) -> None:
+    stages = []
+    await pool.submit(make_xt(1, 0).raw, "a", lambda status: stages.append(status.stage.value))
+    assert stages == ["ready"]
+
+
+async def test_block_of_known_transactions_is_prepared_without_a_check(pool, checks) -> None:
+    known, unknown, bad = make_xt(1, 0), make_xt(2, 0), make_xt(3, 0, good=False)
+    await pool.submit(known.raw, "a")
+    checks.clear()
+
+    prepared = await pool.prepare([known.raw, unknown.raw, bad.raw], GENESIS)
+
+    assert prepared[0] is pool.lookup(known.hash)
+    assert [xt.verified_for for xt in prepared] == [ADDITIONAL, ADDITIONAL, None]
+    assert len(checks) == 2
+    with pytest.raises(Undecodable):
+        await pool.prepare([b"junk"], GENESIS)
+
+
+async def test_transaction_overtaken_by_a_block_is_stale(checks) -> None:
+    pool = make_pool(slow := CountingVerifier())
+    pool.start()
+    xt = make_xt(1, 0)
+    real = slow.verify
+
+    async def verify(batch):
+        pool.on_best(child(GENESIS, [xt]))
+        return await real(batch)
+
+    slow.verify = verify
+    with pytest.raises(Invalid) as refused:
+        await pool.submit(xt.raw, "a")
+    assert refused.value.kind is Validity.STALE
+    await pool.close()
+
+
+async def test_flood_of_one_source_delays_another_by_one_slice() -> None:
+    pool = make_pool(step=door.SLICE_SECONDS / 4)
+    pool.start()
+    flood = [asyncio.ensure_future(pool.submit(make_xt(1, nonce).raw, "flood")) for nonce in range(200)]
+    await asyncio.sleep(0)
+    small = asyncio.ensure_future(pool.submit(make_xt(2, 0).raw, "small"))
+
+    await small
+
+    assert sum(task.done() for task in flood) <= 12
+    await asyncio.gather(*flood)
+    await pool.close()
+
+
+async def test_slices_let_the_loop_run() -> None:
+    pool = make_pool(step=door.SLICE_SECONDS / 4)
+    pool.start()
+    task = asyncio.ensure_future(pool.submit_many([make_xt(1, nonce).raw for nonce in range(64)], "peer"))
+    turns = 0
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 16
+    await pool.close()
+
+
+async def test_full_lane_and_full_queue_answer_at_once() -> None:
+    pool = make_pool(queue=4, queue_per_source=3)
+    entered = [pool._enter(make_xt(1, nonce).raw, "a", None) for nonce in range(3)]
+    with pytest.raises(ImmediatelyDropped):
+        await pool.submit(make_xt(1, 3).raw, "a")
+    pool.start()
+    await asyncio.gather(*entered)
+    await pool.close()
+
+
+async def test_work_after_a_block_is_done_without_submissions(pool) -> None:
+    await pool.submit_many([make_xt(1, 0).raw, make_xt(1, 1).raw], "a")
+    pool.on_best(child(GENESIS, [make_xt(1, 0)], poor=[1]))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert pool.ready_count == 0
+
+
+def test_fair_queue_serves_in_turn_and_keeps_its_bounds() -> None:
+    queue = FairQueue[int](count_max=4, bytes_max=100, per_source_max=3)
+    assert [queue.push("a", item, 10) for item in range(4)] == [True, True, True, False]
+    assert queue.push("b", 10, 10)
+    assert not queue.push("b", 11, 10)
+    assert queue.push("c", 20, 10)
+    assert not queue.push("d", 30, 160)
+    assert [queue.pop() for _ in range(5)] == [0, 10, 20, 1, 2]
+    assert len(queue) == 0
+
+
+def make_checks() -> list[Check]:
+    pair = PAIRS[1]
+    good = Check(0, pair.sign(b"payload"), b"payload", pair.public)
+    return [good, Check(0, good.signature, b"other", pair.public), Check(2, b"", b"", pair.public), good]
+
+
+def test_frames_to_the_worker_keep_everything() -> None:
+    checks = make_checks()
+    frame = pack(checks)
+    assert unpack(frame[8:], len(checks)) == checks
+
+
+async def test_inline_verifier_answers_in_order_and_yields() -> None:
+    verdicts = await InlineVerifier(Ticks(1.0)).verify(make_checks())
+    assert verdicts == [True, False, False, True]
+
+
+@pytest.mark.slow
+async def test_worker_process_answers_and_is_replaced_when_lost() -> None:
+    verifier = WorkerVerifier()
+    assert await verifier.verify(make_checks()) == [True, False, False, True]
+    first = verifier._process
+    first.kill()
+    await first.wait()
+    assert await verifier.verify(make_checks() * 100) == [True, False, False, True] * 100
+    assert verifier._process is not first
+    await verifier.close()
