@@ -32,6 +32,8 @@ WANTS_REPAIR: Final = 1
 """`Status.flags`: send me what I lack (set by a stuck node; a plain notice has it clear)."""
 WANTS_RELAY: Final = 2
 """`Status.flags`: I do not hear a quorum directly; pass on what is new."""
+LACKS_PROPOSAL: Final = 4
+"""`Status.flags`: I hold no proposal for my view."""
 
 
 @dataclass(frozen=True, slots=True)

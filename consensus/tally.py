@@ -1,0 +1,190 @@
+"""Counting votes, forming and taking in certificates.
+
+Upon a vote: keep it; if its statement now weighs a quorum, form the certificate. Two votes that no honest validator
+makes both of (two blocks notarized or finalized in one view, FINALIZE with NULLIFY) are evidence, and both are kept.
+
+Upon a certificate for a view above the final one: keep it, write it down (without a barrier: any later own vote's
+barrier covers it), and go to the next view. A finalization makes its block final. Statements that exclude each other,
+both proven, mean that a third of the weight is dishonest or that this program is wrong: stop.
+
+A node keeps at most two votes per signer and kind in a view, so memory is bounded without a limit on the number of
+blocks voted for, which two liars could use up before the honest block is known.
+"""
+
+from __future__ import annotations
+
+from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY, Certificate, Vote, bitmap_of
+from aitoken.types import Hash32
+from consensus.effects import Doppelganger, Finalized, Panic, Persist, Report
+from consensus.messages import Evidence
+from consensus.state import FinalView, Round, State, Tally
+
+
+def wants_vote(state: State, vote: Vote) -> bool:
+    """Whether the vote could change anything; ask before verifying its signature."""
+    if state.done or state.panicked or not state.in_window(vote.view) or vote.signer >= len(state.epoch.validators):
+        return False
+    found = state.rounds.get(vote.view)
+    if found is None:
+        return True
+    if vote.kind == NULLIFY:
+        return vote.signer not in found.nullify.signatures and (
+            found.nullified is None or _signed(found.finalize, vote.signer)
+        )
+    tallies = found.notarize if vote.kind == NOTARIZE else found.finalize
+    tally = tallies.get(vote.hash)
+    if tally is not None and vote.signer in tally.signatures:
+        return False
+    if vote.kind == NOTARIZE and found.notarized is not None and found.notarized.hash == vote.hash:
+        return _signed(tallies, vote.signer)
+    return True
+
+
+def wants_certificate(state: State, certificate: Certificate) -> bool:
+    """Whether the certificate is news; ask before verifying its signatures."""
+    if state.done or state.panicked or certificate.view <= state.final.view:
+        return False
+    found = state.rounds.get(certificate.view)
+    if found is None or certificate.kind == FINALIZE:
+        return True
+    held = found.notarized if certificate.kind == NOTARIZE else found.nullified
+    return held is None or held.hash != certificate.hash
+
+
+def add_vote(state: State, vote: Vote) -> None:
+    """Count a vote whose signature is right, an own one included."""
+    if not wants_vote(state, vote):
+        return
+    found = state.round(vote.view)
+    signer = vote.signer
+    if signer == state.me and vote not in (found.my_notarize, found.my_nullify, found.my_finalize):
+        _meet_doppelganger(state, vote)
+    state.seen_views[signer] = max(state.seen_views[signer], vote.view + (vote.kind == FINALIZE))
+    conflicts = _conflicts(found, vote)
+    for other in conflicts:
+        if signer != state.me and vote.kind not in found.reported:
+            found.reported.add(vote.kind)
+            state.emit(Report(Evidence(other, vote)))
+    if sum(other.kind == vote.kind for other in conflicts) > 1:
+        return
+    tally = _tally(found, vote.kind, vote.hash)
+    tally.signatures[signer] = vote.signature
+    tally.weight += state.epoch.validators.weights[signer]
+    state.dirty = True
+    if tally.weight >= state.epoch.validators.quorum:
+        _form(state, found, vote, tally)
+
+
+def add_certificate(state: State, certificate: Certificate) -> None:
+    """Take in a certificate whose weight and signatures are right."""
+    if not wants_certificate(state, certificate):
+        return
+    found = state.round(certificate.view)
+    against = _contradiction(found, certificate)
+    if against is not None:
+        state.panicked = True
+        state.voting = False
+        state.emit(Panic(f"certificates of view {certificate.view} exclude each other", (against, certificate)))
+        return
+    state.emit(Persist(certificate))
+    state.dirty = True
+    state.next_view = max(state.next_view, certificate.view + 1)
+    if certificate.kind == NOTARIZE:
+        found.notarized = certificate
+    elif certificate.kind == NULLIFY:
+        found.nullified = certificate
+    else:
+        finalize(state, certificate)
+
+
+def finalize(state: State, certificate: Certificate) -> None:
+    """Make the certificate's block final and forget what lies below."""
+    view = certificate.view
+    block = state.blocks.get(certificate.hash)
+    number = block.number if block is not None else state.final.number
+    state.final = FinalView(view, certificate.hash, number, certificate)
+    state.rounds = {at: found for at, found in state.rounds.items() if at > view}
+    state.blocks = {
+        block_hash: held
+        for block_hash, held in state.blocks.items()
+        if held.view > view or block_hash == certificate.hash
+    }
+    state.valid = {h: ok for h, ok in state.valid.items() if h in state.blocks or h == certificate.hash}
+    state.persisted &= state.blocks.keys()
+    state.verifying &= state.blocks.keys()
+    state.emit(Finalized(certificate))
+    note_final_block(state)
+
+
+def note_final_block(state: State) -> None:
+    """Learn the height of the final block once it is here; a final terminal block ends the epoch."""
+    block = state.blocks.get(state.final.hash)
+    if block is None:
+        return
+    if block.number != state.final.number:
+        state.final = FinalView(state.final.view, block.hash, block.number, state.final.certificate)
+    if state.is_terminal(block):
+        state.done = True
+
+
+def _form(state: State, found: Round, vote: Vote, tally: Tally) -> None:
+    held = found.notarized if vote.kind == NOTARIZE else found.nullified if vote.kind == NULLIFY else None
+    if held is not None and held.hash == vote.hash:
+        return
+    signers = state.epoch.validators.lightest_quorum(tally.signatures)
+    bitmap = bitmap_of(signers, len(state.epoch.validators))
+    signatures = tuple(tally.signatures[signer] for signer in signers)
+    add_certificate(state, Certificate(vote.kind, vote.epoch, vote.view, vote.hash, bitmap, signatures))
+
+
+def _contradiction(found: Round, certificate: Certificate) -> Certificate | None:
+    notarized = found.notarized
+    if certificate.kind == NULLIFY:
+        return None
+    if notarized is not None and notarized.hash != certificate.hash:
+        return notarized
+    return found.nullified if certificate.kind == FINALIZE else None
+
+
+def _conflicts(found: Round, vote: Vote) -> list[Vote]:
+    """Held votes of the same signer that exclude this one."""
+    signer = vote.signer
+    if vote.kind == NULLIFY:
+        return _held(found.finalize, FINALIZE, vote, signer)
+    tallies = found.notarize if vote.kind == NOTARIZE else found.finalize
+    conflicts = _held(tallies, vote.kind, vote, signer)
+    if vote.kind == FINALIZE and signer in found.nullify.signatures:
+        conflicts.append(
+            Vote(NULLIFY, vote.epoch, vote.view, Hash32(bytes(32)), signer, found.nullify.signatures[signer])
+        )
+    return conflicts
+
+
+def _held(tallies: dict[Hash32, Tally], kind: int, vote: Vote, signer: int) -> list[Vote]:
+    return [
+        Vote(kind, vote.epoch, vote.view, block_hash, signer, tally.signatures[signer])
+        for block_hash, tally in tallies.items()
+        if signer in tally.signatures and (kind != vote.kind or block_hash != vote.hash)
+    ]
+
+
+def _signed(tallies: dict[Hash32, Tally], signer: int) -> bool:
+    return any(signer in tally.signatures for tally in tallies.values())
+
+
+def _tally(found: Round, kind: int, block_hash: Hash32) -> Tally:
+    if kind == NULLIFY:
+        return found.nullify
+    tallies = found.notarize if kind == NOTARIZE else found.finalize
+    tally = tallies.get(block_hash)
+    if tally is None:
+        tally = tallies[block_hash] = Tally()
+    return tally
+
+
+def _meet_doppelganger(state: State, vote: Vote) -> None:
+    """Somebody signs with our key: another process, or this one before it lost its journal. Both end our voting."""
+    state.twin = True
+    if state.voting:
+        state.voting = False
+        state.emit(Doppelganger(vote))
