@@ -89,7 +89,7 @@ class ValidatorConfig(_Section, frozen=True, kw_only=True):
     dev_key: str = ""
     """A development URI such as `//Alice`: public knowledge, for a devnet only."""
     key_file: Path | None = None
-    """The sealed or raw consensus key; default `<data_dir>/keys/consensus.json`."""
+    """The key votes are signed with; default `<data_dir>/keys/session.key`."""
     force_sign: bool = False
     """Vote although no signing record is found: only for a devnet whose nodes all lost their disks."""
 

@@ -1,0 +1,52 @@
+"""`aitoken balance`: what an account owns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.amounts import show_amount
+from cli.render import Output, output_option
+from cli.session import Client, Session, node_option
+from cli.wallet import account_of, address_of
+
+
+@click.command()
+@click.argument("account")
+@node_option
+@output_option
+def balance(account: str, session: Session, out: Output) -> None:
+    """Show what an account owns.
+
+    ACCOUNT is an SS58 address, 0x-hex, or a development URI such as //Alice.
+    """
+    address = address_of(account_of(account))
+
+    async def ask(client: Client) -> Any:
+        return await client.account(address)
+
+    data = facts(address, session.run(ask))
+    lines = [f"{'address':<13} {address}"]
+    lines += [f"{name:<13} {show_amount(data[name])}" for name in ("free", "reserved", "frozen", "transferable")]
+    lines.append(f"{'transactions':<13} {data['nonce']}")
+    out.result(data, "\n".join(lines))
+
+
+def facts(address: str, account: Any) -> dict[str, Any]:
+    """`System.Account` flat, with what can be sent: free less what is frozen beyond the reserved (wallets' formula)."""
+    nonce, money = field(account, "nonce"), field(account, "data")
+    free, reserved, frozen = (int(field(money, name)) for name in ("free", "reserved", "frozen"))
+    return {
+        "address": address,
+        "free": free,
+        "reserved": reserved,
+        "frozen": frozen,
+        "transferable": max(0, free - max(0, frozen - reserved)),
+        "nonce": int(nonce),
+    }
+
+
+def field(record: Any, name: str) -> Any:
+    """A field of a decoded record, whether the library gives mappings or objects."""
+    return record[name] if isinstance(record, dict) else getattr(record, name)

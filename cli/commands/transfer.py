@@ -1,0 +1,90 @@
+"""`aitoken transfer`: send tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aitoken.types import Balance
+from cli.amounts import parse_amount, show_amount
+from cli.exits import BadInput
+from cli.render import Output, output_option, plain
+from cli.session import Client, Session, node_option
+from cli.wallet import account_of, address_of, load_pair
+
+if TYPE_CHECKING:
+    from aitoken.crypto.derive import Pair
+
+WAITS = {"none": "none", "in-block": "in_block", "final": "final"}
+"""Spelling on the command line -> in the client library."""
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.argument("dest")
+@click.argument("amount")
+@click.option("--wait", type=click.Choice(list(WAITS)), default="final", show_default=True, help="What to wait for.")
+@click.option("--tip", metavar="AMOUNT", default="0", help="Added to the fee, to come first.")
+@click.option("--allow-death", is_flag=True, help="Let FROM fall below the existential deposit and be removed.")
+@click.option("--type", "scheme", type=click.Choice(["sr25519", "ed25519"]), default="sr25519", show_default=True)
+@click.option("--key-file", type=click.Path(path_type=Path), help="Encrypted key file of FROM, as wallets export it.")
+@click.option("--suri-file", type=click.Path(path_type=Path), help="File with the secret phrase of FROM.")
+@node_option
+@output_option
+def transfer(
+    source: str,
+    dest: str,
+    amount: str,
+    wait: str,
+    tip: str,
+    allow_death: bool,
+    scheme: str,
+    key_file: Path | None,
+    suri_file: Path | None,
+    session: Session,
+    out: Output,
+) -> None:
+    """Send tokens.
+
+    FROM is an address or a development URI such as //Alice; DEST an address, 0x-hex or development URI;
+    AMOUNT is in AIT, decimal: 12.5. The secret of FROM comes from a file, from the key folder or is asked for.
+
+    Exit codes: 0 done, 2 wrong input (nothing was sent), 3 refused by the chain, 4 no node,
+    7 sent but its fate was not seen.
+    """
+    value, tip_value, to = parse_amount(amount), parse_amount(tip), account_of(dest)
+    if value == 0:
+        raise BadInput("the amount is 0: nothing would be sent")
+    pair = load_pair(source, scheme, key_file, suri_file)
+    out.progress(f"sending {show_amount(value)} from {address_of(pair.public)} to {address_of(to)}")
+
+    async def send(client: Client) -> Any:
+        name = "transfer_allow_death" if allow_death else "transfer_keep_alive"
+        call = client.call("Balances", name, dest=to, value=value)
+        return await _submit(client, call, pair, WAITS[wait], tip_value)
+
+    receipt = session.run(send)
+    data = _facts(receipt)
+    out.result(data | {"value": value}, _sentence(data, wait))
+
+
+async def _submit(client: Client, call: Any, pair: Pair, wait: str, tip: Balance) -> Any:
+    return await client.submit(call, pair, wait=wait, tip=tip)
+
+
+def _facts(receipt: Any) -> dict[str, Any]:
+    """What of a receipt is shown."""
+    names = ("hash", "block_hash", "block_number", "index", "fee")
+    return {name: getattr(receipt, name) for name in names if getattr(receipt, name, None) is not None}
+
+
+def _sentence(data: dict[str, Any], wait: str) -> str:
+    shown: dict[str, Any] = plain(data)
+    if "block_hash" not in shown:
+        return f"sent {shown.get('hash', '')}"
+    height = f"block {shown['block_number']:_} " if "block_number" in shown else "block "
+    fee = f", fee {show_amount(shown['fee'])}" if "fee" in shown else ""
+    state = "final" if wait == "final" else "included"
+    return f"{state} in {height}{shown['block_hash']}: transaction {shown.get('hash', '')}{fee}"

@@ -1,0 +1,1 @@
+"""A network of validators on this machine: its plan, its processes and what is shown of them."""

@@ -1,0 +1,90 @@
+"""The `aitoken` command: its subcommands, imported when used, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from aitoken.errors import AiTokenError, Bug
+from cli.exits import Exit, exit_of, sentence_of
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "balance": ("cli.commands.balance:balance", "Show what an account owns."),
+    "chain-spec": ("cli.commands.chain_spec:chain_spec", "Build, check and hash genesis files."),
+    "devnet": ("cli.commands.devnet:devnet", "Run a network of validators on this machine."),
+    "doctor": ("cli.commands.doctor:doctor", "Say in words what is wrong with a node."),
+    "key": ("cli.commands.key:key", "Make, look at and list keys."),
+    "node": ("cli.commands.node:node", "Run one node, or ask how it is."),
+    "query": ("cli.commands.query:query", "Read one storage item of the chain."),
+    "transfer": ("cli.commands.transfer:transfer", "Send tokens."),
+}
+"""Name -> where it is defined, and its line in the help (a test keeps it equal to the command's own)."""
+
+
+class Lazy(click.Group):
+    """A group that imports a command when it is called, so that help and mistakes answer at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Import the module of a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        return found if isinstance(found, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def main(  # type: ignore[override]  # click's two overloads in one
+        self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
+        """Run a command and end with the exit code its outcome has.
+
+        No traceback for what is wrong with the input, the chain or the network; a bug shows all there is.
+        """
+        code = _run(lambda: super(Lazy, self).main(args, standalone_mode=False, **extra))
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+
+def _run(command: Callable[[], object]) -> int:
+    try:
+        outcome = command()
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Bug:
+        raise
+    except AiTokenError as error:
+        click.echo(f"error: {sentence_of(error)} [{error.code}]", err=True)
+        return exit_of(error)
+    return outcome if isinstance(outcome, int) else Exit.OK
+
+
+@click.group(
+    cls=Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 ok, 1 bug, 2 usage, 3 refused by the chain, 4 unreachable, 5 unusable folder, port or key, "
+    "6 unhealthy, 7 fate of a sent transaction unknown.",
+)
+@click.version_option(package_name="aitoken-node", prog_name="aitoken", message="%(prog)s %(version)s")
+def main() -> None:
+    """AI Token: a proof-of-stake network for paying AI services by the unit."""

@@ -1,0 +1,94 @@
+"""How a node is, asked over JSON-RPC and told in words; used by `node status` and `doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from aitoken.errors import Rejected
+from cli.session import Client
+
+MOVING_SECONDS: Final = 12
+"""Twice the longest distance of two blocks on an idle chain (6 s)."""
+_POLL_SECONDS: Final = 0.25
+
+
+async def look(client: Client) -> dict[str, Any]:
+    """Ask a node everything that tells how it is; what it does not serve is None."""
+    health = await client.request("system_health")
+    return {
+        "chain": await client.request("system_chain"),
+        "version": await client.request("system_version"),
+        "name": await client.request("system_name"),
+        "genesis": await client.request("chain_getBlockHash", [0]),
+        "peers": health["peers"],
+        "syncing": health["isSyncing"],
+        "roles": await _maybe(client, "system_nodeRoles"),
+        "best": await head_number(client, final=False),
+        "final": await head_number(client, final=True),
+        "pending": len(await _maybe(client, "author_pendingExtrinsics") or ()),
+        "sync": await _maybe(client, "system_syncState"),
+        "round": await _maybe(client, "smpx_roundState"),
+    }
+
+
+async def head_number(client: Client, *, final: bool) -> int:
+    """The height of the best or of the last final block."""
+    wanted = [await client.request("chain_getFinalizedHead")] if final else []
+    header = await client.request("chain_getHeader", wanted)
+    return int(header["number"], 16)
+
+
+async def is_moving(client: Client, seconds: float = MOVING_SECONDS) -> bool:
+    """Whether another block becomes final soon."""
+    start = await head_number(client, final=True)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while loop.time() < deadline:
+        if await head_number(client, final=True) > start:
+            return True
+        await asyncio.sleep(_POLL_SECONDS)
+    return False
+
+
+def in_words(facts: dict[str, Any]) -> tuple[list[str], bool]:
+    """Lines a person reads, and whether all is well."""
+    waiting = facts["best"] - facts["final"]
+    lines = [
+        f"{facts['name'] or 'node'} {facts['version']} on {facts['chain']}",
+        f"genesis {facts['genesis']}",
+        f"final block {facts['final']:_}, best block {facts['best']:_}"
+        + (f" ({waiting} not final yet)" if waiting > 0 else ""),
+        f"{facts['peers']} peer{'' if facts['peers'] == 1 else 's'}, {facts['pending']} transactions waiting",
+    ]
+    well = True
+    if facts["syncing"]:
+        target = (facts.get("sync") or {}).get("highestBlock")
+        lines.append("it is catching up" + (f" with block {target:_}" if isinstance(target, int) else ""))
+        well = False
+    if facts["peers"] == 0 and not _is_alone(facts):
+        lines.append("it has no peers: check --bootnode, the network and that all nodes have the same genesis")
+        well = False
+    lines += round_in_words(facts.get("round"))
+    return lines, well
+
+
+def round_in_words(state: Any) -> list[str]:
+    """What the consensus is doing; nothing when the node does not say."""
+    if not isinstance(state, dict):
+        return []
+    known = {name: state[name] for name in sorted(state) if not isinstance(state[name], dict | list)}
+    return ["consensus: " + ", ".join(f"{name} {value}" for name, value in known.items())]
+
+
+def _is_alone(facts: dict[str, Any]) -> bool:
+    """Whether a chain of one validator needs no peers: it moves by itself."""
+    state = facts.get("round")
+    return isinstance(state, dict) and state.get("validators") == 1
+
+
+async def _maybe(client: Client, method: str) -> Any:
+    try:
+        return await client.request(method)
+    except Rejected:
+        return None
