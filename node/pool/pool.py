@@ -108,18 +108,18 @@ class Pool(TransactionPool):
 
     # The door
 
-    async def submit(self, raw: bytes, source: str, watcher: Watcher | None = None) -> Hash32:
+    async def submit(self, raw: bytes, watch: Watcher | None = None, *, source: str = "local") -> Hash32:
         """Take a transaction with its length prefix and return its hash once it is in the pool.
 
         Args:
             raw: as a wallet signed it.
+            watch: told of every status; the first ones come before this returns.
             source: who brings it, for fairness: a connection or a peer.
-            watcher: told of every status; the first ones come before this returns.
 
         Raises:
             PoolRejected: why it is not in the pool.
         """
-        outcome = await self._enter(raw, source, watcher)
+        outcome = await self._enter(raw, source, watch)
         if isinstance(outcome, PoolRejected):
             raise outcome
         return outcome

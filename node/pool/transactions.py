@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aitoken.types import Nonce
 from node.pool.errors import (
     PASSING,
     AlreadyImported,
@@ -101,17 +102,17 @@ class TransactionPool:
         yield from self._included
         yield from self._returning
 
-    def pending(self) -> list[Extrinsic]:
-        """What could be in the next block, best first."""
-        return list(self._waiting.walk())
+    def ready(self) -> list[bytes]:
+        """What could be in the next block as submitted, best first."""
+        return [xt.raw for xt in self._waiting.walk()]
 
     def iter_ready(self) -> Walk:
         """For the block builder: best first, nonces in order; call its `skip()` after one that was not built."""
         return self._waiting.walk()
 
-    def next_index(self, account: AccountId, on_chain_nonce: int) -> int:
-        """The nonce a wallet should use next."""
-        return self._waiting.next_nonce(account, on_chain_nonce)
+    def next_nonce(self, account: AccountId, on_chain: Nonce) -> Nonce:
+        """The nonce a wallet should use next: `on_chain` plus the run of waiting ones that starts there."""
+        return Nonce(self._waiting.next_nonce(account, on_chain))
 
     @property
     def ready_count(self) -> int:

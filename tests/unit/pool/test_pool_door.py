@@ -67,7 +67,7 @@ def checks(monkeypatch) -> list[bytes]:
 
 async def test_good_transaction_gets_in_and_is_marked(pool, checks) -> None:
     xt = make_xt(1, 0)
-    assert await pool.submit(xt.raw, "a") == xt.hash
+    assert await pool.submit(xt.raw, source="a") == xt.hash
     assert pool.lookup(xt.hash).verified_for == ADDITIONAL
     assert len(checks) == 1
 
@@ -76,7 +76,7 @@ async def test_bad_signature_is_1010_and_checked_once(pool, checks) -> None:
     xt = make_xt(1, 0, good=False)
     for _ in range(3):
         with pytest.raises(Invalid) as refused:
-            await pool.submit(xt.raw, "a")
+            await pool.submit(xt.raw, source="a")
         assert (refused.value.number, refused.value.data) == (1010, "Transaction has a bad signature")
     assert len(checks) == 1
 
@@ -86,7 +86,7 @@ async def test_remembered_bad_signature_is_checked_anew_after_a_while(pool, chec
     for now in (0, 60_000):
         pool._clock.now = now
         with pytest.raises(Invalid):
-            await pool.submit(xt.raw, "a")
+            await pool.submit(xt.raw, source="a")
     assert len(checks) == 2
 
 
@@ -94,18 +94,18 @@ async def test_cheap_checks_spare_the_signature(pool, checks) -> None:
     pool.on_best(child(GENESIS, [make_xt(1, 0)], poor=[2]))
     for xt, kind in ((make_xt(1, 0), Validity.STALE), (make_xt(2, 0), Validity.PAYMENT)):
         with pytest.raises(Invalid) as refused:
-            await pool.submit(xt.raw, "a")
+            await pool.submit(xt.raw, source="a")
         assert refused.value.kind is kind
     with pytest.raises(Undecodable):
-        await pool.submit(b"no", "a")
+        await pool.submit(b"no", source="a")
     with pytest.raises(TooLarge):
-        await pool.submit(bytes(256 * 1024 + 1), "a")
+        await pool.submit(bytes(256 * 1024 + 1), source="a")
     assert checks == []
 
 
 async def test_same_bytes_at_once_are_checked_once(pool, checks) -> None:
     xt = make_xt(1, 0)
-    results = await asyncio.gather(*(pool.submit(xt.raw, s) for s in "abc"), return_exceptions=True)
+    results = await asyncio.gather(*(pool.submit(xt.raw, source=s) for s in "abc"), return_exceptions=True)
     assert results[0] == xt.hash
     assert all(isinstance(result, AlreadyImported) for result in results[1:])
     assert len(checks) == 1
@@ -113,7 +113,7 @@ async def test_same_bytes_at_once_are_checked_once(pool, checks) -> None:
 
 async def test_giving_up_waiting_neither_stops_the_check_nor_the_others(pool) -> None:
     xt = make_xt(1, 0)
-    first = asyncio.ensure_future(pool.submit(xt.raw, "a"))
+    first = asyncio.ensure_future(pool.submit(xt.raw, source="a"))
     second = asyncio.ensure_future(pool.submit(xt.raw, "b"))
     await asyncio.sleep(0)
     first.cancel()
@@ -131,13 +131,13 @@ async def test_batch_answers_each_in_order(pool) -> None:
 
 async def test_watcher_hears_from_the_first_status_on(pool) -> None:
     stages = []
-    await pool.submit(make_xt(1, 0).raw, "a", lambda status: stages.append(status.stage.value))
+    await pool.submit(make_xt(1, 0).raw, lambda status: stages.append(status.stage.value))
     assert stages == ["ready"]
 
 
 async def test_block_of_known_transactions_is_prepared_without_a_check(pool, checks) -> None:
     known, unknown, bad = make_xt(1, 0), make_xt(2, 0), make_xt(3, 0, good=False)
-    await pool.submit(known.raw, "a")
+    await pool.submit(known.raw, source="a")
     checks.clear()
 
     prepared = await pool.prepare([known.raw, unknown.raw, bad.raw], GENESIS)
@@ -161,7 +161,7 @@ async def test_transaction_overtaken_by_a_block_is_stale(checks) -> None:
 
     slow.verify = verify
     with pytest.raises(Invalid) as refused:
-        await pool.submit(xt.raw, "a")
+        await pool.submit(xt.raw, source="a")
     assert refused.value.kind is Validity.STALE
     await pool.close()
 
@@ -169,9 +169,9 @@ async def test_transaction_overtaken_by_a_block_is_stale(checks) -> None:
 async def test_flood_of_one_source_delays_another_by_one_slice() -> None:
     pool = make_pool(step=door.SLICE_SECONDS / 4)
     pool.start()
-    flood = [asyncio.ensure_future(pool.submit(make_xt(1, nonce).raw, "flood")) for nonce in range(200)]
+    flood = [asyncio.ensure_future(pool.submit(make_xt(1, nonce).raw, source="flood")) for nonce in range(200)]
     await asyncio.sleep(0)
-    small = asyncio.ensure_future(pool.submit(make_xt(2, 0).raw, "small"))
+    small = asyncio.ensure_future(pool.submit(make_xt(2, 0).raw, source="small"))
 
     await small
 
@@ -196,7 +196,7 @@ async def test_full_lane_and_full_queue_answer_at_once() -> None:
     pool = make_pool(queue=4, queue_per_source=3)
     entered = [pool._enter(make_xt(1, nonce).raw, "a", None) for nonce in range(3)]
     with pytest.raises(ImmediatelyDropped):
-        await pool.submit(make_xt(1, 3).raw, "a")
+        await pool.submit(make_xt(1, 3).raw, source="a")
     pool.start()
     await asyncio.gather(*entered)
     await pool.close()

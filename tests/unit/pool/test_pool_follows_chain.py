@@ -76,15 +76,15 @@ def test_life_of_a_transaction(pool) -> None:
 def test_gap_waits_and_is_filled(pool) -> None:
     late, early = Watch(), Watch()
     add(pool, make_xt(1, 1), late)
-    assert pool.pending() == []
-    assert pool.next_index(ACCOUNT_OF[1], 0) == 0
+    assert list(pool.iter_ready()) == []
+    assert pool.next_nonce(ACCOUNT_OF[1], 0) == 0
 
     add(pool, make_xt(1, 0), early)
 
     assert late.stages == ["future", "ready"]
     assert early.stages == ["ready"]
-    assert [xt.nonce for xt in pool.pending()] == [0, 1]
-    assert pool.next_index(ACCOUNT_OF[1], 0) == 2
+    assert [xt.nonce for xt in list(pool.iter_ready())] == [0, 1]
+    assert pool.next_nonce(ACCOUNT_OF[1], 0) == 2
 
 
 def test_higher_priority_takes_the_place_and_lower_is_refused(pool) -> None:
@@ -99,7 +99,7 @@ def test_higher_priority_takes_the_place_and_lower_is_refused(pool) -> None:
     assert watch.stages == ["ready", "usurped"]
     assert watch.statuses[-1].hash == new.hash
     assert pool.lookup(old.hash) is None
-    assert pool.pending() == [new]
+    assert list(pool.iter_ready()) == [new]
 
 
 def test_same_bytes_are_refused_while_they_wait(pool) -> None:
@@ -196,7 +196,7 @@ def test_fork_returns_transactions_and_tells(pool) -> None:
 
     assert both.stages == ["ready", "inBlock", "retracted", "inBlock"]
     assert gone.stages == ["ready", "inBlock", "retracted", "ready"]
-    assert pool.pending() == [returns]
+    assert list(pool.iter_ready()) == [returns]
     pool.on_finalized([other], [])
     assert both.stages[-1] == "finalized"
 
@@ -206,7 +206,7 @@ def test_fork_returns_what_never_waited_here(pool) -> None:
     stranger.verified_for = b"genesis and versions"
     advance(pool, child(GENESIS, [stranger]))
     advance(pool, child(GENESIS, salt=1))
-    assert pool.pending() == [stranger]
+    assert list(pool.iter_ready()) == [stranger]
 
 
 def test_returning_transaction_that_signed_a_lost_block_is_invalid(pool, runtime) -> None:
@@ -230,7 +230,7 @@ def test_deep_fork_follows_the_route(pool) -> None:
         advance(pool, block)
     pool.on_block(b2)
     advance(pool, child(b2, salt=1))
-    assert pool.pending() == xts[1:]
+    assert list(pool.iter_ready()) == xts[1:]
 
 
 def test_builder_verdict_removes_and_bans(pool) -> None:
@@ -249,13 +249,13 @@ def test_builder_verdict_about_the_block_removes_nothing(pool, kind) -> None:
     xt = add(pool, make_xt(1, 0))
     pool.note_rejected(xt.hash, Invalid(kind), GENESIS.hash, 0)
     pool.work(5)
-    assert pool.pending() == [xt]
+    assert list(pool.iter_ready()) == [xt]
 
 
 def test_builder_verdict_on_another_parent_is_ignored(pool) -> None:
     xt = add(pool, make_xt(1, 0))
     pool.note_rejected(xt.hash, Invalid(Validity.BAD_PROOF), b"\1" * 32, 0)
-    assert pool.pending() == [xt]
+    assert list(pool.iter_ready()) == [xt]
 
 
 def test_first_of_a_small_sender_beats_the_later_of_a_flood(pool) -> None:
@@ -268,7 +268,7 @@ def test_first_of_a_small_sender_beats_the_later_of_a_flood(pool) -> None:
     for who in range(2, 6):
         add(pool, make_xt(who, 0, 5))
 
-    assert [xt.nonce for xt in pool.pending() if xt.signer == ACCOUNT_OF[1]] == [0, 1, 2, 3]
+    assert [xt.nonce for xt in list(pool.iter_ready()) if xt.signer == ACCOUNT_OF[1]] == [0, 1, 2, 3]
     assert pool.ready_count == 8
 
 
@@ -278,7 +278,7 @@ def test_dear_transaction_behind_cheap_ones_is_worth_no_more_than_they(pool) -> 
     for who in range(2, 8):
         add(pool, make_xt(who, 0, 2))
     add(pool, make_xt(8, 0, 2))
-    assert [xt.nonce for xt in pool.pending() if xt.signer == ACCOUNT_OF[1]] == [0]
+    assert [xt.nonce for xt in list(pool.iter_ready()) if xt.signer == ACCOUNT_OF[1]] == [0]
 
 
 def test_walk_survives_changes_between_steps(pool) -> None:
