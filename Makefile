@@ -8,7 +8,7 @@ ARGS ?=
 .PHONY: help setup devnet test test-interop check format sim bench docs clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What runs a node, installed by hash; the marker makes a second call free.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
@@ -28,7 +28,7 @@ devnet: $(VENV)/.runtime  ## four validators on this machine (ARGS="--clean -n 7
 	@$(BIN)/aitoken devnet $(ARGS)
 
 test: $(VENV)/.dev  ## the tests
-	@$(BIN)/python -m pytest -n auto -q $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -q -m "not interop" $(ARGS)
 
 test-interop: $(VENV)/.dev  ## unmodified wallets' libraries against a devnet (needs node and npm)
 	@$(BIN)/python -m pytest -q -m interop tests/interop $(ARGS)
