@@ -367,3 +367,18 @@ def test_finality_forgets_old_blocks(pool) -> None:
     a2 = advance(pool, child(a1))
     pool.on_finalized([a1, a2], [b1.hash])
     assert list(pool._blocks) == [a2.hash]
+
+
+def test_way_to_a_transaction_shrinks_as_earlier_ones_are_built(pool) -> None:
+    for nonce in range(4):
+        add(pool, make_xt(1, nonce, 5))
+    for nonce in range(2):
+        add(pool, make_xt(2, nonce, 5))
+    advance(pool, child(GENESIS, [make_xt(1, nonce, 5) for nonce in range(3)]))
+    for who in range(3, 8):
+        add(pool, make_xt(who, 0, 5))
+
+    add(pool, make_xt(8, 0, 5))
+
+    assert [xt.nonce for xt in pool.iter_ready() if xt.signer == ACCOUNT_OF[2]] == [0]
+    assert [xt.nonce for xt in pool.iter_ready() if xt.signer == ACCOUNT_OF[1]] == [3]
