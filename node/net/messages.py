@@ -23,12 +23,11 @@ class Reason(IntEnum):
     DUPLICATE = 4
     BANNED = 5
     FULL = 6
-    BAD_IDENTITY = 7
-    PROTOCOL = 8
-    TOO_SLOW = 9
+    PROTOCOL = 7
+    TOO_SLOW = 8
+    SILENT = 9
     BAD_AUTH = 10
-    SILENT = 11
-    SCORE = 12
+    SCORE = 11
 
 
 class Role(IntFlag):
@@ -40,13 +39,11 @@ class Role(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The payload of the handshake's second and third message: who speaks, of which chain, with which versions.
+    """The payload of the handshake's second and third message: of which chain, with which versions, doing what.
 
-    `signature` is by the identity key over `b"SMPX-noise-1"` and the Noise static key; `nonce` names the process.
+    Who speaks needs no field: the handshake proves the static key, which is the node's name. `nonce` names the process.
     """
 
-    identity: bytes
-    signature: bytes
     genesis: bytes
     version_min: int
     version_max: int
@@ -163,7 +160,7 @@ class Peers:
 
 @dataclass(frozen=True, slots=True)
 class ValidatorAddresses:
-    """Signed address records of validators (`node.net.records_of_validators`), as opaque bytes."""
+    """Signed address records of validators (`node.net.mesh`), as opaque bytes."""
 
     records: tuple[bytes, ...]
 

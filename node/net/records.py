@@ -10,7 +10,6 @@ Source: the transport part of `docs/spec/p2p.md`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from aitoken.crypto.noise import TAG_SIZE, CipherState
@@ -42,47 +41,46 @@ def frame(message: bytes) -> bytes:
 
 
 class Frames:
-    """Cuts a byte stream at its lengths, whatever pieces it arrives in."""
+    """Cuts a byte stream at its lengths, whatever pieces it arrives in: `push`, then `pop` until None."""
 
-    __slots__ = ("_rest", "_size_max", "_size_min")
+    __slots__ = ("_held", "_offset", "_size_max", "_size_min")
 
     def __init__(self, size_min: int, size_max: int) -> None:
-        self._rest = b""
+        self._held = b""
+        self._offset = 0
+        self.expect(size_min, size_max)
+
+    def expect(self, size_min: int, size_max: int) -> None:
+        """Set the bounds of the frames from the next one on."""
         self._size_min = size_min
         self._size_max = size_max
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the frames that `data` completes; what is yielded is used up even if the caller stops there.
+    def expect_records(self) -> None:
+        """From now on the frames are encrypted records."""
+        self.expect(HEAD_SIZE + TAG_SIZE, RECORD_SIZE_MAX)
+
+    def push(self, data: bytes) -> None:
+        """Add what arrived."""
+        self._held = self._held[self._offset :] + data if len(self._held) > self._offset else data
+        self._offset = 0
+
+    def pop(self) -> bytes | None:
+        """Return the next whole frame.
 
         Raises:
             BadRecord: a length out of bounds, before the frame itself has arrived.
         """
-        held = self._rest + data if self._rest else data
-        self._rest = b""
-        offset, total = 0, len(held)
-        try:
-            while total - offset >= LENGTH_SIZE:
-                size = held[offset] << 8 | held[offset + 1]
-                if not self._size_min <= size <= self._size_max:
-                    raise BadRecord(f"a frame of {size} bytes")
-                end = offset + LENGTH_SIZE + size
-                if end > total:
-                    break
-                frame_bytes = held[offset + LENGTH_SIZE : end]
-                offset = end
-                yield frame_bytes
-        finally:
-            self._rest = held[offset:]
-
-    def take_rest(self) -> bytes:
-        """Return and forget the bytes that belong to no whole frame yet."""
-        rest, self._rest = self._rest, b""
-        return rest
-
-
-def open_records() -> Frames:
-    """Return the cutter for encrypted records."""
-    return Frames(HEAD_SIZE + TAG_SIZE, RECORD_SIZE_MAX)
+        held, offset = self._held, self._offset
+        if len(held) - offset < LENGTH_SIZE:
+            return None
+        size = held[offset] << 8 | held[offset + 1]
+        if not self._size_min <= size <= self._size_max:
+            raise BadRecord(f"a frame of {size} bytes")
+        end = offset + LENGTH_SIZE + size
+        if end > len(held):
+            return None
+        self._offset = end
+        return held[offset + LENGTH_SIZE : end]
 
 
 def seal(cipher: CipherState, channel: int, flags: int, chunk: bytes) -> bytes:

@@ -180,8 +180,6 @@ _HELLO: Final = _entry(
     0,
     Hello,
     Channel.CONTROL,
-    identity=fixed(32),
-    signature=fixed(64),
     genesis=HASH,
     version_min=U8,
     version_max=U8,

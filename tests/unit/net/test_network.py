@@ -1,0 +1,121 @@
+"""Networks on real sockets: they find each other, carry messages, and turn away whom they should."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aitoken.proto.votes import FINALIZE, NOTARIZE, Certificate, Vote
+from aitoken.types import Hash32
+from consensus import messages as consensus
+from node.net.messages import Reason
+from tests.support.network import FakeChain, make_node, mesh, running, until
+
+H = Hash32(bytes(range(32)))
+VOTE = Vote(NOTARIZE, 0, 1, H, 0, bytes(64))
+CERTIFICATE = Certificate(FINALIZE, 0, 1, H, b"\x07", (bytes(64),) * 3)
+
+
+async def test_four_validators_form_a_mesh_and_broadcast_reaches_each_other_one_once() -> None:
+    async with mesh(4) as nodes:
+        nodes[0].network.broadcast(VOTE)
+        nodes[0].network.broadcast(CERTIFICATE)
+        nodes[0].network.broadcast(consensus.Proposal(0, 1, 0, VOTE, consensus.Full(b"header", (b"x" * 300_000,)), ()))
+
+        await until(lambda: all(len(node.inbox.messages) == 3 for node in nodes[1:]))
+
+        sender = bytes.fromhex(nodes[0].network.peer_id)
+        assert nodes[0].inbox.messages == []
+        for node in nodes[1:]:
+            assert {peer for peer, _ in node.inbox.messages} == {sender}
+            assert [type(message) for _, message in node.inbox.messages] == [Vote, Certificate, consensus.Proposal]
+            assert sender in node.inbox.connected
+            assert node.network.validator(nodes[0].session.public) == sender
+
+
+async def test_an_answer_reaches_the_peer_that_asked() -> None:
+    async with mesh(3) as nodes:
+        asker = nodes[0].network
+
+        def answer(peer: bytes, message: object) -> None:
+            nodes[1].network.send(peer, consensus.NotHave(H))
+
+        nodes[1].inbox.on_arrival = answer
+        asker.send(asker.validator(nodes[1].session.public), consensus.GetBlock(H))
+
+        await until(lambda: bool(nodes[0].inbox.messages))
+        assert nodes[0].inbox.messages[0][1] == consensus.NotHave(H)
+        assert nodes[2].inbox.messages == []
+
+
+async def test_a_vote_takes_less_than_a_millisecond() -> None:
+    async with mesh(2) as nodes:
+        arrived = asyncio.Event()
+        nodes[1].inbox.on_arrival = lambda *_: arrived.set()
+        times = []
+        for _ in range(50):
+            arrived.clear()
+            start = time.perf_counter()
+            nodes[0].network.broadcast(VOTE)
+            await arrived.wait()
+            times.append(time.perf_counter() - start)
+
+        assert sorted(times)[25] < 0.001
+
+
+async def test_a_full_node_is_told_announcements_and_not_votes() -> None:
+    async with mesh(2) as nodes:
+        full = make_node(9, [node.address for node in nodes], validators=2)
+        async with running(full):
+            await until(lambda: len(full.network.peers()) == 2)
+            await until(lambda: all(len(node.network.peers()) == 2 for node in nodes))
+            nodes[0].network.broadcast(VOTE)
+            nodes[0].network.announce(consensus.FinalityNote(b"header", CERTIFICATE))
+            nodes[0].network.announce(CERTIFICATE)
+
+            await until(lambda: bool(full.inbox.messages))
+            await until(lambda: bool(nodes[1].inbox.messages))
+            assert [type(message) for _, message in full.inbox.messages] == [Certificate]
+            assert [type(message) for _, message in nodes[1].inbox.messages] == [Vote]
+
+
+async def test_a_validator_that_comes_back_is_connected_again() -> None:
+    async with mesh(3) as nodes:
+        await nodes[0].network.stop()
+        await until(lambda: nodes[1].validators == 1)
+        again = make_node(0, [node.address for node in nodes[1:]], validator=True, validators=3)
+        async with running(again):
+            await until(lambda: all(node.validators == 2 for node in [again, *nodes[1:]]))
+
+
+async def test_both_dialling_each_other_at_once_end_with_one_connection() -> None:
+    first = make_node(0, validator=True, validators=2)
+    second = make_node(1, validator=True, validators=2)
+    async with running(first, second):
+        first.network.add_reserved(second.address)
+        second.network.add_reserved(first.address)
+        await until(lambda: first.validators == second.validators == 1)
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+
+        assert len(first.network.peers()) == len(second.network.peers()) == 1
+
+
+async def test_a_node_of_another_chain_is_told_so() -> None:
+    honest = make_node(0)
+    async with running(honest):
+        stranger = make_node(1, [honest.address], chain=FakeChain(bytes(32)))
+        async with running(stranger):
+            await until(lambda: bool(stranger.network.refusals()))
+
+            assert stranger.network.refusals() == {Reason.OTHER_GENESIS: 1}
+            assert honest.network.peers() == []
+
+
+async def test_a_node_that_dials_itself_notices() -> None:
+    node = make_node(0)
+    async with running(node):
+        node.network.add_reserved(node.address)
+        await until(lambda: Reason.SELF in node.network.refusals())
+
+        assert node.network.peers() == []
