@@ -1,54 +1,18 @@
 """Why a transaction was not taken, each with the number and text wallets know from Substrate's `author_*` methods.
 
-Source: `sc_rpc_api::author::error` and `sc_transaction_pool_api::error` of polkadot-sdk (codes 1001-1021, texts);
-`sp_runtime::transaction_validity` (the sentences of code 1010, by SCALE index).
+Source: `sc_rpc_api::author::error` and `sc_transaction_pool_api::error` of polkadot-sdk (codes 1001-1021, texts).
+The sentences of code 1010 come with the runtime's errors (`chain.frame.errors`).
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import ClassVar, Final
 
 from aitoken.errors import Rejected
+from chain.frame.errors import ExhaustsResources, Future, InvalidTransaction, Stale
 
-
-class Validity(IntEnum):
-    """Kinds of an invalid transaction; the number is the SCALE index in `InvalidTransaction`."""
-
-    CALL = 0
-    PAYMENT = 1
-    FUTURE = 2
-    STALE = 3
-    BAD_PROOF = 4
-    ANCIENT_BIRTH_BLOCK = 5
-    EXHAUSTS_RESOURCES = 6
-    CUSTOM = 7
-    BAD_MANDATORY = 8
-    MANDATORY_VALIDATION = 9
-    BAD_SIGNER = 10
-    INDETERMINATE_IMPLICIT = 11
-    UNKNOWN_ORIGIN = 12
-
-
-SENTENCES: Final = (
-    "Transaction call is not expected",
-    "Inability to pay some fees (e.g. account balance too low)",
-    "Transaction will be valid in the future",
-    "Transaction is outdated",
-    "Transaction has a bad signature",
-    "Transaction has an ancient birth block",
-    "Transaction would exhaust the block limits",
-    "Custom error",
-    "A call was labelled as mandatory, but resulted in an Error.",
-    "Transaction dispatch is mandatory; transactions must not be validated.",
-    "Invalid signing address",
-    "The implicit data was unable to be calculated",
-    "The transaction extension did not authorize any origin",
-)
-"""What wallets show for each `Validity`."""
-
-PASSING: Final = frozenset({Validity.FUTURE, Validity.STALE, Validity.EXHAUSTS_RESOURCES})
-"""Kinds that say more about the block at hand than about the transaction."""
+PASSING: Final = (Future, Stale, ExhaustsResources)
+"""Refusals that say more about the block at hand than about the transaction."""
 
 
 class PoolRejected(Rejected):
@@ -96,15 +60,15 @@ class CannotValidate(PoolRejected):
 
 
 class Invalid(PoolRejected):
-    """The chain's rules refuse the transaction as things stand."""
+    """The chain's rules refuse the transaction as things stand; `cause` says which one."""
 
     code = "pool.invalid"
     number = 1010
 
-    def __init__(self, kind: Validity, custom: int | None = None) -> None:
-        self.kind = kind
+    def __init__(self, cause: InvalidTransaction) -> None:
+        self.cause = cause
         self.message = "Invalid Transaction"
-        self.data = SENTENCES[kind] if kind is not Validity.CUSTOM else f"Custom error: {custom or 0}"
+        self.data = cause.text
 
 
 class UnknownValidity(PoolRejected):
@@ -157,3 +121,8 @@ class ImmediatelyDropped(PoolRejected):
     def __init__(self) -> None:
         self.message = "Immediately Dropped"
         self.data = "The transaction couldn't enter the pool because of the limit"
+
+
+def refusal(error: InvalidTransaction) -> PoolRejected:
+    """What a wallet is told when the runtime refuses its transaction."""
+    return UnknownValidity(error.text) if error.is_unknown else Invalid(error)

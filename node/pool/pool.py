@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 from aitoken.crypto.hashing import blake2_256
 from aitoken.types import Hash32
-from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolRejected, TooLarge, Validity
+from chain.frame.errors import BadProof
+from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolRejected, TooLarge
 from node.pool.fairqueue import FairQueue
 from node.pool.limits import Limits
 from node.pool.status import Watcher
@@ -81,8 +82,7 @@ class Pool(TransactionPool):
             limits: bounds.
             seconds: monotonic clock that measures slices.
         """
-        super().__init__(runtime, chain, limits or Limits())
-        self._clock = clock
+        super().__init__(runtime, chain, clock, limits or Limits())
         self._verifier = verifier or InlineVerifier()
         self._seconds = seconds
         self._queue: FairQueue[_Job] = FairQueue(
@@ -138,7 +138,7 @@ class Pool(TransactionPool):
         if len(raw) > self.limits.size:
             raise TooLarge(len(raw), self.limits.size)
         tx_hash = Hash32(blake2_256(raw))
-        self.refuse_known(tx_hash, self._clock.now_ms())
+        self.refuse_known(tx_hash)
         job = self._in_flight.get(tx_hash)
         if job is None:
             job = _Job(raw, tx_hash, watcher)
@@ -249,8 +249,8 @@ class Pool(TransactionPool):
 
     def _finish(self, job: _Job, candidate: Candidate, *, good: bool) -> None:
         if not good:
-            error = Invalid(Validity.BAD_PROOF)
-            self.ban(job.hash, error, self._clock.now_ms())
+            error = Invalid(BadProof())
+            self.ban(job.hash, error)
             self._end(job, error)
             return
         xt = candidate.pooled.xt

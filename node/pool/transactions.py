@@ -9,7 +9,7 @@ Rules
 - Upon a verdict of the block builder (`note_rejected`): what is wrong for good leaves and is banned for a while.
 
 A transaction keeps the decoded form and the mark of its signature check from first sight to finality, so importing a
-block checks nothing twice. Everything is synchronous and bounded by `Limits`; time comes in as `now_ms`.
+block checks nothing twice. Everything is synchronous and bounded by `Limits`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aitoken.types import Nonce
+from chain.frame.errors import BadProof, CannotPay, InvalidTransaction
 from node.pool.errors import (
     PASSING,
     AlreadyImported,
@@ -26,7 +27,7 @@ from node.pool.errors import (
     PoolRejected,
     TemporarilyBanned,
     TooLarge,
-    Validity,
+    refusal,
 )
 from node.pool.status import Stage, Status, Watcher
 from node.pool.waiting import IMMORTAL, Pooled, Waiting, Walk
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from aitoken.types import AccountId, Hash32
     from node.pool.limits import Limits
     from node.pool.ports import TransactionRuntime
-    from node.ports import Block, ChainView
+    from node.ports import Block, ChainView, Clock
 
-NOT_BANNED: Final = PASSING | {Validity.PAYMENT}
+NOT_BANNED: Final = (*PASSING, CannotPay)
 """Kinds after which the same bytes may be good a moment later, and that are cheap to see."""
 
 
@@ -71,10 +72,10 @@ class _Included:
 class TransactionPool:
     """Waiting transactions, kept in step with the chain. Implements `node.ports.ChainListener`."""
 
-    def __init__(self, runtime: TransactionRuntime, chain: ChainView, limits: Limits) -> None:
+    def __init__(self, runtime: TransactionRuntime, chain: ChainView, clock: Clock, limits: Limits) -> None:
         """Start empty at the chain's head; subscribe it to the chain, after those who serve blocks to watchers."""
         self._runtime = runtime
-        self._chain = chain
+        self._clock = clock
         self.limits = limits
         self._waiting = Waiting(limits, self._on_change)
         self._best = chain.best
@@ -131,7 +132,7 @@ class TransactionPool:
 
     # Coming in
 
-    def refuse_known(self, tx_hash: Hash32, now_ms: int) -> None:
+    def refuse_known(self, tx_hash: Hash32) -> None:
         """Raise at once for bytes that need no look.
 
         Raises:
@@ -143,7 +144,7 @@ class TransactionPool:
         banned = self._banned.get(tx_hash)
         if banned is not None:
             until, error = banned
-            if now_ms < until:
+            if self._clock.now_ms() < until:
                 raise error.with_traceback(None)
             del self._banned[tx_hash]
 
@@ -184,7 +185,7 @@ class TransactionPool:
         if candidate.at != self._best.hash:
             candidate = self._examine(candidate.pooled.xt)
             if candidate.needs_signature:
-                raise Invalid(Validity.BAD_PROOF)  # it signed a block that has left the chain
+                raise Invalid(BadProof())  # it signed a block that has left the chain
         if watcher is not None:
             self.watch(tx_hash, watcher)
         try:
@@ -194,10 +195,10 @@ class TransactionPool:
                 self.unwatch(tx_hash, watcher)
             raise
 
-    def ban(self, tx_hash: Hash32, error: PoolRejected, now_ms: int) -> None:
+    def ban(self, tx_hash: Hash32, error: PoolRejected) -> None:
         """Answer `error` to the same bytes for a while."""
         self._banned.pop(tx_hash, None)
-        self._banned[tx_hash] = (now_ms + self.limits.ban_ms, error)
+        self._banned[tx_hash] = (self._clock.now_ms() + self.limits.ban_ms, error)
         if len(self._banned) > self.limits.bans:
             del self._banned[next(iter(self._banned))]
 
@@ -241,18 +242,17 @@ class TransactionPool:
 
     # Verdicts of the builder, and of an operator
 
-    def note_rejected(self, tx_hash: Hash32, error: PoolRejected, parent: Hash32, now_ms: int) -> None:
-        """The builder could not apply a transaction on top of block `parent`."""
+    def note_rejected(self, tx_hash: Hash32, cause: InvalidTransaction, parent: Hash32) -> None:
+        """The builder could not apply a transaction on top of block `parent`; call the walk's `skip()` too."""
         pooled = self._waiting.by_hash.get(tx_hash)
         if pooled is None or parent != self._best.hash:
             return
-        kind = error.kind if isinstance(error, Invalid) else None
-        if kind in PASSING:
+        if isinstance(cause, PASSING):
             self._suspects[pooled.sender] = None
             return
-        if kind not in NOT_BANNED:
-            self.ban(tx_hash, TemporarilyBanned(), now_ms)
-        self._waiting.discard(tx_hash, error, with_later=kind is Validity.PAYMENT)
+        if not isinstance(cause, NOT_BANNED):
+            self.ban(tx_hash, TemporarilyBanned())
+        self._waiting.discard(tx_hash, refusal(cause), with_later=isinstance(cause, CannotPay))
 
     def remove(self, tx_hash: Hash32) -> bool:
         """Forget a waiting transaction; whether it was there."""
@@ -363,7 +363,7 @@ class TransactionPool:
             candidate = self._examine(xt)
             if candidate.needs_signature:
                 # It signed a birth block that left the chain with it.
-                raise Invalid(Validity.BAD_PROOF)
+                raise Invalid(BadProof())
             self._waiting.insert(candidate.pooled, candidate.base)
         except PoolRejected as error:
             self._tell(tx_hash, Status(Stage.INVALID, error=error))
@@ -375,10 +375,10 @@ class TransactionPool:
         try:
             self._runtime.check(self._best, head.xt)
         except Invalid as error:
-            if error.kind in PASSING:
+            if isinstance(error.cause, PASSING):
                 self._waiting.rebase(sender, self._runtime.nonce(self._best, sender))
                 return
-            self._waiting.discard(head.hash, error, with_later=error.kind is Validity.PAYMENT)
+            self._waiting.discard(head.hash, error, with_later=isinstance(error.cause, CannotPay))
             self._suspects[sender] = None
         except PoolRejected as error:
             self._waiting.discard(head.hash, error, with_later=False)

@@ -20,7 +20,8 @@ import heapq
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolRejected, PriorityTooLow, Validity
+from chain.frame.errors import AncientBirthBlock, Stale
+from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolRejected, PriorityTooLow
 from node.pool.lazyheap import LazyHeap
 from node.pool.status import Stage, Status
 
@@ -198,7 +199,7 @@ class Waiting:
         if tx.hash in self.by_hash:
             raise AlreadyImported(tx.hash)
         if tx.nonce < base:
-            raise Invalid(Validity.STALE)
+            raise Invalid(Stale())
         lane = self._lanes.get(tx.sender)
         if lane is not None and lane.base != base:
             self.rebase(tx.sender, base)
@@ -392,7 +393,7 @@ class Waiting:
             self._heads.push((-head.priority, head.turn, head))
         self._promote(lane)
         for tx in stale:
-            self._emit(tx, Status(Stage.INVALID, error=Invalid(Validity.STALE)))
+            self._emit(tx, Status(Stage.INVALID, error=Invalid(Stale())))
         for tx in demoted:
             if not tx.ready:
                 self._emit(tx, FUTURE)
@@ -425,7 +426,7 @@ class Waiting:
     def expire(self, number: int) -> None:
         """Drop what cannot be in block `number` or later because its era is over."""
         while (entry := self._deaths.peek()) is not None and entry[0] <= number:
-            self.discard(entry[2].hash, Invalid(Validity.ANCIENT_BIRTH_BLOCK), with_later=False)
+            self.discard(entry[2].hash, Invalid(AncientBirthBlock()), with_later=False)
 
 
 class Walk:

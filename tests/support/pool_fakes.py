@@ -11,7 +11,8 @@ from typing import Any
 
 from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
-from node.pool.errors import Invalid, Undecodable, Validity
+from chain.frame.errors import AncientBirthBlock, CannotPay, Stale
+from node.pool.errors import Invalid, Undecodable
 
 ADDITIONAL = b"genesis and versions"
 PAIRS = {who: Pair(bytes([who]) * 32) for who in range(64)}
@@ -121,11 +122,11 @@ class FakeRuntime:
         who = WHO_OF[xt.signer]
         nonce, balance = parent.state.get(who, (0, 100))
         if parent.number + 1 >= xt.era_end:
-            raise Invalid(Validity.ANCIENT_BIRTH_BLOCK)
+            raise Invalid(AncientBirthBlock())
         if xt.nonce < nonce:
-            raise Invalid(Validity.STALE)
+            raise Invalid(Stale())
         if balance == 0:
-            raise Invalid(Validity.PAYMENT)
+            raise Invalid(CannotPay())
         longevity = 2**64 - 1 if xt.era_end == IMMORTAL_ERA else xt.era_end - parent.number - 1
         return FakeValid(xt.tip, [xt.signer + xt.nonce.to_bytes(4, "little")], longevity)
 

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from chain.frame.errors import CannotPay, Stale
 from node.pool import pool as door
-from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, TooLarge, Undecodable, Validity
+from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, TooLarge, Undecodable
 from node.pool.fairqueue import FairQueue
 from node.pool.limits import Limits
 from node.pool.pool import Pool
@@ -92,10 +93,10 @@ async def test_remembered_bad_signature_is_checked_anew_after_a_while(pool, chec
 
 async def test_cheap_checks_spare_the_signature(pool, checks) -> None:
     pool.on_best(child(GENESIS, [make_xt(1, 0)], poor=[2]))
-    for xt, kind in ((make_xt(1, 0), Validity.STALE), (make_xt(2, 0), Validity.PAYMENT)):
+    for xt, kind in ((make_xt(1, 0), Stale), (make_xt(2, 0), CannotPay)):
         with pytest.raises(Invalid) as refused:
             await pool.submit(xt.raw, source="a")
-        assert refused.value.kind is kind
+        assert isinstance(refused.value.cause, kind)
     with pytest.raises(Undecodable):
         await pool.submit(b"no", source="a")
     with pytest.raises(TooLarge):
@@ -162,7 +163,7 @@ async def test_transaction_overtaken_by_a_block_is_stale(checks) -> None:
     slow.verify = verify
     with pytest.raises(Invalid) as refused:
         await pool.submit(xt.raw, source="a")
-    assert refused.value.kind is Validity.STALE
+    assert isinstance(refused.value.cause, Stale)
     await pool.close()
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chain.frame.errors import BadProof, ExhaustsResources, Future, Stale
 from node.pool.errors import (
     AlreadyImported,
     ImmediatelyDropped,
@@ -10,12 +11,11 @@ from node.pool.errors import (
     TemporarilyBanned,
     TooLarge,
     Undecodable,
-    Validity,
 )
 from node.pool.limits import Limits
 from node.pool.status import Stage
 from node.pool.transactions import TransactionPool
-from tests.support.pool_fakes import ACCOUNT_OF, GENESIS, FakeChain, FakeRuntime, child, make_xt, unsigned_xt
+from tests.support.pool_fakes import ACCOUNT_OF, GENESIS, FakeChain, FakeClock, FakeRuntime, child, make_xt, unsigned_xt
 
 
 class Watch:
@@ -39,12 +39,12 @@ def runtime() -> FakeRuntime:
 
 @pytest.fixture
 def pool(runtime) -> TransactionPool:
-    return TransactionPool(runtime, FakeChain(), Limits(count=8, future_count=4, size=300))
+    return TransactionPool(runtime, FakeChain(), FakeClock(1_000), Limits(count=8, future_count=4, size=300))
 
 
 def add(pool, xt, watch=None):
     """Submit as if the signature had been checked."""
-    pool.refuse_known(xt.hash, 0)
+    pool.refuse_known(xt.hash)
     candidate = pool.examine(xt.raw)
     candidate.pooled.xt.verified_for = candidate.additional
     pool.settle(candidate, watch)
@@ -129,7 +129,7 @@ def test_rival_of_the_same_nonce_in_a_block_makes_it_invalid(pool) -> None:
     add(pool, make_xt(1, 0), watch)
     advance(pool, child(GENESIS, [make_xt(1, 0, 9)]))
     assert watch.stages == ["ready", "invalid"]
-    assert watch.statuses[-1].error.kind is Validity.STALE
+    assert isinstance(watch.statuses[-1].error.cause, Stale)
 
 
 def test_end_of_the_era_removes_and_later_ones_wait(pool) -> None:
@@ -236,25 +236,27 @@ def test_deep_fork_follows_the_route(pool) -> None:
 def test_builder_verdict_removes_and_bans(pool) -> None:
     watch = Watch()
     xt = add(pool, make_xt(1, 0), watch)
-    pool.note_rejected(xt.hash, Invalid(Validity.BAD_PROOF), GENESIS.hash, 1_000)
+    pool.note_rejected(xt.hash, BadProof(), GENESIS.hash)
     assert watch.stages == ["ready", "invalid"]
+    pool._clock.now = 60_999
     with pytest.raises(TemporarilyBanned) as refused:
-        pool.refuse_known(xt.hash, 60_999)
+        pool.refuse_known(xt.hash)
     assert refused.value.number == 1012
-    pool.refuse_known(xt.hash, 61_000)
+    pool._clock.now = 61_000
+    pool.refuse_known(xt.hash)
 
 
-@pytest.mark.parametrize("kind", [Validity.STALE, Validity.FUTURE, Validity.EXHAUSTS_RESOURCES])
+@pytest.mark.parametrize("kind", [Stale, Future, ExhaustsResources])
 def test_builder_verdict_about_the_block_removes_nothing(pool, kind) -> None:
     xt = add(pool, make_xt(1, 0))
-    pool.note_rejected(xt.hash, Invalid(kind), GENESIS.hash, 0)
+    pool.note_rejected(xt.hash, kind(), GENESIS.hash)
     pool.work(5)
     assert list(pool.iter_ready()) == [xt]
 
 
 def test_builder_verdict_on_another_parent_is_ignored(pool) -> None:
     xt = add(pool, make_xt(1, 0))
-    pool.note_rejected(xt.hash, Invalid(Validity.BAD_PROOF), b"\1" * 32, 0)
+    pool.note_rejected(xt.hash, BadProof(), b"\1" * 32)
     assert list(pool.iter_ready()) == [xt]
 
 
@@ -355,9 +357,9 @@ def test_ready_ones_are_announced_once_each(pool) -> None:
 def test_bans_are_bounded(pool) -> None:
     pool.limits = Limits(bans=3)
     for number in range(5):
-        pool.ban(bytes([number]) * 32, TemporarilyBanned(), 0)
+        pool.ban(bytes([number]) * 32, TemporarilyBanned())
     assert len(pool._banned) == 3
-    pool.refuse_known(bytes(32), 0)
+    pool.refuse_known(bytes(32))
 
 
 def test_finality_forgets_old_blocks(pool) -> None:

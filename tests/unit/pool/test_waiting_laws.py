@@ -4,7 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from node.pool.errors import Invalid, PoolRejected, PriorityTooLow, Validity
+from chain.frame.errors import CannotPay
+from node.pool.errors import Invalid, PoolRejected, PriorityTooLow
 from node.pool.limits import Limits
 from node.pool.status import Stage
 from node.pool.waiting import IMMORTAL, Pooled, Waiting
@@ -81,7 +82,7 @@ class WaitingMachine(RuleBasedStateMachine):
     def turns_out_invalid(self, index, with_later) -> None:
         known = sorted(self.waiting.by_hash)
         if known:
-            self.waiting.discard(known[index % len(known)], Invalid(Validity.PAYMENT), with_later=with_later)
+            self.waiting.discard(known[index % len(known)], Invalid(CannotPay()), with_later=with_later)
 
     @rule(number=st.integers(0, 8))
     def era_ends(self, number) -> None:
