@@ -201,3 +201,31 @@ def _child(reader: _Reader) -> bytes:
     if not 0 < len(child) <= 32:
         raise BadProof("a child is neither a node nor a hash")
     return child
+
+
+def closest_descendant(root: Hash32, proof: Sequence[bytes], prefix: bytes) -> bytes | None:
+    """Return the Merkle value of the topmost node at or below `prefix`; None where nothing begins with `prefix`.
+
+    `proof` must show a key that begins with `prefix`.
+
+    Raises:
+        BadProof: a node is not well formed.
+        IncompleteProof: a node on the way is missing.
+    """
+    items = {digest(item): item for item in proof}
+    goal = prefix.hex()
+    child: bytes = root
+    depth = 0
+    while True:
+        node = _decode(_item(items, child) if len(child) == 32 else child)
+        rest = goal[depth:]
+        if node.partial.startswith(rest):
+            return child
+        if not rest.startswith(node.partial):
+            return None
+        depth += len(node.partial)
+        below = node.children[int(goal[depth], 16)] if node.children else None
+        if below is None:
+            return None
+        child = below
+        depth += 1

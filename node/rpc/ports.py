@@ -6,78 +6,42 @@ only `PoolView.submit` may wait, for signature checks done in slices or in a wor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from aitoken.errors import Rejected
 from aitoken.types import AccountId, Hash32, Nonce
 from chain.state.base import State
-from node.ports import Cancellable
-
-TxStatusKind = Literal[
-    "future",
-    "ready",
-    "broadcast",
-    "in_block",
-    "retracted",
-    "finality_timeout",
-    "finalized",
-    "usurped",
-    "dropped",
-    "invalid",
-]
-FINAL_STATUSES: frozenset[str] = frozenset({"finality_timeout", "finalized", "usurped", "dropped", "invalid"})
-"""After one of these nothing more is told about a transaction."""
+from node.pool.status import Watcher
 
 
 @dataclass(frozen=True, slots=True)
-class TxStatus:
-    """What became of a pooled transaction.
+class ChainInfo:
+    """What a node says about itself and its chain; fixed while it runs."""
 
-    `block` belongs to in_block, retracted, finality_timeout and finalized; `by` (the hash of the transaction that
-    took its place) to usurped; `peers` to broadcast; `reason` may explain dropped and invalid.
-    """
-
-    kind: TxStatusKind
-    block: Hash32 | None = None
-    by: Hash32 | None = None
-    peers: tuple[str, ...] = ()
-    reason: str = ""
-
-
-class SubmissionRefused(Rejected):
-    """The pool does not take a transaction; carries the error object wallets understand.
-
-    Args:
-        number: JSON-RPC error code, 1001 to 1021 (contract, section 6).
-        message: its exact text.
-        data: the explanation, exact where the contract gives one.
-    """
-
-    code = "pool.refused"
-
-    def __init__(self, number: int, message: str, data: str | None = None) -> None:
-        super().__init__(f"{message}: {data}" if data else message)
-        self.number = number
-        self.message = message
-        self.data = data
+    chain: str = "AI Token Devnet"
+    chain_type: str = "Development"
+    node_name: str = "AI Token Node"
+    node_version: str = "0.1.0"
+    properties: dict[str, Any] = field(
+        default_factory=lambda: {"ss58Format": 42, "tokenDecimals": 12, "tokenSymbol": "AIT"}
+    )
 
 
 class PoolView(Protocol):
     """Transactions waiting for a block."""
 
-    async def submit(self, raw: bytes, watch: Callable[[TxStatus], None] | None = None) -> Hash32:
+    async def submit(self, raw: bytes, watch: Watcher | None = None, *, source: str = "local") -> Hash32:
         """Take a transaction as a wallet sent it (with its length prefix) and return its hash.
 
-        `watch` is told every status from the first (`ready` or `future`) on, in order, on the event loop, never
-        before this call has returned its first suspension and never after a final status.
+        `watch` is told every status from the first (ready or future) on, in order, on the event loop; `source` is
+        who brings it, for fairness.
 
         Raises:
-            SubmissionRefused: the pool does not want it.
+            PoolRejected: the pool does not want it; carries the error object wallets understand.
         """
 
-    def unwatch(self, tx_hash: Hash32, watch: Callable[[TxStatus], None]) -> None:
+    def unwatch(self, tx_hash: Hash32, watch: Watcher) -> None:
         """Stop telling `watch`; the transaction stays. Harmless when it is not watched any more."""
 
     def ready(self) -> Sequence[bytes]:
@@ -119,6 +83,13 @@ class NetworkView(Protocol):
     def highest_seen(self) -> int:
         """The greatest height a peer told of; 0 when none did."""
 
+    def add_reserved(self, address: str) -> None:
+        """Always keep a connection to this peer.
+
+        Raises:
+            Rejected: the address means nothing.
+        """
+
 
 class ConsensusView(Protocol):
     """What the agreement is doing."""
@@ -144,10 +115,3 @@ class RuntimeApi(Protocol):
 
     def metadata(self, version: int) -> bytes:
         """The metadata blob of a version, starting with `meta`."""
-
-
-class Subscribable(Protocol):
-    """Something that can be listened to and left again."""
-
-    def subscribe(self, listener: Callable[[Any], None]) -> Cancellable:
-        """Tell `listener` from now on."""

@@ -1,0 +1,194 @@
+"""News of the chain, encoded once and fanned out to every subscriber.
+
+Order for each change of the chain, whoever else listens to it:
+
+    on_block      chain_allHead, then followers of chainHead_v1
+    on_best       chain_newHead (no height left out on the way up), state_runtimeVersion, state_storage, followers
+    on_finalized  chain_finalizedHead for every block, followers
+
+What a method wants to tell after all of these (the status of a transaction in that block) goes through `soon`:
+the chain tells all its listeners within one callback of the event loop, `soon` runs after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from aitoken.proto.header import Header
+from aitoken.types import Hash32
+from node.ports import Block, ChainListener, ChainView
+from node.rpc.render import NULL, header_json, json_hex
+from node.rpc.session import Sink
+
+CATCH_UP_MAX = 64
+"""Heads announced one by one when the head moved by several blocks at once."""
+
+
+class Topic:
+    """Subscribers that all get the same bytes."""
+
+    def __init__(self) -> None:
+        self._sinks: dict[str, Sink] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._sinks)
+
+    def add(self, sink: Sink) -> None:
+        """Subscribe until the sink is closed."""
+        key = f"{id(sink.session)} {sink.id}"
+        self._sinks[key] = sink
+        sink.on_release(lambda: self._sinks.pop(key, None))
+
+    def publish(self, result: bytes) -> None:
+        """Send one result to all."""
+        for sink in list(self._sinks.values()):
+            sink.send(result)
+
+
+class _Watched:
+    """One storage key somebody watches."""
+
+    __slots__ = ("name", "sinks", "value")
+
+    def __init__(self, key: bytes, value: bytes | None) -> None:
+        self.name = json_hex(key)
+        self.value = value
+        self.sinks: dict[int, Sink] = {}
+
+    def change(self) -> bytes:
+        return b"[%b,%b]" % (self.name, NULL if self.value is None else json_hex(self.value))
+
+
+class StorageTopic:
+    """Subscribers of single storage keys; every key is read and encoded once per head."""
+
+    def __init__(self) -> None:
+        self._watched: dict[bytes, _Watched] = {}
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def add(self, sink: Sink, keys: Sequence[bytes], head: Block) -> None:
+        """Subscribe to keys and send all their values now, null where there is none."""
+        changes = []
+        for key in dict.fromkeys(keys):
+            watched = self._watched.get(key)
+            if watched is None:
+                watched = self._watched[key] = _Watched(key, head.state.get(key))
+            watched.sinks[id(sink)] = sink
+            changes.append(watched.change())
+        sink.on_release(lambda: self._leave(sink, keys))
+        sink.send(_change_set(head.hash, changes))
+
+    def publish(self, head: Block) -> None:
+        """Send the keys whose value changed."""
+        changed: dict[int, list[bytes]] = {}
+        sinks: dict[int, Sink] = {}
+        read = head.state.get
+        for key, watched in self._watched.items():
+            value = read(key)
+            if value != watched.value:
+                watched.value = value
+                change = watched.change()
+                for identity, sink in watched.sinks.items():
+                    changed.setdefault(identity, []).append(change)
+                    sinks[identity] = sink
+        for identity, changes in changed.items():
+            sinks[identity].send(_change_set(head.hash, changes))
+
+    def _leave(self, sink: Sink, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            watched = self._watched.get(key)
+            if watched is not None:
+                watched.sinks.pop(id(sink), None)
+                if not watched.sinks:
+                    del self._watched[key]
+
+
+def _change_set(block: bytes, changes: Sequence[bytes]) -> bytes:
+    return b'{"block":%b,"changes":[%b]}' % (json_hex(block), b",".join(changes))
+
+
+class Feed:
+    """The one listener JSON-RPC has on the chain; a `node.ports.ChainListener`."""
+
+    def __init__(self, chain: ChainView, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._chain = chain
+        self._call_soon = call_soon
+        self._told: Block = chain.best
+        self._followers: dict[int, ChainListener] = {}
+        self.heads = Topic()
+        self.all_heads = Topic()
+        self.finalized = Topic()
+        self.versions = Topic()
+        self.storage = StorageTopic()
+        self.version_json: Callable[[], bytes] = lambda: NULL
+        self._version_told = b""
+
+    def follow(self, follower: ChainListener) -> Callable[[], object]:
+        """Tell `follower` after the plain subscriptions; call the result to stop."""
+        self._followers[id(follower)] = follower
+        return lambda: self._followers.pop(id(follower), None)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Run `call` after everybody has been told of the change at hand."""
+        self._call_soon(call)
+
+    @property
+    def head(self) -> Block:
+        """The head as subscribers know it."""
+        return self._told
+
+    def on_block(self, block: Block) -> None:
+        """Tell that a block is known."""
+        if self.all_heads:
+            self.all_heads.publish(header_json(block.header))
+        for follower in list(self._followers.values()):
+            follower.on_block(block)
+
+    def on_best(self, block: Block) -> None:
+        """Tell of a new head."""
+        if self.heads:
+            for header in self._skipped(block):
+                self.heads.publish(header_json(header))
+            self.heads.publish(header_json(block.header))
+        self._told = block
+        if self.versions:
+            self._publish_version()
+        if len(self.storage):
+            self.storage.publish(block)
+        for follower in list(self._followers.values()):
+            follower.on_best(block)
+
+    def on_finalized(self, blocks: Sequence[Block], pruned: Sequence[Hash32]) -> None:
+        """Tell that blocks became final."""
+        if self.finalized:
+            for block in blocks:
+                self.finalized.publish(header_json(block.header))
+        for follower in list(self._followers.values()):
+            follower.on_finalized(blocks, pruned)
+
+    def subscribe_versions(self, sink: Sink) -> None:
+        """Send the runtime version now and whenever it changes."""
+        self._version_told = self.version_json()
+        self.versions.add(sink)
+        sink.send(self._version_told)
+
+    def _publish_version(self) -> None:
+        version = self.version_json()
+        if version != self._version_told:
+            self._version_told = version
+            self.versions.publish(version)
+
+    def _skipped(self, block: Block) -> list[Header]:
+        """Headers between the head told last and `block`, ascending; none when they are on different branches."""
+        between: list[Header] = []
+        parent = block.header.parent_hash
+        while parent != self._told.hash:
+            header = self._chain.header(parent)
+            if header is None or header.number <= self._told.number or len(between) >= CATCH_UP_MAX:
+                return []
+            between.append(header)
+            parent = header.parent_hash
+        between.reverse()
+        return between

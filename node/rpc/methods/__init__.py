@@ -1,0 +1,1 @@
+"""The methods themselves, one module per namespace; how they are served is `node.rpc`'s business."""

@@ -1,0 +1,302 @@
+"""JSON-RPC over HTTP POST and WebSocket on one port, and `/health`, `/metrics` beside it.
+
+    POST, any path, JSON          one request or batch; no subscriptions
+    WebSocket, any path           one JSON value per text frame
+    OPTIONS                       CORS preflight for allowed origins
+    GET /health                   200 with `system_health`, 503 while blocks are being caught up
+    GET /metrics                  Prometheus text format
+
+What is refused before anything is read: foreign origins and hosts (403), other content types (415), bodies with an
+encoding (415), bodies announced or found to be too large (413), other methods (405). The low-level aiohttp server is
+used: no routing, no middleware, no decompression, no access log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from multidict import CIMultiDict
+
+from node.rpc import errors
+from node.rpc.dispatch import NO_ID, Answer, Caller, Dispatcher
+from node.rpc.door import Door, Guarded
+from node.rpc.limits import Bucket, Limits
+from node.rpc.origins import Hosts, Origins
+from node.rpc.render import failure
+from node.rpc.session import Session
+from node.tasks import cancel, spawn
+
+log = logging.getLogger(__name__)
+
+JSON: Final = "application/json"
+PREFLIGHT_AGE_S: Final = "600"
+READ_SLICE_S: Final = 0.005
+"""A connection that sends request after request lets others run after so much work."""
+SHUTDOWN_S: Final = 2.0
+Page = Callable[[], tuple[int, str, bytes]]
+"""Status, content type and body of something served to GET."""
+
+
+class RpcServer:
+    """Listens, reads, answers. `start` it on the event loop, `close` it at the end."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, limits: Limits, origins: Origins, hosts: Hosts, pages: dict[str, Page]
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._origins = origins
+        self._hosts = hosts
+        self._pages = pages
+        self._sockets: dict[web.WebSocketResponse, Session] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: asyncio.Server | None = None
+        self._web: web.Server | None = None
+        self.door: Door | None = None
+        self.port = 0
+        self.cut_count = 0
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen on `host`:`port`; 0 lets the system choose, `port` tells which."""
+        loop = asyncio.get_running_loop()
+        self._web = web.Server(self._handle)
+        self.door = Door(
+            self._web,
+            self._limits,
+            loop,
+            keepalive_timeout=self._limits.idle_s,
+            auto_decompress=False,
+            access_log=None,
+            logger=logging.getLogger("node.rpc.http"),
+            lingering_time=1.0,
+        )
+        self._listener = await loop.create_server(self.door, host, port, backlog=128)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Stop listening, close every connection, wait for the handlers."""
+        if self._listener is not None:
+            self._listener.close()
+        for socket in list(self._sockets):
+            self._keep(spawn(_close_quietly(socket), "rpc goodbye"))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=SHUTDOWN_S)
+        if self._web is not None:
+            await self._web.shutdown(SHUTDOWN_S)
+        await cancel(tuple(self._tasks))
+
+    @property
+    def subscriptions(self) -> int:
+        """Live subscriptions of all connections."""
+        return sum(session.subscriptions for session in self._sockets.values())
+
+    @property
+    def sockets(self) -> int:
+        """Open WebSockets."""
+        return len(self._sockets)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        guest = request.protocol
+        if isinstance(guest, Guarded):
+            guest.asked()
+        headers = request.headers
+        origin = headers.get("Origin")
+        if not self._hosts.allows(headers.get("Host")) or not self._origins.allows(origin):
+            return await self._send(request, _plain(403, "this origin or host is not allowed"))
+        if headers.get("Upgrade", "").lower() == "websocket" and request.method == "GET":
+            return await self._serve_socket(request, _address(request))
+        response = await self._answer(request)
+        if origin is not None:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Vary"] = "Origin"
+        return await self._send(request, response)
+
+    async def _send(self, request: web.BaseRequest, response: web.Response) -> web.StreamResponse:
+        """Write within `write_s`, or cut the connection: a reader that stalls holds nothing for long."""
+        response.headers["Server"] = "aitoken"
+        try:
+            async with asyncio.timeout(self._limits.write_s):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            _abort(request)
+        return response
+
+    # HTTP
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        if request.method == "POST":
+            return await self._post(request)
+        if request.method == "OPTIONS":
+            return _preflight()
+        if request.method in ("GET", "HEAD"):
+            page = self._pages.get(request.path)
+            if page is not None:
+                status, content_type, body = page()
+                return web.Response(status=status, body=body, headers={"Content-Type": content_type})
+        return _plain(405, "Used HTTP Method is not allowed. POST or OPTIONS is required")
+
+    async def _post(self, request: web.BaseRequest) -> web.Response:
+        headers = request.headers
+        if headers.get("Content-Type", "").partition(";")[0].strip().lower() != JSON:
+            return _plain(415, "Supplied content type is not allowed. Content-Type: application/json is required")
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            return _plain(415, "the body must not be encoded")
+        try:
+            async with asyncio.timeout(self._limits.body_s):
+                body = await self._read(request)
+        except TimeoutError:
+            return _closing(_plain(408, "the body took too long"))
+        if body is None:
+            told = failure(NO_ID, errors.exceeds(errors.REQUEST_TOO_BIG, self._limits.request_bytes))
+            return _closing(_json(told, 413))
+        outcome = self._dispatcher.process(body, Caller(self._bucket(request), source=_address(request)))
+        answer = outcome if isinstance(outcome, Answer) else await outcome
+        return _json(b"" if answer.body is None else answer.body)
+
+    async def _read(self, request: web.BaseRequest) -> bytes | None:
+        """Return the body, None when it is too large; no more than the limit is ever held."""
+        limit = self._limits.request_bytes
+        if (request.content_length or 0) > limit:
+            return None
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            chunk = await request.content.readany()
+            if not chunk:
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            size += len(chunk)
+            if size > limit:
+                return None
+            chunks.append(chunk)
+
+    # WebSocket
+
+    async def _serve_socket(self, request: web.BaseRequest, address: str) -> web.StreamResponse:
+        socket = web.WebSocketResponse(
+            heartbeat=self._limits.ping_s,
+            max_msg_size=self._limits.request_bytes,
+            compress=False,
+            autoclose=True,
+        )
+        if not socket.can_prepare(request).ok:
+            return await self._send(request, _plain(400, "not a WebSocket handshake"))
+        await socket.prepare(request)
+
+        def cut(why: str) -> None:
+            self.cut_count += 1
+            log.info("cut a connection: %s", why, extra={"address": address})
+            session.close()
+            _abort(request)
+
+        session = Session(self._limits, cut)
+        self._sockets[socket] = session
+        writer = spawn(_write(session, socket), "rpc writer")
+        running: set[asyncio.Task[None]] = set()
+        try:
+            await self._read_socket(socket, session, Caller(self._bucket(request), session, source=address), running)
+        finally:
+            del self._sockets[socket]
+            session.close()
+            await cancel([writer, *running])
+        return socket
+
+    async def _read_socket(
+        self, socket: web.WebSocketResponse, session: Session, caller: Caller, running: set[asyncio.Task[None]]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        slots = asyncio.Semaphore(self._limits.requests_in_flight)
+        slice_ends = 0.0
+        while not session.is_closed:
+            message = await socket.receive()
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                return
+            data = message.data.encode() if message.type is WSMsgType.TEXT else message.data
+            outcome = self._dispatcher.process(data, caller)
+            if isinstance(outcome, Answer):
+                _deliver(session, outcome)
+            else:
+                await slots.acquire()
+                task = spawn(_finish(session, outcome, slots), "rpc request")
+                running.add(task)
+                task.add_done_callback(running.discard)
+            await session.wait_for_room()
+            if loop.time() > slice_ends:
+                await asyncio.sleep(0)
+                slice_ends = loop.time() + READ_SLICE_S
+
+    def _bucket(self, request: web.BaseRequest) -> Bucket:
+        door = self.door
+        guest = request.protocol
+        if door is None or not isinstance(guest, Guarded):
+            return Bucket(0, 0)
+        return door.bucket(guest.address)
+
+
+def _deliver(session: Session, answer: Answer) -> None:
+    if answer.body is not None:
+        session.push(answer.body)
+    answer.release()
+
+
+async def _finish(session: Session, outcome: Awaitable[Answer], slots: asyncio.Semaphore) -> None:
+    try:
+        _deliver(session, await outcome)
+    finally:
+        slots.release()
+
+
+async def _write(session: Session, socket: web.WebSocketResponse) -> None:
+    async def send(message: bytes) -> None:
+        await socket.send_frame(message, WSMsgType.TEXT)
+
+    try:
+        await session.write_out(send)
+    except ConnectionError:
+        session.close()
+
+
+async def _close_quietly(socket: web.WebSocketResponse) -> None:
+    await socket.close(code=WSCloseCode.GOING_AWAY)
+
+
+def _address(request: web.BaseRequest) -> str:
+    guest = request.protocol
+    return guest.address if isinstance(guest, Guarded) else ""
+
+
+def _abort(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _plain(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=text + "\n")
+
+
+def _json(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=body, headers=CIMultiDict({"Content-Type": JSON}))
+
+
+def _closing(response: web.Response) -> web.Response:
+    response.force_close()
+    return response
+
+
+def _preflight() -> web.Response:
+    return web.Response(
+        status=200,
+        headers={
+            "Access-Control-Allow-Methods": "POST, OPTIONS",
+            "Access-Control-Allow-Headers": "content-type",
+            "Access-Control-Max-Age": PREFLIGHT_AGE_S,
+        },
+    )
