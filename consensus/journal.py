@@ -1,13 +1,15 @@
 """What must survive a crash, as bytes: the records of the consensus journal. Files are the shell's business.
 
     record       u8 type | payload                                    all integers little-endian
-    1 opening    version u8 = 1 | genesis hash 32 | own key 32 (zeros without one) | epoch u64
+    1 opening    version u8 = 1 | genesis hash 32 | own key 32 (zeros without one) | epoch u64 | votes from epoch u64
     2 own vote   the 115 bytes of `Vote`; on disk before it is sent (a barrier)
     3 certificate   the bytes of `Certificate`; no barrier: it lies before the next own vote in the same file
     4 block      hash 32 | number u64 | parent 32 | epoch u64 | view u64 | parent view u64 | leader u16 | timestamp u64
-                 | header length u32 | header | count u32 | (length u32 | extrinsic)*; under the same barrier as the vote for it
+                 | header length u32 | header | count u32 | (length u32 | extrinsic)*
+                 under the same barrier as the own vote for it
 
-A journal starts with an opening, followed by what was unsettled when it was started. The file adds length and checksum.
+A journal starts with an opening, followed by what was unsettled when it was started; a later opening of the same epoch
+only changes from which epoch on the key may vote. The file adds length and checksum to each record.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ OWN_VOTE: Final = 2
 CERTIFICATE: Final = 3
 BLOCK: Final = 4
 
-_OPENING = struct.Struct("<B32s32sQ")
+_OPENING = struct.Struct("<B32s32sQQ")
 _BLOCK = struct.Struct("<32sQ32sQQQHQI")
 _U32 = struct.Struct("<I")
 
@@ -41,11 +43,12 @@ class DamagedJournal(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The first record: whose journal this is."""
+    """The first record: whose journal this is, and the first epoch in which the key may vote."""
 
     genesis_hash: Hash32
     key: bytes
     epoch: int
+    votes_from: int
 
 
 Record: TypeAlias = Opening | Vote | Certificate | Block
@@ -58,7 +61,9 @@ def encode_record(record: Record) -> bytes:
     if isinstance(record, Certificate):
         return b"\x03" + record.encode()
     if isinstance(record, Opening):
-        return b"\x01" + _OPENING.pack(JOURNAL_VERSION, record.genesis_hash, record.key, record.epoch)
+        return b"\x01" + _OPENING.pack(
+            JOURNAL_VERSION, record.genesis_hash, record.key, record.epoch, record.votes_from
+        )
     head = _BLOCK.pack(
         record.hash,
         record.number,
@@ -92,9 +97,9 @@ def decode_record(data: bytes) -> Record:
         if kind == BLOCK:
             return _decode_block(payload)
         if kind == OPENING:
-            version, genesis_hash, key, epoch = _OPENING.unpack(payload)
+            version, genesis_hash, key, epoch, votes_from = _OPENING.unpack(payload)
             if version == JOURNAL_VERSION:
-                return Opening(Hash32(genesis_hash), key, epoch)
+                return Opening(Hash32(genesis_hash), key, epoch, votes_from)
     except (struct.error, IndexError, Rejected) as error:
         raise DamagedJournal(f"record of {len(data)} bytes: {error}") from error
     raise DamagedJournal(f"record type {data[0]} with {len(data)} bytes")
@@ -104,33 +109,44 @@ def decode_record(data: bytes) -> Record:
 class Replay:
     """The records of one epoch, sorted by kind, each in the order it was written."""
 
+    votes_from: int
     certificates: list[Certificate]
     own_votes: list[Vote]
     blocks: list[Block]
 
 
-def replay(records: Iterable[bytes], opening: Opening) -> Replay:
-    """Read a journal of this chain and key.
+def replay(records: Iterable[bytes], genesis_hash: Hash32, key: bytes, epoch: int) -> Replay:
+    """Read a journal of this chain and key, keeping what concerns `epoch` (blocks: whatever is there).
 
     Raises:
-        DamagedJournal: a record does not read, or the journal is another's.
+        DamagedJournal: a record does not read, the first is no opening, or the journal is another's.
     """
-    result = Replay([], [], [])
-    for position, data in enumerate(records):
+    certificates: list[Certificate] = []
+    own_votes: list[Vote] = []
+    blocks: list[Block] = []
+    votes_from: int | None = None
+    for data in records:
         record = decode_record(data)
         if isinstance(record, Opening):
-            if (record.genesis_hash, record.key) != (opening.genesis_hash, opening.key):
+            if (record.genesis_hash, record.key) != (genesis_hash, key):
                 raise DamagedJournal("the journal belongs to another chain or key")
-        elif position == 0:
+            votes_from = record.votes_from
+        elif votes_from is None:
             raise DamagedJournal("the journal does not start with an opening")
         elif isinstance(record, Block):
-            result.blocks.append(record)
-        elif record.epoch == opening.epoch:
-            if isinstance(record, Vote):
-                result.own_votes.append(record)
-            else:
-                result.certificates.append(record)
-    return result
+            blocks.append(record)
+        elif isinstance(record, Vote):
+            own_votes.append(record)
+        else:
+            certificates.append(record)
+    if votes_from is None:
+        raise DamagedJournal("the journal is empty")
+    return Replay(
+        votes_from,
+        [certificate for certificate in certificates if certificate.epoch == epoch],
+        [vote for vote in own_votes if vote.epoch == epoch],
+        blocks,
+    )
 
 
 def _decode_block(data: bytes) -> Block:

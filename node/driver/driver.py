@@ -1,0 +1,532 @@
+"""The consensus driver: the core's effects carried out in order, epoch after epoch, over the ports of the shell.
+
+Effects form one queue. At a `Barrier` the queue stands still until the journal is on disk; inputs are still taken and
+their effects wait behind. So no own vote leaves before it is durable, and the driver refuses (`Bug`) to send one that
+is not: the process must then die rather than go on. A failed sync never calls back; the journal ends the process.
+
+Restart: the shell passes the committed block, its certificate, the running epoch and the journal's records. Own votes
+are counted again, finalizations above the committed block are followed again; nothing of a peer is looked at before.
+When a terminal block is committed, and the queue is empty, the next epoch begins with a new core and a new journal.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from aitoken.errors import Bug
+from aitoken.proto.votes import FINALIZE, Certificate, Vote, sign_bytes
+from aitoken.types import Hash32
+from consensus import effects, inputs
+from consensus.core import Core
+from consensus.epochs import Epoch
+from consensus.journal import Opening, encode_record, replay
+from consensus.messages import WANTS_RELAY, FinalityNote, GetBlock, GetCertificates, Message, Proposal, Status
+from consensus.signing import SigningTable, first_epoch_to_vote
+from consensus.types import Block, Pace, Peer
+from node.driver.blocks import Blocks
+from node.driver.follower import Follower
+from node.driver.headers import epoch_after
+from node.driver.inbox import Inbox
+from node.driver.ports import Archive, Executor, Journal, Observer, Signer, Transport, Verify, VotingRecord
+from node.driver.requests import Requests
+from node.driver.roundstate import RoundState, round_state
+from node.ports import Cancellable, Clock
+
+JOURNAL_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A journal segment is started anew beyond this size, with only what is unsettled."""
+
+
+class VoteNotDurable(Bug):
+    """An own vote was about to leave before it was on disk."""
+
+    code = "consensus.vote_not_durable"
+
+
+@dataclass(frozen=True, slots=True)
+class StartPoint:
+    """Where the node wakes up.
+
+    Attributes:
+        genesis_hash: of the chain.
+        committed: the last committed block.
+        certificate: its finalization; None at genesis.
+        epoch: the running epoch: that of the committed block, or the next one where that block was terminal.
+        journal: the records found, in order; None when there is no journal or it is damaged.
+        force_sign: the operator says that no other copy of this key ever voted.
+    """
+
+    genesis_hash: Hash32
+    committed: Block
+    certificate: Certificate | None
+    epoch: Epoch
+    journal: Sequence[bytes] | None
+    force_sign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside."""
+
+    clock: Clock
+    journal: Journal
+    record: VotingRecord
+    transport: Transport
+    executor: Executor
+    archive: Archive
+    signer: Signer | None
+    verify: Verify
+    observer: Observer
+
+
+class Driver:
+    """Runs consensus for one node."""
+
+    def __init__(self, ports: Ports, pace: Pace, start: StartPoint) -> None:
+        self._ports = ports
+        self._pace = pace
+        self.clock = ports.clock
+        self.transport = ports.transport
+        self.archive = ports.archive
+        self.verify = ports.verify
+        self.observer = ports.observer
+        self.genesis_hash = start.genesis_hash
+        self.requests = Requests(ports.clock, ports.transport)
+        self.blocks = Blocks(ports.executor, self._on_verdict)
+        self.follower = Follower(
+            start.committed,
+            self.blocks,
+            ports.executor,
+            self.requests,
+            holders=self._signers_of,
+            on_committed=self._on_committed,
+            on_missing=ports.observer.behind,
+            on_conflict=self._on_conflict,
+        )
+        self.follower.certificate = start.certificate
+        self.inbox = Inbox(self)
+        self._start_point = start
+        self._key = bytes(32) if ports.signer is None else ports.signer.public
+        self._votes_from = 0
+        self._table = SigningTable(start.epoch.index)
+        self._queue: deque[tuple[Core, effects.Effect]] = deque()
+        self._pumping = False
+        self._waiting = False
+        self._stopped = False
+        self._next_base: Block | None = None
+        self._timers: dict[inputs.TimerKind, Cancellable] = {}
+        self._undurable: set[Vote] = set()
+        self._relays: dict[Peer, None] = {}
+        self._hold: dict[Peer, bytes | None] | None = None
+        self._hold_keys: set[bytes] = set()
+        self._work = False
+        self._wants_relay = False
+        self.core = Core(start.epoch, None, pace, self._sign, voting=False)
+        self._perform: dict[type[Any], Callable[[Core, Any], None]] = {
+            effects.Persist: self._persist,
+            effects.Barrier: self._barrier,
+            effects.Broadcast: lambda _, effect: self.broadcast(effect.message),
+            effects.Send: lambda _, effect: self.send(effect.peer, effect.message),
+            effects.SendValidator: self._send_validator,
+            effects.SetTimer: self._set_timer,
+            effects.Build: self._build,
+            effects.Verify: lambda _, effect: self.blocks.execute(effect.block),
+            effects.WantBlock: self._want_block,
+            effects.WantCertificates: self._want_certificates,
+            effects.Head: lambda _, effect: self.observer.head(effect.hash),
+            effects.Finalized: self._finalized,
+            effects.Report: self._report,
+            effects.Doppelganger: self._doppelganger,
+            effects.Panic: self._panic,
+        }
+
+    # What the shell calls.
+
+    def start(self) -> None:
+        """Replay the journal and begin; call before anything else.
+
+        Raises:
+            DamagedJournal: the journal is another chain's or key's, or does not read.
+        """
+        point = self._start_point
+        index = point.epoch.index
+        found = None if point.journal is None else replay(point.journal, self.genesis_hash, self._key, index)
+        fresh = found is None and self._ports.record.epoch is None and point.committed.number == 0
+        self._votes_from = first_epoch_to_vote(
+            journal_intact=found is not None,
+            recorded_epoch=self._ports.record.epoch,
+            chain_epoch=index,
+            at_genesis=fresh,
+            force=point.force_sign,
+        )
+        if found is not None and not point.force_sign:
+            self._votes_from = found.votes_from
+        holding = fresh and not point.force_sign and self._me(point.epoch) is not None
+        if holding:
+            self._votes_from = index + 1
+        if found is None:
+            self._wait_for_journal([Opening(self.genesis_hash, self._key, index, self._votes_from)])
+        certificate = point.certificate
+        certificates = [] if certificate is None or certificate.epoch != index else [certificate]
+        votes: list[Vote] = []
+        blocks: list[Block] = []
+        if found is not None:
+            certificates += found.certificates
+            votes = found.own_votes
+            blocks = [block for block in found.blocks if block.number > point.committed.number]
+        for block in blocks:
+            self.blocks.add(block)
+        self._begin(point.epoch, certificates, votes, [block for block in blocks if block.epoch == index])
+        if holding:
+            self._begin_hold()
+
+    def receive(self, peer: Peer, message: Message) -> None:
+        """Handle a message of a peer, already within the limits of `consensus.messages`."""
+        if not self._stopped:
+            self.inbox.receive(peer, message)
+
+    def connected(self, peer: Peer) -> None:
+        """A connection came up, or the peer proved a validator key."""
+        self._check_relay()
+        if not self._stopped:
+            self.step(inputs.Connected(peer))
+
+    def disconnected(self, peer: Peer) -> None:
+        """A connection is gone."""
+        self._relays.pop(peer, None)
+        self._check_relay()
+
+    def set_work(self, *, available: bool) -> None:
+        """Say whether the pool has something to put into a block."""
+        if available != self._work:
+            self._work = available
+            self.step(inputs.WorkChanged(available))
+
+    def synced(self, blocks: Sequence[Block], certificate: Certificate) -> None:
+        """Take a range of blocks fetched by the syncer, ending at the block of a finalization of the running epoch.
+
+        Raises:
+            Rejected: the certificate is wrong (its sender is to blame); nothing was taken.
+        """
+        if certificate.epoch != self.core.epoch.index or certificate.kind != FINALIZE:
+            return
+        self.inbox.check_certificate(certificate)
+        for block in blocks:
+            self.take_block(block)
+        if self.core.wants_certificate(certificate):
+            self.step(inputs.CertificateReceived(certificate))
+        elif self.blocks.get(certificate.hash) is not None:
+            self.follower.add(certificate)
+
+    def round_state(self) -> RoundState:
+        """Return where agreement stands, for people and health checks."""
+        return round_state(self.core, self.follower, self.clock.now_ms(), stopped=self._stopped)
+
+    @property
+    def committed(self) -> Block:
+        """The last committed block."""
+        return self.follower.committed
+
+    @property
+    def target(self) -> Certificate | None:
+        """The highest finalization known that is not committed; None when in step."""
+        return self.follower.target
+
+    def stop(self) -> None:
+        """Do nothing any more."""
+        self._stopped = True
+        self.follower.stop()
+        for timer in self._timers.values():
+            timer.cancel()
+
+    # What the rooms of the driver call.
+
+    def step(self, event: inputs.Input) -> None:
+        """Give the core an input and carry out what it wants."""
+        if self._stopped:
+            return
+        core = self.core
+        for effect in core.step(self.clock.now_ms(), event):
+            self._queue.append((core, effect))
+        self._pump()
+
+    def broadcast(self, message: Message) -> None:
+        """Send to every validator, and to peers that asked to be passed everything."""
+        message = self._outgoing(message)
+        self.transport.broadcast(message)
+        for peer in self._relays:
+            if not self._is_validator(peer):
+                self.transport.send(peer, message)
+
+    def send(self, peer: Peer, message: Message) -> None:
+        """Send to one peer."""
+        self.transport.send(peer, self._outgoing(message))
+
+    def relay(self, source: Peer, message: Message) -> None:
+        """Pass something new and right on to the peers that do not hear a quorum themselves."""
+        for peer in self._relays:
+            if peer != source:
+                self.transport.send(peer, message)
+
+    def take_block(self, block: Block) -> None:
+        """Take a block that was asked for."""
+        self.blocks.add(block)
+        self.step(inputs.BlockReceived(block))
+        self.follower.advance()
+
+    def note_peer(self, peer: Peer, *, wants_relay: bool, status: Status) -> None:
+        """Learn from a peer's status."""
+        if wants_relay:
+            self._relays[peer] = None
+        else:
+            self._relays.pop(peer, None)
+        if self._hold is not None:
+            self._hear_at_genesis(peer, status)
+
+    # Epochs.
+
+    def _me(self, epoch: Epoch) -> int | None:
+        return None if self._ports.signer is None else epoch.validators.index_of(self._key)
+
+    def _begin(
+        self, epoch: Epoch, certificates: Sequence[Certificate], votes: Sequence[Vote], blocks: Sequence[Block]
+    ) -> None:
+        me = self._me(epoch)
+        voting = me is not None and epoch.index >= self._votes_from
+        self._table = SigningTable(epoch.index)
+        for vote in votes:
+            self._table.restore(vote)
+        if voting:
+            self._record_epoch(epoch.index)
+        self.core = Core(epoch, me, self._pace, self._sign, voting=voting)
+        self.transport.begin_epoch(epoch.validators.keys)
+        self._check_relay()
+        self.step(inputs.Start(certificates, votes, blocks))
+        if self._work:
+            self.step(inputs.WorkChanged(available=True))
+
+    def _record_epoch(self, index: int) -> None:
+        recorded = self._ports.record.epoch
+        if recorded is None or recorded < index:
+            self._ports.record.raise_to(index)
+
+    def _on_committed(self, block: Block, certificate: Certificate) -> None:
+        if certificate.epoch == self.core.epoch.index and self.core.epoch.is_terminal(block.number):
+            self._next_base = block
+        self.transport.announce(FinalityNote(block.header, certificate))
+        self._between_effects()
+
+    def _between_effects(self) -> None:
+        """Change epoch or journal, once nothing is under way."""
+        if self._queue or self._waiting or self._pumping or self._stopped:
+            return
+        base = self._next_base
+        if base is not None:
+            self._next_base = None
+            for timer in self._timers.values():
+                timer.cancel()
+            self._timers.clear()
+            epoch = epoch_after(base, self.archive.next_epoch(base))
+            self.follower.begin_epoch()
+            self._wait_for_journal([Opening(self.genesis_hash, self._key, epoch.index, self._votes_from)])
+            self._begin(epoch, [], [], [])
+            self.inbox.begin_epoch()
+        elif self._ports.journal.size > JOURNAL_BYTES_MAX:
+            certificates, votes, blocks = self.core.unsettled()
+            opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, self._votes_from)
+            self._wait_for_journal([opening, *blocks, *certificates, *votes])
+
+    def _wait_for_journal(self, records: Sequence[Opening | Vote | Certificate | Block]) -> None:
+        self._waiting = True
+        self._ports.journal.restart([encode_record(record) for record in records], self._on_durable)
+
+    # Waiting at genesis until enough peers say that nothing is final.
+
+    def _begin_hold(self) -> None:
+        self._hold = {}
+        self._hold_keys = {self._key}
+        self._end_hold_if_known()
+
+    def _hear_at_genesis(self, peer: Peer, status: Status) -> None:
+        if status.epoch > 0 or status.final_number > 0 or self.follower.committed.number > 0:
+            self._hold = None
+            return
+        for key in self.core.epoch.validators.keys:
+            if self.transport.validator(key) == peer:
+                self._hold_keys.add(key)
+        self._end_hold_if_known()
+
+    def _end_hold_if_known(self) -> None:
+        validators = self.core.epoch.validators
+        weight = sum(w for key, w in zip(validators.keys, validators.weights, strict=True) if key in self._hold_keys)
+        if weight < validators.quorum or self._hold is None:
+            return
+        self._hold = None
+        self._votes_from = self.core.epoch.index
+        opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, self._votes_from)
+        self._ports.journal.append(encode_record(opening))
+        self._record_epoch(self._votes_from)
+        self.step(inputs.VotingAllowed())
+
+    # The queue.
+
+    def _pump(self) -> None:
+        if self._pumping or self._waiting:
+            return
+        self._pumping = True
+        queue, perform = self._queue, self._perform
+        while queue and not self._halted():
+            core, effect = queue.popleft()
+            perform[type(effect)](core, effect)
+        self._pumping = False
+        self._between_effects()
+
+    def _halted(self) -> bool:
+        return self._waiting or self._stopped
+
+    def _persist(self, core: Core, effect: effects.Persist) -> None:
+        del core
+        if isinstance(effect.record, Vote):
+            self._undurable.add(effect.record)
+        self._ports.journal.append(encode_record(effect.record))
+
+    def _barrier(self, core: Core, effect: effects.Barrier) -> None:
+        del core, effect
+        self._waiting = True
+        self._ports.journal.barrier(self._on_durable)
+
+    def _on_durable(self) -> None:
+        self._waiting = False
+        self._undurable.clear()
+        self._pump()
+
+    def _outgoing(self, message: Message) -> Message:
+        if self._undurable:
+            vote = message.vote if isinstance(message, Proposal) else message
+            if vote in self._undurable:
+                raise VoteNotDurable(repr(vote))
+        if self._wants_relay and isinstance(message, Status):
+            return replace(message, flags=message.flags | WANTS_RELAY)
+        return message
+
+    def _send_validator(self, core: Core, effect: effects.SendValidator) -> None:
+        peer = self.transport.validator(core.epoch.validators.keys[effect.index])
+        if peer is not None:
+            self.send(peer, effect.message)
+
+    def _set_timer(self, core: Core, effect: effects.SetTimer) -> None:
+        if core is not self.core:
+            return
+        pending = self._timers.get(effect.kind)
+        if pending is not None:
+            pending.cancel()
+        kind, view = effect.kind, effect.view
+
+        def fire() -> None:
+            if core is self.core:
+                self.step(inputs.TimerFired(kind, view))
+
+        self._timers[kind] = self.clock.call_later(effect.delay_ms, fire)
+
+    def _build(self, core: Core, effect: effects.Build) -> None:
+        def built(block: Block | None) -> None:
+            if block is not None:
+                self.blocks.note_built(block)
+            if core is self.core:
+                self.step(inputs.Built(effect.slot.view, block))
+
+        self._ports.executor.build(effect.parent.hash, effect.slot, built)
+
+    def _on_verdict(self, block_hash: Hash32, valid: bool) -> None:  # noqa: FBT001 - a plain callback
+        self.step(inputs.Verified(block_hash, valid))
+
+    def _want_block(self, core: Core, effect: effects.WantBlock) -> None:
+        block_hash = effect.hash
+        known = self.blocks.get(block_hash)
+        if known is not None:
+            self.step(inputs.BlockReceived(known))
+            return
+        self.requests.ask(
+            block_hash,
+            GetBlock(block_hash),
+            self._peers_of(core, effect.holders),
+            lambda: self.blocks.get(block_hash) is not None,
+        )
+
+    def _want_certificates(self, core: Core, effect: effects.WantCertificates) -> None:
+        low, high = effect.low, effect.high
+        self.requests.ask(
+            (core.epoch.index, low),
+            GetCertificates(core.epoch.index, low, high),
+            self._peers_of(core, effect.holders),
+            lambda: core is not self.core or not core.lacks_certificates(low, high),
+        )
+
+    def _finalized(self, core: Core, effect: effects.Finalized) -> None:
+        if core is self.core:
+            self._table.settle(effect.certificate.view)
+            known = self.blocks.get(effect.certificate.hash)
+            if known is not None:
+                self.step(inputs.BlockReceived(known))
+            self.follower.add(effect.certificate)
+
+    def _report(self, core: Core, effect: effects.Report) -> None:
+        del core
+        if self.inbox.remember_evidence(effect.evidence):
+            self.observer.evidence(effect.evidence)
+            self.broadcast(effect.evidence)
+
+    def _doppelganger(self, core: Core, effect: effects.Doppelganger) -> None:
+        vote = effect.vote
+        self.observer.alarm(
+            "consensus.doppelganger",
+            f"a vote by our key in epoch {core.epoch.index}, view {vote.view} is not ours: another process signs with "
+            "this key, or the journal was replaced. This node signs nothing more; stop one of the two and restart.",
+        )
+
+    def _panic(self, core: Core, effect: effects.Panic) -> None:
+        del core
+        self._on_conflict(effect.reason, effect.certificates[-1])
+
+    def _on_conflict(self, reason: str, certificate: Certificate) -> None:
+        self.follower.stop()
+        self._stopped = True
+        self.observer.alarm(
+            "consensus.safety",
+            f"{reason} (epoch {certificate.epoch}, view {certificate.view}). This node signs and commits nothing more. "
+            "Keep its data directory, compare with other operators, and do not restart it before the cause is known.",
+        )
+
+    # Peers and keys.
+
+    def _sign(self, kind: int, epoch: int, view: int, block_hash: Hash32) -> bytes:
+        signer = self._ports.signer
+        if signer is None:
+            raise Bug("a node without a key cannot vote")
+        self._table.check(kind, epoch, view, block_hash)
+        return signer.sign(sign_bytes(self.genesis_hash, kind, epoch, view, block_hash))
+
+    def _peers_of(self, core: Core, indices: Sequence[int]) -> list[Peer]:
+        keys = core.epoch.validators.keys
+        peers = (self.transport.validator(keys[index]) for index in indices)
+        return [peer for peer in peers if peer is not None]
+
+    def _signers_of(self, certificate: Certificate) -> list[Peer]:
+        if certificate.epoch != self.core.epoch.index:
+            return []
+        return self._peers_of(self.core, certificate.signers())
+
+    def _is_validator(self, peer: Peer) -> bool:
+        return any(self.transport.validator(key) == peer for key in self.core.epoch.validators.keys)
+
+    def _check_relay(self) -> None:
+        """Find out whether the validators heard directly, and this one, are a quorum."""
+        validators = self.core.epoch.validators
+        weight = sum(
+            weight
+            for key, weight in zip(validators.keys, validators.weights, strict=True)
+            if key == self._key or self.transport.validator(key) is not None
+        )
+        self._wants_relay = weight < validators.quorum
