@@ -1,0 +1,363 @@
+"""Final blocks and the state after the last of them, on disk.
+
+Everything that a final block changes is written in one synced batch: state, past values, block, final pointer, what
+consensus wants to change with it. Between batches the database is consistent; a power cut loses whole batches only,
+and none that `commit` returned from. What may not be lost is asked for before it is told to anybody.
+
+The trie is not stored. `open` builds it from the flat state, 3 us per key, and its root must be that of the last
+header: a wrong value, a lost file, a copied-back file show there.
+
+A directory holds `leveldb/`, `lock` and `floor`. `create` makes it, and nothing else does.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import msgpack
+
+from aitoken.errors import invariant
+from aitoken.proto.header import Header
+from aitoken.types import BlockNumber, Hash32
+from chain.state.base import Changes, StateDiscarded
+from chain.state.layer import FinalState
+from node.store import schema
+from node.store.errors import Damaged, Exists, Missing, RolledBack, WrongGenesis, WrongSchema, write_failed
+from node.store.flat import CACHED_VALUES, FlatState
+from node.store.floor import Floor
+from node.store.history import PastState, PastView
+from node.store.leveldb import Batch, LevelDb
+from node.store.lock import DirectoryLock
+
+HISTORY_BLOCKS: Final = 256
+"""By default the states of so many blocks before the last one can be read."""
+_PRUNED_PER_BLOCK: Final = 4  # to catch up where fewer blocks are to be kept than before
+_PAIRS_PER_BATCH: Final = 50_000
+_ADVICE: Final = "move the directory away, run `aitoken init`, synchronise"
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedBlock:
+    """A final block and what it did."""
+
+    number: BlockNumber
+    hash: Hash32
+    header: bytes
+    body: Sequence[bytes]
+    justification: bytes | None
+    changes: Changes
+    """New values; see `chain.state.layer.Layer.changes`."""
+    before: Changes
+    """What the same keys held before; see `Layer.before`."""
+
+
+class Database:
+    """The database of one node, open; see `open` and `create`."""
+
+    def __init__(self, db: LevelDb, lock: DirectoryLock, floor: Floor, keep: int | None, cached_values: int) -> None:
+        self._db = db
+        self._lock = lock
+        self._floor = floor
+        self._keep = keep
+        self._flat = FlatState(db, cached_values)
+        self._final = _final_of(db)
+        self._oldest = int.from_bytes(_needed(db, schema.META_OLDEST), "big")
+        self.state: Final = FinalState(self._flat)
+        """The state after the last final block, with its trie. Whoever commits also makes it absorb the layers."""
+
+    @staticmethod
+    def create(
+        path: Path,
+        genesis_hash: Hash32,
+        header: bytes,
+        pairs: Mapping[bytes, bytes],
+        consensus_meta: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Make a database that holds block 0; it appears at `path` whole or not at all.
+
+        Args:
+            path: the directory to make; its parent must exist.
+            genesis_hash: the hash of `header`.
+            header: of block 0, SCALE.
+            pairs: the state after block 0.
+            consensus_meta: what consensus wants to find.
+
+        Raises:
+            Exists: `path` exists.
+            WriteFailed: the disk refuses.
+        """
+        if path.exists():
+            raise Exists(f"{path} exists already; remove it only if the chain in it is to be forgotten")
+        unfinished = path.with_name(path.name + ".unfinished")
+        try:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            db = LevelDb.create(unfinished / "leveldb")
+            _write_genesis(db, genesis_hash, header, pairs, consensus_meta or {})
+            db.close()
+            unfinished.rename(path)
+            _sync_directory(path.parent)
+        except OSError as error:
+            raise write_failed(path, error) from error
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        genesis_hash: Hash32,
+        *,
+        history_blocks: int | None = HISTORY_BLOCKS,
+        cached_values: int = CACHED_VALUES,
+    ) -> Database:
+        """Open the database at `path` and build the trie.
+
+        Args:
+            path: the directory `create` made.
+            genesis_hash: of the chain it must belong to.
+            history_blocks: the states of so many blocks before the last one are kept; None: of all.
+            cached_values: so many values of the state are held in memory.
+
+        Raises:
+            Missing: there is no database.
+            InUse: another process works on it.
+            WrongGenesis: it belongs to another chain.
+            WrongSchema: another version of this program wrote it.
+            Damaged: it contradicts itself, or (RolledBack) lost blocks.
+        """
+        if not path.is_dir():
+            raise Missing(f"there is no database in {path}: make one with `aitoken init`")
+        lock = DirectoryLock(path / "lock")
+        db = floor = None
+        try:
+            db = LevelDb.open(path / "leveldb")
+            _check_identity(db, path, genesis_hash)
+            floor = Floor(path / "floor")
+            database = cls(db, lock, floor, history_blocks, cached_values)
+            database._check(path)
+        except BaseException:
+            if db is not None:
+                db.close()
+            if floor is not None:
+                floor.close()
+            lock.release()
+            raise
+        gc.collect()
+        gc.freeze()  # the trie stays; a full collection need not walk it
+        return database
+
+    def commit(self, blocks: Sequence[CommittedBlock], consensus_meta: Mapping[bytes, bytes | None]) -> None:
+        """Write final blocks, in order and next to the last one, and return when they are on disk.
+
+        Raises:
+            WriteFailed: the disk refuses; the process must end.
+            Bug: the blocks do not follow the last final one.
+        """
+        batch = self._db.batch()
+        number, oldest = self._final[0], self._oldest
+        changes: dict[bytes, bytes | None] = {}
+        for block in blocks:
+            invariant(block.number == number + 1, "committed blocks follow each other")
+            number = block.number
+            self._put_block(batch, block)
+            changes.update(block.changes)
+            oldest = self._prune(batch, number, oldest)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(schema.STATE + key)
+            else:
+                batch.put(schema.STATE + key, value)
+        for name, record in consensus_meta.items():
+            if record is None:
+                batch.delete(schema.META_CONSENSUS + name)
+            else:
+                batch.put(schema.META_CONSENSUS + name, record)
+        final = (BlockNumber(number), blocks[-1].hash if blocks else self._final[1])
+        batch.put(schema.META_FINAL, schema.number(final[0]) + final[1])
+        batch.put(schema.META_OLDEST, schema.number(oldest))
+        self._db.write(batch)
+        self._flat.changed(changes)
+        self._final, self._oldest = final, oldest
+        self._floor.raise_to(number)
+
+    def finalized(self) -> tuple[BlockNumber, Hash32]:
+        """Return number and hash of the last final block."""
+        return self._final
+
+    def hash_of(self, number: int) -> Hash32 | None:
+        """Return the hash of the final block at `number`."""
+        found = self._db.get(schema.HASH + schema.number(number)) if 0 <= number < 1 << 32 else None
+        return None if found is None else Hash32(found)
+
+    def number_of(self, block_hash: Hash32) -> BlockNumber | None:
+        """Return the number of a final block."""
+        found = self._db.get(schema.NUMBER + block_hash)
+        return None if found is None else BlockNumber(int.from_bytes(found, "big"))
+
+    def header(self, number: BlockNumber) -> bytes | None:
+        """Return the header of a final block, SCALE."""
+        return self._db.get(schema.HEADER + schema.number(number))
+
+    def body(self, number: BlockNumber) -> list[bytes] | None:
+        """Return the extrinsics of a final block as submitted."""
+        found = self._db.get(schema.BODY + schema.number(number))
+        return None if found is None else msgpack.unpackb(found)
+
+    def justification(self, number: BlockNumber) -> bytes | None:
+        """Return the finality certificate made for this very block, SCALE."""
+        return self._db.get(schema.JUSTIFICATION + schema.number(number))
+
+    def consensus_meta(self, name: bytes) -> bytes | None:
+        """Return what consensus committed last under `name`."""
+        return self._db.get(schema.META_CONSENSUS + name)
+
+    @property
+    def oldest(self) -> int:
+        """The number of the first block whose state can be read."""
+        return self._oldest
+
+    def view_at(self, number: BlockNumber) -> PastView:
+        """Return the state after the final block `number`, for reading; it raises `StateDiscarded` once too old."""
+        return PastView(self._db, self._flat, self, number)
+
+    def state_at(self, number: BlockNumber) -> FinalState | PastState:
+        """Return the state after the final block `number`.
+
+        Raises:
+            StateDiscarded: it is no longer kept, or the block is not final yet.
+        """
+        if number == self._final[0]:
+            return self.state
+        header = self.header(number)
+        if header is None or number < self._oldest:
+            raise StateDiscarded(f"the state of block {number} is not kept here")
+        return PastState(self.view_at(number), self, number, Header.decode(header).state_root)
+
+    def undo(self, block: int, keys_max: int) -> Changes:
+        """Return what takes the final state back to that after `block`.
+
+        Raises:
+            StateDiscarded: more than `keys_max` changes lie between, or they are no longer kept.
+        """
+        if block < self._oldest:
+            raise StateDiscarded(f"the state of block {block} is no longer kept")
+        undone: dict[bytes, bytes | None] = {}
+        for number in range(self._final[0], block, -1):
+            keys = self._changed_by(number)
+            keys_max -= len(keys)
+            if keys_max < 0:
+                raise StateDiscarded(f"too much changed since block {block} to prove its state")
+            for key in keys:
+                undone[key] = schema.past_value_of(_needed(self._db, schema.past_key(key) + schema.number(number)))
+        return undone
+
+    def close(self) -> None:
+        """Close everything; nothing may be read any more."""
+        self._db.close()
+        self._floor.close()
+        self._lock.release()
+
+    def _put_block(self, batch: Batch, block: CommittedBlock) -> None:
+        number = schema.number(block.number)
+        batch.put(schema.HASH + number, block.hash)
+        batch.put(schema.NUMBER + block.hash, number)
+        batch.put(schema.HEADER + number, block.header)
+        batch.put(schema.BODY + number, msgpack.packb(list(block.body)))
+        if block.justification is not None:
+            batch.put(schema.JUSTIFICATION + number, block.justification)
+        for key in block.changes:
+            batch.put(schema.past_key(key) + number, schema.past_value(block.before[key]))
+        batch.put(schema.CHANGED + number, msgpack.packb(list(block.changes)))
+
+    def _prune(self, batch: Batch, number: int, oldest: int) -> int:
+        """Drop the past values that only states too old for us need; return the oldest state that is left."""
+        if self._keep is None:
+            return oldest
+        for _ in range(_PRUNED_PER_BLOCK):
+            if oldest >= number - self._keep or oldest >= self._final[0]:
+                break
+            oldest += 1
+            for key in self._changed_by(oldest):
+                batch.delete(schema.past_key(key) + schema.number(oldest))
+            batch.delete(schema.CHANGED + schema.number(oldest))
+        return oldest
+
+    def _changed_by(self, number: int) -> list[bytes]:
+        keys: list[bytes] = msgpack.unpackb(_needed(self._db, schema.CHANGED + schema.number(number)))
+        return keys
+
+    def _check(self, path: Path) -> None:
+        number, block_hash = self._final
+        if number < (floor := self._floor.read()):
+            raise RolledBack(f"the database in {path} ends at block {number}, but {floor} was final: {_ADVICE}")
+        data = self.header(number)
+        if data is None or self.hash_of(number) != block_hash or Header.decode(data).hash != block_hash:
+            raise Damaged(f"the last final block in {path} is damaged: {_ADVICE}")
+        if self.state.root != (expected := Header.decode(data).state_root):
+            raise Damaged(f"the state in {path} has not the root {expected.hex()} of block {number}: {_ADVICE}")
+
+
+def _write_genesis(
+    db: LevelDb,
+    genesis_hash: Hash32,
+    header: bytes,
+    pairs: Mapping[bytes, bytes],
+    consensus_meta: Mapping[bytes, bytes],
+) -> None:
+    coming = iter(pairs.items())
+    while some := list(islice(coming, _PAIRS_PER_BATCH)):
+        batch = db.batch()
+        for key, value in some:
+            batch.put(schema.STATE + key, value)
+        db.write(batch)
+    batch = db.batch()
+    number = schema.number(0)
+    batch.put(schema.HASH + number, genesis_hash)
+    batch.put(schema.NUMBER + genesis_hash, number)
+    batch.put(schema.HEADER + number, header)
+    batch.put(schema.BODY + number, msgpack.packb([]))
+    for name, record in consensus_meta.items():
+        batch.put(schema.META_CONSENSUS + name, record)
+    batch.put(schema.META_FINAL, number + genesis_hash)
+    batch.put(schema.META_OLDEST, number)
+    batch.put(schema.META_GENESIS, genesis_hash)
+    batch.put(schema.META_SCHEMA, schema.number(schema.SCHEMA_VERSION))
+    db.write(batch)
+
+
+def _check_identity(db: LevelDb, path: Path, genesis_hash: Hash32) -> None:
+    version = int.from_bytes(_needed(db, schema.META_SCHEMA), "big")
+    if version != schema.SCHEMA_VERSION:
+        raise WrongSchema(f"{path} has schema {version}, this program works with {schema.SCHEMA_VERSION}: {_ADVICE}")
+    found = _needed(db, schema.META_GENESIS)
+    if found != genesis_hash:
+        raise WrongGenesis(
+            f"{path} belongs to the chain with genesis {found.hex()}, not to {genesis_hash.hex()}: "
+            "use another data directory, or the genesis file it was made with"
+        )
+
+
+def _final_of(db: LevelDb) -> tuple[BlockNumber, Hash32]:
+    data = _needed(db, schema.META_FINAL)
+    return BlockNumber(int.from_bytes(data[:4], "big")), Hash32(data[4:])
+
+
+def _needed(db: LevelDb, key: bytes) -> bytes:
+    value = db.get(key)
+    if value is None:
+        raise Damaged(f"the database lacks the record {key.hex()}: {_ADVICE}")
+    return value
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
