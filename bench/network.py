@@ -1,0 +1,125 @@
+"""A devnet of real node processes for the benchmarks, in a folder of its own, with funded accounts in its genesis."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.accounts import with_accounts
+from bench.node_client import WsClient
+from cli.devnet.plan import make_plan, port_is_free, prepare
+from cli.devnet.processes import NodeProcess, start, stop, wait_until_serving
+from cli.specs import read_spec, write_spec
+
+GENESIS = Path(__file__).parent.parent / "genesis.json"
+START_SECONDS = 120
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(slots=True)
+class Network:
+    """Nodes that run."""
+
+    nodes: list[NodeProcess]
+    serving_seconds: float
+    """Until every node answered on its RPC port."""
+    final_seconds: float
+    """Until block 1 was final."""
+
+    @property
+    def urls(self) -> list[str]:
+        """Where each node is reached."""
+        return [node.plan.url for node in self.nodes]
+
+    def cpu_seconds(self) -> float:
+        """Processor time of all nodes so far."""
+        return sum(_cpu(node.process.pid) for node in self.nodes)
+
+    def memory_mb(self) -> list[float]:
+        """Resident memory of each node."""
+        return [_memory(node.process.pid) for node in self.nodes]
+
+    async def load(self, **options: Any) -> dict[str, Any]:
+        """Run the load generator in a process of its own; its outcome, and the nodes' processor time as `node_cpu`."""
+        arguments: list[str] = []
+        for url in self.urls:
+            arguments += ["--url", url]
+        for name, value in options.items():
+            arguments += [f"--{name}", str(value)]
+        before = self.cpu_seconds()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bench.load", *arguments, stdout=subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+        if process.returncode != 0:
+            raise RuntimeError("the load generator failed")
+        outcome: dict[str, Any] = json.loads(out)
+        outcome["node_cpu"] = self.cpu_seconds() - before
+        return outcome
+
+
+@asynccontextmanager
+async def network(count: int, accounts: int, *, base_port: int = 19_944) -> AsyncIterator[Network]:
+    """Run `count` validators whose chain has `accounts` funded accounts; they are stopped and deleted at the end."""
+    while not all(port_is_free(base_port + offset) for offset in range(count)):
+        base_port += 10
+    with tempfile.TemporaryDirectory(prefix="aitoken-bench-") as name:
+        folder = Path(name)
+        chain = folder / "chain.json"
+        chain.write_text(write_spec(with_accounts(read_spec(GENESIS), accounts)), encoding="utf-8")
+        plan = make_plan(
+            folder=folder / "devnet", chain=chain, count=count, base_port=base_port, p2p_base_port=None, preset=None
+        )
+        prepare(plan)
+        nodes: list[NodeProcess] = []
+        began = time.perf_counter()
+        try:
+            for node in plan.nodes:
+                nodes.append(await start(plan, node))  # noqa: PERF401 - those that started are stopped on failure
+            for running in nodes:
+                if not await wait_until_serving(running, START_SECONDS):
+                    raise RuntimeError(running.obituary())
+            serving = time.perf_counter() - began
+            await _first_final(nodes[0].plan.url)
+            yield Network(nodes, serving, time.perf_counter() - began)
+        except BaseException:
+            for running in nodes:
+                print(running.obituary(), file=sys.stderr)
+            raise
+        finally:
+            await stop(nodes)
+
+
+async def _first_final(url: str) -> None:
+    client = await WsClient.connect(url)
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while True:
+                header = await client.call("chain_getHeader", await client.call("chain_getFinalizedHead"))
+                if int(header["number"], 16) >= 1:
+                    return
+                await asyncio.sleep(0.05)
+    finally:
+        await client.close()
+
+
+def _cpu(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _memory(process: int) -> float:
+    for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
