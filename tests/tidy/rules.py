@@ -53,9 +53,15 @@ def determinism(path: Path, text: str) -> Iterator[str]:
     """What may differ between two machines: floats, asserts, process-dependent order and numbers."""
     tree = ast.parse(text)
     sets = _names_of_sets(tree)
+    dunder_hash = {inner for node in ast.walk(tree) if _is_dunder_hash(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
-        if found := _nondeterminism(node, sets):
+        if node not in dunder_hash and (found := _nondeterminism(node, sets)):
             yield f"{name_of(path)}:{getattr(node, 'lineno', 0)}: {found}"
+
+
+def _is_dunder_hash(node: ast.AST) -> bool:
+    """The one place where `hash()` belongs: dictionaries ask for it and keep no trace of its value."""
+    return isinstance(node, ast.FunctionDef) and node.name == "__hash__"
 
 
 def _nondeterminism(node: ast.AST, sets: frozenset[str]) -> str:

@@ -46,6 +46,7 @@ def test_what_differs_between_machines_is_found(code: str) -> None:
         "seen: set[bytes] = set()\nif key in seen: pass",
         "for x in {1: 2}: pass",
         "x = header.hash()",
+        "def __hash__(self):\n    return hash(self.raw)",
         "x = len({1, 2})",
         '"a / b costs 1.5"',
     ],
