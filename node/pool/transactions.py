@@ -6,7 +6,7 @@ Rules
 - Upon a new head: what its blocks include leaves; what left the chain comes back; senders the blocks touched are
   rebased at once and their first waiting transaction is checked again, a few at a time (`work`), never all of them.
 - Upon finality: watchers are told, the rest about these blocks is forgotten.
-- Upon a verdict of the block builder (`note_rejected`): what is wrong for good leaves and is banned for a while.
+- Upon a verdict of the block builder (`reject`): what is wrong for good leaves and is banned for a while.
 
 A transaction keeps the decoded form and the mark of its signature check from first sight to finality, so importing a
 block checks nothing twice. Everything is synchronous and bounded by `Limits`.
@@ -96,6 +96,8 @@ class TransactionPool:
             return pooled.xt
         included = self._included.get(tx_hash)
         return included.xt if included is not None else self._returning.get(tx_hash)
+
+    get = lookup
 
     def hashes(self) -> Iterator[Hash32]:
         """Hashes of everything `lookup` finds, for short ids of compact blocks."""
@@ -242,10 +244,13 @@ class TransactionPool:
 
     # Verdicts of the builder, and of an operator
 
-    def note_rejected(self, tx_hash: Hash32, cause: InvalidTransaction, parent: Hash32) -> None:
-        """The builder could not apply a transaction on top of block `parent`; call the walk's `skip()` too."""
+    def reject(self, tx_hash: Hash32, cause: InvalidTransaction, parent: Hash32 | None = None) -> None:
+        """Take note that the builder could not apply a transaction on top of block `parent`, by default the head.
+
+        What the state of another block says is ignored. Call the walk's `skip()` too.
+        """
         pooled = self._waiting.by_hash.get(tx_hash)
-        if pooled is None or parent != self._best.hash:
+        if pooled is None or parent not in {None, self._best.hash}:
             return
         if isinstance(cause, PASSING):
             self._suspects[pooled.sender] = None

@@ -236,7 +236,7 @@ def test_deep_fork_follows_the_route(pool) -> None:
 def test_builder_verdict_removes_and_bans(pool) -> None:
     watch = Watch()
     xt = add(pool, make_xt(1, 0), watch)
-    pool.note_rejected(xt.hash, BadProof(), GENESIS.hash)
+    pool.reject(xt.hash, BadProof())
     assert watch.stages == ["ready", "invalid"]
     pool._clock.now = 60_999
     with pytest.raises(TemporarilyBanned) as refused:
@@ -249,14 +249,14 @@ def test_builder_verdict_removes_and_bans(pool) -> None:
 @pytest.mark.parametrize("kind", [Stale, Future, ExhaustsResources])
 def test_builder_verdict_about_the_block_removes_nothing(pool, kind) -> None:
     xt = add(pool, make_xt(1, 0))
-    pool.note_rejected(xt.hash, kind(), GENESIS.hash)
+    pool.reject(xt.hash, kind(), GENESIS.hash)
     pool.work(5)
     assert list(pool.iter_ready()) == [xt]
 
 
 def test_builder_verdict_on_another_parent_is_ignored(pool) -> None:
     xt = add(pool, make_xt(1, 0))
-    pool.note_rejected(xt.hash, BadProof(), b"\1" * 32)
+    pool.reject(xt.hash, BadProof(), b"\1" * 32)
     assert list(pool.iter_ready()) == [xt]
 
 
