@@ -4,15 +4,16 @@ BIN := $(VENV)/bin
 SEEDS ?= 500
 FIRST ?= 1
 ARGS ?=
+PYTHON ?=
 
-.PHONY: help setup devnet test test-interop check format sim bench docs clean
+.PHONY: help runtime setup devnet test test-interop check format sim bench docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What runs a node, installed by hash; the marker makes a second call free.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
-	@sh scripts/make-venv $(VENV)
+	@PYTHON=$(PYTHON) sh scripts/make-venv $(VENV)
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/runtime.txt
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -21,6 +22,8 @@ $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
+
+runtime: $(VENV)/.runtime  ## only what runs a node (VENV=folder PYTHON=python3.12)
 
 setup: $(VENV)/.dev  ## make the virtual environment with everything in it
 
