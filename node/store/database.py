@@ -13,7 +13,6 @@ A directory holds `leveldb/`, `lock` and `floor`. `create` makes it, and nothing
 from __future__ import annotations
 
 import gc
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from chain.state.base import Changes, StateDiscarded
 from chain.state.layer import FinalState
 from node.store import schema
 from node.store.errors import Damaged, Exists, Missing, RolledBack, WrongGenesis, WrongSchema, write_failed
+from node.store.files import sync_directory
 from node.store.flat import CACHED_VALUES, FlatState
 from node.store.floor import Floor
 from node.store.history import PastState, PastView
@@ -103,7 +103,7 @@ class Database:
             _write_genesis(db, genesis_hash, header, pairs, consensus_meta or {})
             db.close()
             unfinished.rename(path)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         except OSError as error:
             raise write_failed(path, error) from error
 
@@ -353,11 +353,3 @@ def _needed(db: LevelDb, key: bytes) -> bytes:
     if value is None:
         raise Damaged(f"the database lacks the record {key.hex()}: {_ADVICE}")
     return value
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -147,7 +147,7 @@ def test_nothing_of_pruned_history_stays_on_disk(path: Path) -> None:
 
     numbers = {int.from_bytes(key[-4:], "big") for key in raw.iterator(prefix=b"t", include_value=False)}
     assert numbers == {11}
-    assert [key for key in raw.iterator(prefix=b"k", include_value=False)] == [b"k" + (11).to_bytes(4)]
+    assert list(raw.iterator(prefix=b"k", include_value=False)) == [b"k" + (11).to_bytes(4)]
     raw.close()
 
 
@@ -197,7 +197,7 @@ def test_a_layer_whose_block_is_final_reads_as_of_its_block_for_ever(database: D
 
 
 def test_a_block_that_does_not_follow_is_a_bug(database: Database) -> None:
-    block, head, layer = next_block(GENESIS, database.state, {b"a": b"x"})
+    _block, head, layer = next_block(GENESIS, database.state, {b"a": b"x"})
     skipping, _, _ = next_block(head, layer, {b"a": b"y"})
 
     with pytest.raises(Bug):
