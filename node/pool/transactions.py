@@ -15,8 +15,7 @@ block checks nothing twice. Everything is synchronous and bounded by `Limits`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aitoken.types import Nonce
 from chain.frame.errors import BadProof, CannotPay, InvalidTransaction
@@ -43,8 +42,7 @@ NOT_BANNED: Final = (*PASSING, CannotPay)
 """Kinds after which the same bytes may be good a moment later, and that are cheap to see."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A transaction that kept every rule but the signature, which nobody has looked at yet."""
 
     pooled: Pooled
@@ -62,11 +60,10 @@ class Candidate:
         return xt.signer is not None and xt.verified_for != self.additional
 
 
-@dataclass(frozen=True, slots=True)
-class _Included:
+class _Included(NamedTuple):
     xt: Extrinsic
     block: Hash32
-    index: int
+    position: int
 
 
 class TransactionPool:
@@ -336,7 +333,7 @@ class TransactionPool:
             for xt in block.body:
                 included = self._included.pop(xt.hash, None)
                 if included is not None:
-                    self._tell(xt.hash, Status(Stage.FINALIZED, hash=block.hash, index=included.index))
+                    self._tell(xt.hash, Status(Stage.FINALIZED, hash=block.hash, index=included.position))
         for block_hash in pruned:
             self._blocks.pop(block_hash, None)
         if blocks:

@@ -34,6 +34,8 @@ FUTURE = Status(Stage.FUTURE)
 READY = Status(Stage.READY)
 DROPPED = Status(Stage.DROPPED)
 IMMORTAL = 2**63
+CROWDED = 0.5
+"""How full the pool is when its worst transactions begin to be looked for."""
 
 
 class Pooled:
@@ -98,6 +100,8 @@ class Waiting:
         self.future_bytes = 0
         self._heads: LazyHeap[_Head] = LazyHeap(self.is_head)
         self._worst: LazyHeap[_Rank] = LazyHeap(self._is_worst)
+        self._ranking = False
+        """Whether `_worst` is kept: only while the pool is crowded, because nothing is evicted before."""
         self._far: LazyHeap[_Rank] = LazyHeap(self._is_far)
         self._deaths: LazyHeap[_Head] = LazyHeap(lambda entry: self.by_hash.get(entry[2].hash) is entry[2])
 
@@ -169,11 +173,16 @@ class Waiting:
             ImmediatelyDropped: there is no room for one like this.
         """
         lane = self._lanes.get(sender)
+        if lane is None and nonce == base and self._fits(size):
+            return
         old = lane.by_nonce.get(nonce) if lane is not None else None
         if old is not None:
             if priority < self._replacement_price(old):
                 raise PriorityTooLow(old.priority, priority)
-            if self.bytes + size - old.size > self._limits.bytes:
+            growth = size - old.size
+            if self.bytes + growth > self._limits.bytes:
+                raise ImmediatelyDropped
+            if not old.ready and self.future_bytes + growth > self._limits.future_bytes:
                 raise ImmediatelyDropped
             return
         if lane is not None and len(lane.by_nonce) >= self._limits.per_sender and nonce > max(lane.by_nonce):
@@ -205,6 +214,7 @@ class Waiting:
             self.rebase(tx.sender, base)
             lane = self._lanes.get(tx.sender)
         self.check_room(tx.sender, tx.nonce, base, tx.priority, tx.size)
+        self._watch_crowding()
         self._turn += 1
         tx.turn = self._turn
         old = lane.by_nonce.get(tx.nonce) if lane is not None else None
@@ -261,6 +271,18 @@ class Waiting:
     def _future_fits(self, size: int) -> bool:
         limits = self._limits
         return self.future_count < limits.future_count and self.future_bytes + size <= limits.future_bytes
+
+    def _watch_crowding(self) -> None:
+        """Rank the ready ones once the pool is more than half full, until it is down to a quarter."""
+        limits = self._limits
+        fill = max(len(self.by_hash) / limits.count, self.bytes / limits.bytes)
+        if not self._ranking and fill > CROWDED:
+            self._ranking = True
+            for lane in self._lanes.values():
+                self._refloor(lane, lane.base)
+        elif self._ranking and fill < CROWDED / 2:
+            self._ranking = False
+            self._worst = LazyHeap(self._is_worst)
 
     @staticmethod
     def _far_rank(lane: _Lane, tx: Pooled) -> _Rank:
@@ -322,7 +344,8 @@ class Waiting:
             tx.ready = True
             self.future_count -= 1
             self.future_bytes -= tx.size
-            self._worst.push((floor, lane.base - tx.nonce, -tx.turn, tx))
+            if self._ranking:
+                self._worst.push((floor, lane.base - tx.nonce, -tx.turn, tx))
             if tx.nonce == lane.base:
                 self._heads.push((-tx.priority, tx.turn, tx))
             lane.end += 1
@@ -335,7 +358,8 @@ class Waiting:
             tx = lane.by_nonce[nonce]
             floor = tx.priority if floor is None else min(floor, tx.priority)
             tx.floor = floor
-            self._worst.push((floor, lane.base - nonce, -tx.turn, tx))
+            if self._ranking:
+                self._worst.push((floor, lane.base - nonce, -tx.turn, tx))
 
     def _unready(self, lane: _Lane, tx: Pooled) -> None:
         tx.ready = False
