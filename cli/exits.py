@@ -52,17 +52,10 @@ class Unhealthy(Unavailable):
     code = "cli.unhealthy"
 
 
-class FateUnknown(Unavailable):
-    """A transaction was sent and its fate was not seen."""
-
-    code = "cli.fate_unknown"
-
-
 _BY_CLASS: tuple[tuple[type[AiTokenError], Exit], ...] = (
     (BadInput, Exit.USAGE),
     (Unusable, Exit.UNUSABLE),
     (Unhealthy, Exit.UNHEALTHY),
-    (FateUnknown, Exit.UNKNOWN),
     (Bug, Exit.BUG),
     (Rejected, Exit.REFUSED),
     (Unavailable, Exit.UNREACHABLE),
@@ -70,11 +63,21 @@ _BY_CLASS: tuple[tuple[type[AiTokenError], Exit], ...] = (
 _LOCAL = ("config.", "ss58.", "crypto.", "keystore.", "genesis.")
 """Errors about what the person gave, found on this machine: their codes start so, and nothing was sent."""
 
+_BY_CODE = {
+    "client.fate_unknown": Exit.UNKNOWN,
+    "client.bad_value": Exit.USAGE,
+    "client.unknown_name": Exit.USAGE,
+    "client.bad_url": Exit.USAGE,
+    "client.needs_websocket": Exit.USAGE,
+}
+
 
 def exit_of(error: AiTokenError) -> Exit:
     """The exit code an error ends a command with."""
     if isinstance(error, Rejected) and error.code.startswith(_LOCAL):
         return Exit.USAGE
+    if error.code in _BY_CODE:
+        return _BY_CODE[error.code]
     return next((code for kind, code in _BY_CLASS if isinstance(error, kind)), Exit.BUG)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import click
 
 from cli.exits import BadInput
 
 DEFAULT_URL: Final = "ws://127.0.0.1:9944"
+Wait = Literal["none", "in_block", "final"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 Result = TypeVar("Result")
 
@@ -20,7 +21,7 @@ Result = TypeVar("Result")
 class Client(Protocol):
     """The part of `aitoken.client` the commands use."""
 
-    async def request(self, method: str, params: list[Any] | None = None) -> Any:
+    async def request(self, method: str, params: Sequence[Any] | None = None) -> Any:
         """Call a JSON-RPC method."""
 
     async def query(self, pallet: str, item: str, *keys: Any) -> Any:
@@ -29,13 +30,13 @@ class Client(Protocol):
     async def account(self, address: str) -> Any:
         """Read `System.Account` of an address."""
 
-    def call(self, pallet: str, name: str, **arguments: Any) -> Any:
+    def call(self, pallet: str, name: str, /, **arguments: Any) -> Any:
         """Make a call."""
 
-    async def submit(self, call: Any, pair: Any, wait: str = "none", tip: int = 0) -> Any:
+    async def submit(self, call: Any, pair: Any, wait: Wait = "none", tip: int = 0) -> Any:
         """Sign and send a call; wait for `none`, `in_block` or `final`."""
 
-    def subscribe_heads(self, final: bool = True) -> AsyncIterator[Any]:
+    def subscribe_heads(self, *, final: bool = True) -> AsyncIterator[Any]:
         """Heads as they come."""
 
     async def close(self) -> None:

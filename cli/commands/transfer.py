@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from aitoken.types import Balance
+from aitoken.errors import Rejected
 from cli.amounts import parse_amount, show_amount
 from cli.exits import BadInput
-from cli.render import Output, output_option, plain
-from cli.session import Client, Session, node_option
+from cli.render import Output, output_option
+from cli.session import Client, Session, Wait, node_option
 from cli.wallet import account_of, address_of, load_pair
 
-if TYPE_CHECKING:
-    from aitoken.crypto.derive import Pair
-
-WAITS = {"none": "none", "in-block": "in_block", "final": "final"}
+WAITS: dict[str, Wait] = {"none": "none", "in-block": "in_block", "final": "final"}
 """Spelling on the command line -> in the client library."""
+
+
+class CallFailed(Rejected):
+    """The transaction was included and its call failed."""
+
+    code = "chain.call_failed"
 
 
 @click.command()
@@ -63,28 +66,24 @@ def transfer(
     async def send(client: Client) -> Any:
         name = "transfer_allow_death" if allow_death else "transfer_keep_alive"
         call = client.call("Balances", name, dest=to, value=value)
-        return await _submit(client, call, pair, WAITS[wait], tip_value)
+        return await client.submit(call, pair, wait=WAITS[wait], tip=tip_value)
 
     receipt = session.run(send)
     data = _facts(receipt)
     out.result(data | {"value": value}, _sentence(data, wait))
-
-
-async def _submit(client: Client, call: Any, pair: Pair, wait: str, tip: Balance) -> Any:
-    return await client.submit(call, pair, wait=wait, tip=tip)
+    if receipt.success is False:
+        raise CallFailed(f"the transfer failed: {receipt.error}. {receipt.reason} The fee was paid.")
 
 
 def _facts(receipt: Any) -> dict[str, Any]:
     """What of a receipt is shown."""
-    names = ("hash", "block_hash", "block_number", "index", "fee")
-    return {name: getattr(receipt, name) for name in names if getattr(receipt, name, None) is not None}
+    names = ("hash", "block_hash", "block_number", "index", "success", "error", "fee")
+    return {name: getattr(receipt, name) for name in names if getattr(receipt, name) is not None}
 
 
 def _sentence(data: dict[str, Any], wait: str) -> str:
-    shown: dict[str, Any] = plain(data)
-    if "block_hash" not in shown:
-        return f"sent {shown.get('hash', '')}"
-    height = f"block {shown['block_number']:_} " if "block_number" in shown else "block "
-    fee = f", fee {show_amount(shown['fee'])}" if "fee" in shown else ""
+    if "block_hash" not in data:
+        return f"sent: transaction {data['hash']}"
     state = "final" if wait == "final" else "included"
-    return f"{state} in {height}{shown['block_hash']}: transaction {shown.get('hash', '')}{fee}"
+    fee = f", fee {show_amount(data['fee'])}" if "fee" in data else ""
+    return f"{state} in block {data['block_number']:_} {data['block_hash']}: transaction {data['hash']}{fee}"

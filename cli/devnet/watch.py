@@ -75,19 +75,12 @@ async def _lines(node: NodeProcess, connect: Connect) -> AsyncIterator[tuple[int
     client = await connect(node.plan.url)
     try:
         async for head in client.subscribe_heads(final=True):
-            number = _number(head)
-            block_hash = await client.request("chain_getBlockHash", [number])
-            block = await client.request("chain_getBlock", [block_hash])
+            block = await client.request("chain_getBlock", [head.hash])
             extrinsics = len(block["block"]["extrinsics"]) if block else 0
             plural = "" if extrinsics == 1 else "s"
-            yield number, f"final #{number}  {block_hash[:18]}…  {extrinsics} extrinsic{plural}"
+            yield head.number, f"final #{head.number}  {head.hash[:18]}…  {extrinsics} extrinsic{plural}"
     finally:
         await client.close()
-
-
-def _number(head: Any) -> int:
-    number = _get(head, "number")
-    return int(number, 16) if isinstance(number, str) else int(number)
 
 
 def _get(record: Any, name: str) -> Any:

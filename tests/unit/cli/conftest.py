@@ -12,9 +12,14 @@ from cli.main import main
 
 @dataclass
 class FakeReceipt:
-    hash: bytes = bytes(31) + b"\x01"
-    block_hash: bytes | None = bytes(31) + b"\x02"
+    hash: str = "0x01"
+    block_hash: str | None = "0x02"
     block_number: int | None = 7
+    index: int | None = 1
+    success: bool | None = True
+    error: str | None = None
+    reason: str = ""
+    fee: int | None = 5
 
 
 @dataclass

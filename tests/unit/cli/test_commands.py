@@ -7,9 +7,10 @@ import msgspec
 import pytest
 from click.testing import Result
 
+from aitoken.client.errors import FateUnknown, UnknownName
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.errors import Bug, Rejected, Unavailable
-from cli.exits import Exit, FateUnknown
+from cli.exits import Exit
 from cli.main import COMMANDS, main
 
 Run = Callable[..., Result]
@@ -61,9 +62,8 @@ def test_transfer_sends_the_exact_amount_and_says_where_it_went(aitoken: Run, cl
     assert client.submitted == [(call, pair_from_uri("//Alice").public, "final", 5 * 10**11)]
     assert client.closed
     answer = msgspec.json.decode(result.stdout)
-    assert answer == {"hash": "0x" + "00" * 31 + "01", "block_hash": "0x" + "00" * 31 + "02", "block_number": 7} | {
-        "value": 10**12 + 1
-    }
+    block = {"block_hash": "0x02", "block_number": 7, "index": 1}
+    assert answer == {"hash": "0x01", "success": True, "fee": 5, "value": 10**12 + 1} | block
     assert "sending 1.000000000001 AIT" in result.stderr
 
 
@@ -157,7 +157,8 @@ class Away(Unavailable):
     [
         (Poor(), Exit.REFUSED),
         (Away("no route"), Exit.UNREACHABLE),
-        (FateUnknown("not seen"), Exit.UNKNOWN),
+        (FateUnknown("0x01", "not seen"), Exit.UNKNOWN),
+        (UnknownName("no such pallet"), Exit.USAGE),
     ],
 )
 def test_an_error_is_one_line_on_stderr_with_its_code(aitoken: Run, client, error: Exception, code: Exit) -> None:
@@ -171,6 +172,16 @@ def test_an_error_is_one_line_on_stderr_with_its_code(aitoken: Run, client, erro
     assert f"[{error.code}]" in result.stderr
     assert "Traceback" not in result.stderr
     assert client.closed
+
+
+def test_a_call_that_failed_on_chain_is_a_refusal_with_its_receipt(aitoken: Run, client) -> None:
+    client.receipt.success, client.receipt.error = False, "Balances.InsufficientBalance"
+
+    result = aitoken("transfer", "//Alice", "//Bob", "1", "--output", "json")
+
+    assert result.exit_code == Exit.REFUSED
+    assert msgspec.json.decode(result.stdout)["block_hash"] == "0x02"
+    assert "Balances.InsufficientBalance" in result.stderr
 
 
 def test_a_bug_is_not_hidden(aitoken: Run, client) -> None:

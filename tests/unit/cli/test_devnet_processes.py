@@ -2,10 +2,10 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
@@ -13,6 +13,7 @@ from click.testing import Result
 from cli.devnet import processes
 from cli.devnet.plan import NodePlan, Plan
 from cli.devnet.processes import ending_of, start, stop, wait_until_serving
+from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.slow
 
@@ -28,16 +29,11 @@ IGNORES = SERVES.replace("lambda *_: done.set()", "signal.SIG_IGN")
 DIES = "import sys; print('one'); print('the disk is full', file=sys.stderr); sys.exit(5)"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
+    port = free_ports(4)
     nodes = tuple(
-        NodePlan(i, name, f"//{name}", free_port(), free_port(), tmp_path / f"node-{i}", tmp_path / f"node-{i}.log")
+        NodePlan(i, name, f"//{name}", port + i, port + 2 + i, tmp_path / f"node-{i}", tmp_path / f"node-{i}.log")
         for i, name in enumerate(("Alice", "Bob"))
     )
     return Plan(tmp_path, tmp_path / "genesis.json", {"genesis": {}}, None, nodes)
@@ -132,8 +128,7 @@ def test_a_stopped_devnet_ends_well(aitoken: Callable[..., Result], client, stan
 
     stand_in(SERVES)
     client.answers |= {
-        "heads": [{"number": "0x5"}],
-        "chain_getBlockHash": "0x" + "ab" * 32,
+        "heads": [SimpleNamespace(number=5, hash="0x" + "ab" * 32)],
         "chain_getBlock": lambda _: os.kill(os.getpid(), signal.SIGTERM) or {"block": {"extrinsics": ["0x00"]}},
     }
     result = run_devnet(aitoken, tmp_path, SPEC)
@@ -150,11 +145,9 @@ def run_devnet(aitoken: Callable[..., Result], tmp_path: Path, spec: object) -> 
 
     chain = tmp_path / "genesis.json"
     chain.write_text(json.dumps(spec))
-    rpc, p2p = 0, 0
-    while abs(rpc - p2p) < 2:
-        rpc, p2p = free_port(), free_port()
+    port = free_ports(4)
     arguments = ["devnet", "--chain", str(chain), "--data-dir", str(tmp_path / "net")]
-    return aitoken(*arguments, "--base-port", str(rpc), "--p2p-base-port", str(p2p))
+    return aitoken(*arguments, "--base-port", str(port), "--p2p-base-port", str(port + 2))
 
 
 async def test_waiting_for_a_port_gives_up(plan: Plan, stand_in) -> None:
