@@ -199,6 +199,11 @@ class Mesh:
             for record in self._records.values():
                 self._dial_validator(record)
 
+    @property
+    def present(self) -> tuple[bytes, ...]:
+        """The session keys of the present set, in order."""
+        return self._validators
+
     def validator_peers(self) -> list[Peer]:
         """Return the connected peers that proved a key of the present or next set."""
         return [peer for session, peer in self._by_session.items() if session in self._wanted]

@@ -6,6 +6,7 @@ JSON-RPC reads (`peers`, `peer_id`, ...), the composition root starts and stops.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -14,22 +15,44 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from aitoken.errors import Rejected
+from aitoken.proto.header import Header
 from aitoken.proto.votes import Certificate, Vote
 from consensus import messages as consensus
 from node.net.addresses import multiaddress, parse
 from node.net.book import Book
 from node.net.channels import Channel
+from node.net.compact import NothingKnown, Proposals
+from node.net.gossip import Gossip
 from node.net.mesh import Mesh, MeshConfig, SessionKey
-from node.net.messages import GetPeers, Hello, Message, Peers, Reason, Role, ValidatorAddresses, ValidatorAuth
+from node.net.messages import (
+    Announce,
+    Blocks,
+    CompactProposal,
+    GetBlocks,
+    GetPeers,
+    GetTransactions,
+    Hello,
+    Message,
+    Peers,
+    Reason,
+    Role,
+    Transactions,
+    ValidatorAddresses,
+    ValidatorAuth,
+)
 from node.net.peer import Peer
-from node.net.ports import ConsensusInbox, PeerId
-from node.net.score import Deed, Scores
+from node.net.ports import Consensus, ConsensusMessage, PeerId, TransactionPool
+from node.net.score import UNWANTED, Deed, Scores
 from node.net.server import VERSION_MAX, VERSION_MIN, Server, ServerConfig
+from node.net.sync import GAP, BlockSync
 from node.net.wire import channel_of, encode
 from node.ports import ChainView
+from node.tasks import cancel, spawn
 
 AGENT: Final = "aitoken/0.1"
 NONCE_SIZE: Final = 8
+BEHIND: Final = 16
+"""A node so many blocks behind neither announces transactions nor asks for them."""
 
 log = logging.getLogger(__name__)
 
@@ -84,44 +107,78 @@ class Network:
             chain.genesis_hash,
             session_key,
         )
-        self._consensus: ConsensusInbox | None = None
+        self.sync = BlockSync(chain, self)
+        self._gossip: Gossip | None = None
+        self._proposals = Proposals(NothingKnown(), self._deliver)
+        self._consensus: Consensus | None = None
+        self._sync_task: asyncio.Task[None] | None = None
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {
             ValidatorAuth: self._on_auth,
             GetPeers: lambda peer, _: self.mesh.on_get_peers(peer),
             Peers: self.mesh.on_peers,
             ValidatorAddresses: self.mesh.on_records,
-            **dict.fromkeys(
-                (
-                    Vote,
-                    Certificate,
-                    consensus.Proposal,
-                    consensus.Status,
-                    consensus.GetCertificates,
-                    consensus.GetBlock,
-                    consensus.BlockReply,
-                    consensus.NotHave,
-                    consensus.Evidence,
-                ),
-                self._on_consensus,
-            ),
+            Vote: self._deliver,
+            Certificate: self._deliver,
+            consensus.GetCertificates: self._deliver,
+            consensus.GetBlock: self._deliver,
+            consensus.Evidence: self._deliver,
+            consensus.Status: self._on_status,
+            consensus.FinalityNote: self._on_finality_note,
+            consensus.Proposal: lambda peer, message: self._proposals.on_full(peer, message),
+            consensus.BlockReply: self._on_block_reply,
+            consensus.NotHave: self._on_not_have,
+            consensus.GetExtrinsics: lambda peer, message: self._proposals.on_get(peer, message),
+            consensus.Extrinsics: lambda peer, message: self._proposals.on_extrinsics(peer, message),
+            CompactProposal: lambda peer, message: self._proposals.on_compact(peer, message),
+            GetBlocks: self.sync.on_get_blocks,
+            Blocks: self.sync.on_blocks,
         }
 
     # -- life
 
-    def attach_consensus(self, inbox: ConsensusInbox) -> None:
-        """Set who gets the messages of consensus; before `start`."""
-        self._consensus = inbox
+    def attach_consensus(self, driver: Consensus) -> None:
+        """Set who gets the messages of consensus and the blocks of sync; before `start`."""
+        self._consensus = driver
+        self.sync.attach(driver)
+
+    def attach_pool(self, pool: TransactionPool, next_leaders: Callable[[], Sequence[bytes]] | None = None) -> None:
+        """Set where transactions wait; before `start`.
+
+        Args:
+            pool: the pool.
+            next_leaders: session keys of the validators that lead soon; used in meshes of more than 16.
+        """
+
+        def leaders() -> list[Peer]:
+            keys = next_leaders() if next_leaders is not None else self.mesh.present[:4]
+            return [peer for peer in map(self.mesh.peer_of, keys) if peer is not None]
+
+        gossip = self._gossip = Gossip(pool, self, lambda: self.sync.gap > BEHIND, leaders)
+        self._proposals = Proposals(gossip, self._deliver)
+        self._handlers |= {
+            Announce: gossip.on_announce,
+            GetTransactions: gossip.on_get,
+            Transactions: gossip.on_transactions,
+        }
 
     async def start(self) -> None:
         """Listen and dial."""
         self._book.load()
         await self._server.start()
+        if self._gossip is not None:
+            self._gossip.start()
+        self._sync_task = spawn(self.sync.run(), "net: block sync")
         self.mesh.start()
         log.info("listening", extra={"address": f"{self._config.host}:{self.port}", "peer_id": self.peer_id})
 
     async def stop(self) -> None:
         """Close everything, telling the peers."""
         await self.mesh.stop()
+        if self._sync_task is not None:
+            await cancel([self._sync_task])
+        self._proposals.stop()
+        if self._gossip is not None:
+            await self._gossip.stop()
         await self._server.stop()
 
     @property
@@ -137,11 +194,12 @@ class Network:
 
     def broadcast(self, message: consensus.Message) -> None:
         """Send to every connected validator of the epoch."""
-        self._send_all(self.mesh.validator_peers(), message)
+        compact = self._proposals.shrink(message) if isinstance(message, consensus.Proposal) else message
+        self._send_all(self.mesh.validator_peers(), compact)
 
     def announce(self, message: consensus.Message) -> None:
         """Send to every connected peer that is no validator of the epoch."""
-        self._send_all((peer for peer in self._open() if not self.mesh.is_validator(peer)), message)
+        self._send_all((peer for peer in self.open_peers() if not self.mesh.is_validator(peer)), message)
 
     def send(self, peer: Hashable, message: consensus.Message) -> None:
         """Send to one peer; nothing happens where the connection is gone."""
@@ -153,7 +211,7 @@ class Network:
 
     def peers(self) -> list[PeerId]:
         """Return the connected peers, validators first, in the order in which they came."""
-        return [peer.identity for peer in sorted(self._open(), key=lambda peer: not self.mesh.is_validator(peer))]
+        return [peer.identity for peer in sorted(self.open_peers(), key=lambda peer: not self.mesh.is_validator(peer))]
 
     def validator(self, key: bytes) -> PeerId | None:
         """Return the peer that proved to hold this validator key, where it is directly connected."""
@@ -165,6 +223,10 @@ class Network:
         found = self._server.peers.get(cast(PeerId, peer))
         if found is not None:
             self._server.punish(found, Deed.BROKE_PROTOCOL, code)
+
+    def behind(self, certificate: Certificate) -> None:
+        """Consensus knows a finalization it cannot follow: block sync may help."""
+        self.sync.behind(certificate)
 
     # -- JSON-RPC's face
 
@@ -190,15 +252,49 @@ class Network:
         """
         self.mesh.keep(parse(address))
 
+    def is_syncing(self) -> bool:
+        """Whether peers are known to be well ahead of us."""
+        return self.sync.gap > GAP
+
+    def highest_seen(self) -> int:
+        """The greatest final height a peer told of; 0 when none did."""
+        return self.sync.highest_seen
+
+    # -- what gossip and sync see
+
+    def open_peers(self) -> list[Peer]:
+        """Return the connections that are open."""
+        return list(self._server.peers.values())
+
+    def validator_peers(self) -> list[Peer]:
+        """Return the peers that proved to be validators of the present or next set."""
+        return self.mesh.validator_peers()
+
+    def is_validator(self, peer: Peer) -> bool:
+        """Whether a peer is one of those."""
+        return self.mesh.is_validator(peer)
+
+    def is_wanted(self, peer: Peer) -> bool:
+        """Whether a peer behaves well enough to be asked for something."""
+        return self._scores.of(peer.identity, asyncio.get_running_loop().time()) > UNWANTED
+
+    def punish(self, peer: Peer, deed: Deed, why: str = "") -> None:
+        """Count what a peer did."""
+        self._server.punish(peer, deed, why)
+
     # -- the server's owner
 
     def opened(self, peer: Peer) -> None:
         """Greet a new peer."""
         self.mesh.greet(peer)
         self.mesh.on_opened(peer)
+        if self._gossip is not None:
+            self._gossip.opened(peer)
+        if peer.hello is not None:
+            self.sync.note_height(peer, peer.hello.final_number)
         claims_to_validate = peer.hello is not None and peer.hello.roles & Role.VALIDATOR
         if self._consensus is not None and not claims_to_validate:
-            self._consensus.on_connected(peer.identity)
+            self._consensus.connected(peer.identity)
 
     def received(self, peer: Peer, message: Message) -> None:
         """Hand a message to whom it concerns."""
@@ -209,6 +305,11 @@ class Network:
     def closed(self, peer: Peer) -> None:
         """Forget a peer."""
         self.mesh.on_closed(peer)
+        self.sync.closed(peer)
+        if self._gossip is not None:
+            self._gossip.closed(peer)
+        if self._consensus is not None and peer.identity not in self._server.peers:
+            self._consensus.disconnected(peer.identity)
 
     def is_privileged(self, peer: Peer) -> bool:
         """Whether the peer is reserved or a proven validator."""
@@ -223,19 +324,34 @@ class Network:
             peer.disconnect(Reason.BAD_AUTH, str(bad))
             return
         if self._consensus is not None:
-            self._consensus.on_connected(peer.identity)
+            self._consensus.connected(peer.identity)
 
-    def _on_consensus(self, peer: Peer, message: Any) -> None:
+    def _on_status(self, peer: Peer, message: consensus.Status) -> None:
+        self.sync.note_height(peer, message.final_number)
+        self._deliver(peer, message)
+
+    def _on_finality_note(self, peer: Peer, message: consensus.FinalityNote) -> None:
+        header = Header.decode(message.header)
+        if header.hash == message.certificate.hash:
+            self.sync.note_height(peer, header.number)
+            self._deliver(peer, message)
+
+    def _on_block_reply(self, peer: Peer, message: consensus.BlockReply) -> None:
+        if not self._proposals.on_block(peer, message):
+            self._deliver(peer, message)
+
+    def _on_not_have(self, peer: Peer, message: consensus.NotHave) -> None:
+        if not self._proposals.on_not_have(peer, message.hash):
+            self._deliver(peer, message)
+
+    def _deliver(self, peer: Peer, message: ConsensusMessage) -> None:
         if self._consensus is not None:
-            self._consensus.on_message(peer.identity, message)
+            self._consensus.receive(peer.identity, message)
 
     def _send_all(self, peers: Iterable[Peer], message: Message) -> None:
         channel, data = channel_of(message), encode(message)
         for peer in peers:
             peer.send_encoded(channel, data)
-
-    def _open(self) -> list[Peer]:
-        return list(self._server.peers.values())
 
     def _hello(self) -> Hello:
         final = self._chain.finalized

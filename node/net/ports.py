@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from aitoken.proto.votes import Certificate, Vote
 from aitoken.types import Hash32
 from consensus import messages as consensus
+from consensus.types import Block
 
 if TYPE_CHECKING:
     from aitoken.proto.extrinsic import Extrinsic
+    from node.net.peer import Peer
+    from node.net.score import Deed
 
 PeerId: TypeAlias = bytes
 """The name of a connected peer as other rooms see it: its 32-byte static key."""
@@ -25,18 +28,33 @@ ConsensusMessage: TypeAlias = (
     | consensus.BlockReply
     | consensus.NotHave
     | consensus.Evidence
+    | consensus.FinalityNote
 )
 """What is handed to the consensus driver. Proposals arrive with their block in full, or as `Again`."""
 
 
-class ConsensusInbox(Protocol):
-    """The driver, as the network sees it. Called on the event loop, signatures unchecked."""
+class Consensus(Protocol):
+    """The consensus driver, as the network sees it (`node.driver.driver.Driver`). Signatures are unchecked."""
 
-    def on_message(self, peer: PeerId, message: ConsensusMessage) -> None:
-        """A message came from a peer. Raising `Rejected` disconnects the peer and counts against it."""
+    def receive(self, peer: PeerId, message: ConsensusMessage) -> None:
+        """A message came from a peer. Proposals and blocks have the body that their header names."""
 
-    def on_connected(self, peer: PeerId) -> None:
+    def connected(self, peer: PeerId) -> None:
         """A peer can be talked to; a validator only after it proved its key."""
+
+    def disconnected(self, peer: PeerId) -> None:
+        """A connection is gone."""
+
+    @property
+    def committed(self) -> Block:
+        """The last committed block."""
+
+    def synced(self, blocks: Sequence[Block], certificate: Certificate) -> None:
+        """Take a range of final blocks, the last of which is certified.
+
+        Raises:
+            Rejected: the certificate is wrong: its sender is to blame.
+        """
 
 
 class PooledTransaction(Protocol):
@@ -74,12 +92,20 @@ class TransactionPool(Protocol):
         """Take a batch from a peer; the outcome of each, in order: its hash, or an exception that is not raised."""
 
 
-class FinalBlocks(Protocol):
-    """Where blocks that peers proved final go (the driver's chain side)."""
+class Neighbours(Protocol):
+    """The connections, as gossip and sync see them (`node.net.network`)."""
 
-    async def import_final(self, blocks: Sequence[tuple[bytes, Sequence[bytes]]], certificate: Certificate) -> bool:
-        """Execute and commit `blocks` (header and extrinsics, ascending), the last of which is certified.
+    def open_peers(self) -> Sequence[Peer]:
+        """Return all of them."""
 
-        Returns:
-            False when they do not fit to header hashes or certificate: the peer that sent them is to blame.
-        """
+    def validator_peers(self) -> Sequence[Peer]:
+        """Return those that proved to be validators."""
+
+    def is_validator(self, peer: Peer) -> bool:
+        """Whether a peer is one of those."""
+
+    def is_wanted(self, peer: Peer) -> bool:
+        """Whether a peer behaves well enough to be asked for something."""
+
+    def punish(self, peer: Peer, deed: Deed, why: str = "") -> None:
+        """Count what a peer did."""

@@ -10,6 +10,14 @@ from typing import Any, cast
 
 from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
+from aitoken.proto.digest import Digest, SmpxDigest, pre_runtime_items
+from aitoken.proto.header import Header
+from aitoken.proto.votes import FINALIZE, NOTARIZE, BadSignature, Certificate, Vote
+from aitoken.types import BlockNumber, Hash32
+from chain.state.ordered import ordered_root
+from consensus.messages import Full, Proposal
+from consensus.types import Block
+from node.driver.headers import genesis_block, read_block
 from node.net.network import Network, NetworkConfig
 from node.ports import ChainView
 
@@ -27,48 +35,112 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
             await asyncio.sleep(0.002)
 
 
-@dataclass
-class Tip:
-    """As much of a block as the network looks at."""
+def make_block(parent: Block, extrinsics: Sequence[bytes] = (), *, epoch: int = 0, view: int = 0) -> Block:
+    """Return a block on `parent` whose header names exactly these extrinsics."""
+    number = parent.number + 1
+    smpx = SmpxDigest(1, epoch, view or number, max(0, (view or number) - 1), 0, 1000 * number)
+    digest = Digest(pre_runtime_items(smpx))
+    header = Header(parent.hash, BlockNumber(number), Hash32(bytes(32)), ordered_root(extrinsics), digest)
+    return read_block(header.encode(), tuple(extrinsics))
 
-    number: int
-    hash: bytes
+
+def certify(block: Block) -> Certificate:
+    """Return a finalization of a block; its signatures are zeros."""
+    return Certificate(FINALIZE, block.epoch, block.view, block.hash, b"\x07", (bytes(64),) * 3)
+
+
+def propose(block: Block) -> Proposal:
+    """Return a full proposal of a block."""
+    vote = Vote(NOTARIZE, block.epoch, block.view, block.hash, 0, bytes(64))
+    return Proposal(block.epoch, block.view, block.parent_view, vote, Full(block.header, block.extrinsics), ())
 
 
 @dataclass
 class FakeChain:
-    """A chain of a given genesis with nothing on it."""
+    """Final blocks of a given genesis, every one certified unless listed in `bare`; read as a `ChainView`."""
 
     genesis_hash: bytes = GENESIS
+    blocks: list[Block] = field(default_factory=list)
+    bare: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.blocks.insert(0, genesis_block(self.genesis_hash, 0))
 
     @property
-    def finalized(self) -> Tip:
-        """Genesis."""
-        return Tip(0, self.genesis_hash)
+    def finalized(self) -> Block:
+        """The last block."""
+        return self.blocks[-1]
 
-    @property
-    def best(self) -> Tip:
-        """Genesis."""
-        return self.finalized
+    best = finalized
+
+    def grow(self, count: int, extrinsics: Sequence[bytes] = (), *, epoch_length: int = 1000) -> None:
+        """Add blocks."""
+        for _ in range(count):
+            epoch = len(self.blocks) // epoch_length
+            self.blocks.append(make_block(self.blocks[-1], extrinsics, epoch=epoch))
+
+    def _by_hash(self, block_hash: bytes) -> Block | None:
+        return next((block for block in self.blocks[1:] if block.hash == block_hash), None)
+
+    def hash_of(self, number: int) -> Hash32 | None:
+        """By height."""
+        return self.blocks[number].hash if number < len(self.blocks) else None
+
+    def header(self, block_hash: Hash32) -> Header | None:
+        """By hash."""
+        block = self._by_hash(block_hash)
+        return Header.decode(block.header) if block is not None else None
+
+    def body(self, block_hash: Hash32) -> Sequence[bytes] | None:
+        """By hash."""
+        block = self._by_hash(block_hash)
+        return block.extrinsics if block is not None else None
+
+    def justification(self, block_hash: Hash32) -> bytes | None:
+        """By hash."""
+        block = self._by_hash(block_hash)
+        return certify(block).encode() if block is not None and block.number not in self.bare else None
 
 
 @dataclass
 class Inbox:
-    """Notes what consensus would be told."""
+    """In place of the consensus driver: notes what it is told, and commits what sync brings."""
 
+    chain: FakeChain
     messages: list[tuple[bytes, Any]] = field(default_factory=list)
-    connected: list[bytes] = field(default_factory=list)
+    connections: list[bytes] = field(default_factory=list)
+    disconnections: list[bytes] = field(default_factory=list)
     on_arrival: Callable[[bytes, Any], None] | None = None
+    epoch: int | None = None
+    ranges: list[tuple[int, int]] = field(default_factory=list)
 
-    def on_message(self, peer: bytes, message: Any) -> None:
+    def receive(self, peer: bytes, message: Any) -> None:
         """Note it."""
         self.messages.append((peer, message))
         if self.on_arrival is not None:
             self.on_arrival(peer, message)
 
-    def on_connected(self, peer: bytes) -> None:
+    def connected(self, peer: bytes) -> None:
         """Note it."""
-        self.connected.append(peer)
+        self.connections.append(peer)
+
+    def disconnected(self, peer: bytes) -> None:
+        """Note it."""
+        self.disconnections.append(peer)
+
+    @property
+    def committed(self) -> Block:
+        """The end of the chain."""
+        return self.chain.finalized
+
+    def synced(self, blocks: Sequence[Block], certificate: Certificate) -> None:
+        """Commit a range; a forged certificate has other signatures than zeros."""
+        if any(signature != bytes(64) for signature in certificate.signatures):
+            raise BadSignature("forged")
+        self.ranges.append((blocks[0].number, blocks[-1].number))
+        for block in blocks:
+            if block.number == self.committed.number + 1:
+                self.chain.blocks.append(block)
 
 
 def key_of(index: int) -> bytes:
@@ -87,7 +159,9 @@ class Node:
 
     network: Network
     inbox: Inbox
+    chain: FakeChain
     session: Pair | None
+    pool: Any = None
 
     @property
     def address(self) -> str:
@@ -106,17 +180,21 @@ def make_node(
     *,
     validator: bool = False,
     validators: int = 0,
-    chain: Any = None,
+    chain: FakeChain | None = None,
+    pool: Any = None,
     **config: Any,
 ) -> Node:
     """Build a node that is not started; `validators` is how many the epoch has."""
     session = session_of(index) if validator else None
-    view = cast(ChainView, chain or FakeChain())
+    chain = chain or FakeChain()
+    view = cast(ChainView, chain)
     network = Network(NetworkConfig(reserved=tuple(reserved), **config), key_of(index), view, session)
-    inbox = Inbox()
+    inbox = Inbox(chain)
     network.attach_consensus(inbox)
+    if pool is not None:
+        network.attach_pool(pool)
     network.set_validators([session_of(each).public for each in range(validators)])
-    return Node(network, inbox, session)
+    return Node(network, inbox, chain, session, pool)
 
 
 @asynccontextmanager
@@ -133,13 +211,14 @@ async def running(*nodes: Node) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def mesh(count: int, **config: Any) -> AsyncIterator[list[Node]]:
+async def mesh(count: int, make_pool: Callable[[], Any] | None = None, **config: Any) -> AsyncIterator[list[Node]]:
     """Run `count` validators, each knowing the addresses of those before it, until they are all connected."""
     nodes: list[Node] = []
     try:
         for index in range(count):
             addresses = [node.address for node in nodes]
-            node = make_node(index, addresses, validator=True, validators=count, **config)
+            pool = make_pool() if make_pool is not None else None
+            node = make_node(index, addresses, validator=True, validators=count, pool=pool, **config)
             nodes.append(node)
             await node.network.start()
         await until(lambda: all(node.validators == count - 1 for node in nodes))

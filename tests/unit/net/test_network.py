@@ -9,7 +9,7 @@ from aitoken.proto.votes import FINALIZE, NOTARIZE, Certificate, Vote
 from aitoken.types import Hash32
 from consensus import messages as consensus
 from node.net.messages import Reason
-from tests.support.network import FakeChain, make_node, mesh, running, until
+from tests.support.network import FakeChain, certify, make_block, make_node, mesh, propose, running, until
 
 H = Hash32(bytes(range(32)))
 VOTE = Vote(NOTARIZE, 0, 1, H, 0, bytes(64))
@@ -20,7 +20,8 @@ async def test_four_validators_form_a_mesh_and_broadcast_reaches_each_other_one_
     async with mesh(4) as nodes:
         nodes[0].network.broadcast(VOTE)
         nodes[0].network.broadcast(CERTIFICATE)
-        nodes[0].network.broadcast(consensus.Proposal(0, 1, 0, VOTE, consensus.Full(b"header", (b"x" * 300_000,)), ()))
+        block = make_block(nodes[0].chain.finalized, [b"x" * 300_000])
+        nodes[0].network.broadcast(propose(block))
 
         await until(lambda: all(len(node.inbox.messages) == 3 for node in nodes[1:]))
 
@@ -29,7 +30,7 @@ async def test_four_validators_form_a_mesh_and_broadcast_reaches_each_other_one_
         for node in nodes[1:]:
             assert {peer for peer, _ in node.inbox.messages} == {sender}
             assert [type(message) for _, message in node.inbox.messages] == [Vote, Certificate, consensus.Proposal]
-            assert sender in node.inbox.connected
+            assert sender in node.inbox.connections
             assert node.network.validator(nodes[0].session.public) == sender
 
 
@@ -69,13 +70,13 @@ async def test_a_full_node_is_told_announcements_and_not_votes() -> None:
         async with running(full):
             await until(lambda: len(full.network.peers()) == 2)
             await until(lambda: all(len(node.network.peers()) == 2 for node in nodes))
+            block = make_block(nodes[0].chain.finalized)
             nodes[0].network.broadcast(VOTE)
-            nodes[0].network.announce(consensus.FinalityNote(b"header", CERTIFICATE))
-            nodes[0].network.announce(CERTIFICATE)
+            nodes[0].network.announce(consensus.FinalityNote(block.header, certify(block)))
 
             await until(lambda: bool(full.inbox.messages))
             await until(lambda: bool(nodes[1].inbox.messages))
-            assert [type(message) for _, message in full.inbox.messages] == [Certificate]
+            assert [type(message) for _, message in full.inbox.messages] == [consensus.FinalityNote]
             assert [type(message) for _, message in nodes[1].inbox.messages] == [Vote]
 
 

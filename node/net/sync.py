@@ -1,0 +1,283 @@
+"""Block sync: always on, beside consensus, never a mode.
+
+The target is the highest final height a peer told of, or a finalization that consensus could not follow. While we are
+below it, ranges of final blocks are asked for, one at a time and one ahead of what is being executed: a range is
+checked (links, bodies, and that its certificate names its last block), handed to consensus, which checks the
+certificate and commits, and forgotten only when it is committed.
+
+A peer is never dropped for being slow or for having nothing; only for data that does not fit. All is bounded: two
+ranges are held, whatever peers push.
+
+Serving reads the chain view, as much as fits into one answer of half a MiB, cut where an epoch ends (the certificate of
+a later epoch could not be checked before the blocks are executed) and where a certificate is kept.
+
+Source: section 11 of the consensus paper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from aitoken.errors import Rejected
+from aitoken.proto.digest import smpx_of
+from aitoken.proto.header import Header
+from aitoken.proto.votes import FINALIZE, Certificate
+from consensus.types import Block
+from node.driver.headers import read_block
+from node.net.channels import KIB, Channel
+from node.net.compact import check_body
+from node.net.messages import Blocks, GetBlocks
+from node.net.peer import Peer
+from node.net.ports import Consensus, Neighbours
+from node.net.score import Deed
+from node.ports import ChainView
+from node.tasks import spawn
+
+RANGE_COUNT: Final = 64
+ANSWER_SIZE_MAX: Final = 512 * KIB
+SERVED_COUNT_MAX: Final = 128
+REQUEST_DEADLINE_S: Final = 5.0
+COMMIT_CHECK_S: Final = 0.005
+COMMIT_CHECKS: Final = 50
+"""Looks at the committed height before a range is offered again."""
+COMMIT_DEADLINE_S: Final = 30.0
+IDLE_S: Final = 2.0
+"""How long to wait when no peer has what we need."""
+GAP: Final = 2
+"""Consensus itself closes smaller gaps."""
+
+log = logging.getLogger(__name__)
+
+
+class WrongRange(Rejected):
+    """Blocks that do not link, do not start where asked, or are not the certificate's."""
+
+    code = "net.wrong_range"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Consecutive blocks, the last one certified."""
+
+    peer: Peer
+    blocks: tuple[Block, ...]
+    certificate: Certificate
+
+    @property
+    def end(self) -> int:
+        """The height of the last block."""
+        return self.blocks[-1].number
+
+
+class BlockSync:
+    """Catches up with the final chain, and helps others to."""
+
+    def __init__(self, chain: ChainView, neighbours: Neighbours) -> None:
+        self._chain = chain
+        self._neighbours = neighbours
+        self._committer: Consensus | None = None
+        self._heights: dict[Peer, int] = {}
+        self._needed = 0
+        self._wake = asyncio.Event()
+        self._request = 0
+        self._asked: dict[int, tuple[Peer, int, asyncio.Future[Range | None]]] = {}
+        self._turn = 0
+
+    def attach(self, committer: Consensus) -> None:
+        """Set who takes the blocks; before `run`."""
+        self._committer = committer
+
+    # -- what is known
+
+    @property
+    def highest_seen(self) -> int:
+        """The greatest final height a connected peer told of."""
+        return max(self._heights.values(), default=0)
+
+    @property
+    def gap(self) -> int:
+        """How many blocks we are behind what was told."""
+        own = self._committer.committed.number if self._committer is not None else self._chain.finalized.number
+        return max(0, max(self.highest_seen, self._needed) - own)
+
+    def note_height(self, peer: Peer, number: int) -> None:
+        """A peer says what is final there."""
+        if number > self._heights.get(peer, -1):
+            self._heights[peer] = number
+            if self.gap > GAP:
+                self._wake.set()
+
+    def behind(self, certificate: Certificate) -> None:
+        """Consensus knows of a finalization it cannot follow by itself."""
+        del certificate  # its block is unknown, so its height is: ask for whatever comes next
+        own = self._committer.committed.number if self._committer is not None else 0
+        self._needed = max(self._needed, own + 1)
+        self._wake.set()
+
+    def closed(self, peer: Peer) -> None:
+        """Forget a peer, and ask somebody else."""
+        self._heights.pop(peer, None)
+        for asked, _, answer in self._asked.values():
+            if asked is peer and not answer.done():
+                answer.set_result(None)
+
+    # -- catching up
+
+    async def run(self) -> None:
+        """Catch up whenever there is something to catch up with."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._catch_up()
+            if self.gap > GAP:  # nobody could help just now
+                await asyncio.sleep(IDLE_S)
+                self._wake.set()
+
+    async def _catch_up(self) -> None:
+        committer = self._committer
+        if committer is None:
+            return
+        following: asyncio.Task[Range | None] | None = None
+        try:
+            while max(self.highest_seen, self._needed) > committer.committed.number:
+                start = committer.committed.number + 1
+                found = await (following or self._fetch(start))
+                if following is None and found is None:
+                    return
+                following = None
+                if found is None or found.blocks[0].number != start:
+                    continue  # consensus went on meanwhile, or the range before was not taken
+                if found.end < self.highest_seen:
+                    following = spawn(self._fetch(found.end + 1), "net: next range")
+                await self._commit(committer, found)
+        finally:
+            if following is not None:
+                following.cancel()
+
+    async def _commit(self, committer: Consensus, found: Range) -> None:
+        """Offer the range until it is committed; between two epochs consensus cannot take it for a moment."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + COMMIT_DEADLINE_S
+        first, committed = found.blocks[0], committer.committed
+        if first.number == committed.number + 1 and first.parent_hash != committed.hash:
+            self._neighbours.punish(found.peer, Deed.BAD_BLOCK, "a range that does not continue the final chain")
+            return
+        while committer.committed.number < found.end and loop.time() < deadline:
+            try:
+                committer.synced(found.blocks, found.certificate)
+            except Rejected as bad:
+                self._neighbours.punish(found.peer, Deed.BAD_BLOCK, f"{bad.code}: {bad}")
+                return
+            before = committer.committed.number
+            for _ in range(COMMIT_CHECKS):
+                await asyncio.sleep(COMMIT_CHECK_S)
+                if committer.committed.number >= found.end:
+                    return
+            if committer.committed.number > before:
+                deadline = loop.time() + COMMIT_DEADLINE_S
+
+    async def _fetch(self, start: int) -> Range | None:
+        """Ask peers in turn for the range that starts at `start`; None when nobody gave it."""
+        candidates = [
+            peer
+            for peer in self._neighbours.open_peers()
+            if self._heights.get(peer, 0) >= start or self._needed >= start
+        ]
+        wanted = [peer for peer in candidates if self._neighbours.is_wanted(peer)] or candidates
+        wanted.sort(key=lambda peer: -self._heights.get(peer, 0))
+        self._turn += 1
+        for step in range(len(wanted)):
+            peer = wanted[(self._turn + step) % len(wanted)]
+            found = await self._ask(peer, start)
+            if found is not None:
+                return found
+        return None
+
+    async def _ask(self, peer: Peer, start: int) -> Range | None:
+        self._request = (self._request + 1) % 2**32
+        request = self._request
+        answer: asyncio.Future[Range | None] = asyncio.get_running_loop().create_future()
+        self._asked[request] = (peer, start, answer)
+        peer.allow_full(Channel.SYNC)
+        try:
+            if not peer.send(GetBlocks(request, start, RANGE_COUNT)):
+                return None
+            return await asyncio.wait_for(answer, REQUEST_DEADLINE_S)
+        except TimeoutError:
+            self._neighbours.punish(peer, Deed.TIMED_OUT)
+            return None
+        finally:
+            del self._asked[request]
+
+    def on_blocks(self, peer: Peer, message: Blocks) -> None:
+        """Take an answer.
+
+        Raises:
+            Rejected: the blocks do not fit.
+        """
+        asked = self._asked.get(message.request)
+        if asked is None or asked[0] is not peer:
+            self._neighbours.punish(peer, Deed.UNASKED)
+            return
+        _, start, answer = asked
+        if answer.done():
+            return
+        try:
+            answer.set_result(_read_range(peer, start, message) if message.blocks else None)
+        except Rejected:
+            answer.set_result(None)
+            raise
+
+    # -- serving
+
+    def on_get_blocks(self, peer: Peer, message: GetBlocks) -> None:
+        """Send a range of final blocks."""
+        blocks, certificate = self._collect(message.start, min(message.count, SERVED_COUNT_MAX))
+        peer.send(Blocks(message.request, blocks, certificate))
+
+    def _collect(self, start: int, count: int) -> tuple[tuple[tuple[bytes, tuple[bytes, ...]], ...], bytes]:
+        chain = self._chain
+        final = chain.finalized.number
+        blocks: list[tuple[bytes, tuple[bytes, ...]]] = []
+        certified, certificate = 0, b""
+        epoch: int | None = None
+        size = 0
+        for number in range(max(start, 1), min(start + count, final + 1)):
+            block_hash = chain.hash_of(number)
+            header = chain.header(block_hash) if block_hash is not None else None
+            body = chain.body(block_hash) if block_hash is not None else None
+            if block_hash is None or header is None or body is None:
+                break
+            own = _epoch_of(header)
+            size += len(header.encode()) + sum(map(len, body))
+            if (epoch is not None and own != epoch) or (size > ANSWER_SIZE_MAX and certified):
+                break
+            epoch = own
+            blocks.append((header.encode(), tuple(body)))
+            justification = chain.justification(block_hash)
+            if justification is not None:
+                certified, certificate = len(blocks), justification
+        return tuple(blocks[:certified]), certificate if certified else b""
+
+
+def _epoch_of(header: Header) -> int:
+    return int(smpx_of(header.digest).epoch)
+
+
+def _read_range(peer: Peer, start: int, message: Blocks) -> Range:
+    certificate = Certificate.decode(message.certificate)
+    blocks: list[Block] = []
+    for header, extrinsics in message.blocks:
+        check_body(header, extrinsics)
+        block = read_block(header, extrinsics)
+        if block.number != start + len(blocks):
+            raise WrongRange(f"block {block.number} instead of {start + len(blocks)}")
+        if blocks and block.parent_hash != blocks[-1].hash:
+            raise WrongRange(f"block {block.number} does not follow the one before")
+        blocks.append(block)
+    if certificate.kind != FINALIZE or certificate.hash != blocks[-1].hash or certificate.epoch != blocks[-1].epoch:
+        raise WrongRange("the certificate is not of the last block")
+    return Range(peer, tuple(blocks), certificate)
