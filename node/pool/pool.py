@@ -26,6 +26,7 @@ from node.pool.status import Watcher
 from node.pool.transactions import Candidate, TransactionPool
 from node.pool.verify import SLICE_SECONDS, Check, InlineVerifier, Verifier
 from node.tasks import cancel, spawn
+from node.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from aitoken.proto.extrinsic import Extrinsic
@@ -70,6 +71,7 @@ class Pool(TransactionPool):
         *,
         verifier: Verifier | None = None,
         limits: Limits | None = None,
+        metrics: Metrics | None = None,
         seconds: Callable[[], float] = perf_counter,
     ) -> None:
         """Wire it up.
@@ -80,6 +82,7 @@ class Pool(TransactionPool):
             clock: time for bans.
             verifier: where signatures are checked; on the event loop by default.
             limits: bounds.
+            metrics: where counts go.
             seconds: monotonic clock that measures slices.
         """
         super().__init__(runtime, chain, clock, limits or Limits())
@@ -92,6 +95,17 @@ class Pool(TransactionPool):
         self._wake = asyncio.Event()
         self._under_way = asyncio.Semaphore(BATCHES_UNDER_WAY)
         self._tasks: set[asyncio.Task[None]] = set()
+        metrics = metrics or Metrics()
+        metrics.gauge("pool_ready", "Transactions that could be in the next block.").set_function(
+            lambda: self.ready_count
+        )
+        metrics.gauge("pool_future", "Transactions that wait for an earlier nonce.").set_function(
+            lambda: self.future_count
+        )
+        metrics.gauge("pool_bytes", "Bytes of waiting transactions.").set_function(lambda: self.byte_count)
+        metrics.gauge("pool_at_the_door", "Transactions not yet checked.").set_function(lambda: len(self._in_flight))
+        self._accepted = metrics.counter("pool_accepted", "Transactions taken in.")
+        self._refused = metrics.counter("pool_refused", "Transactions refused after a look.", ["code"])
 
     def start(self) -> None:
         """Begin to serve the door."""
@@ -265,6 +279,10 @@ class Pool(TransactionPool):
 
     def _end(self, job: _Job, outcome: Outcome) -> None:
         del self._in_flight[job.hash]
+        if isinstance(outcome, PoolRejected):
+            self._refused.labels(outcome.code).inc()
+        else:
+            self._accepted.inc()
         job.end(outcome)
 
 

@@ -11,6 +11,7 @@ from node.pool.fairqueue import FairQueue
 from node.pool.limits import Limits
 from node.pool.pool import Pool
 from node.pool.verify import Check, InlineVerifier, WorkerVerifier, pack, unpack
+from node.telemetry.metrics import Metrics
 from tests.support.pool_fakes import ADDITIONAL, GENESIS, PAIRS, FakeChain, FakeClock, FakeRuntime, child, make_xt
 
 
@@ -220,6 +221,21 @@ def test_fair_queue_serves_in_turn_and_keeps_its_bounds() -> None:
     assert not queue.push("d", 30, 160)
     assert [queue.pop() for _ in range(5)] == [0, 10, 20, 1, 2]
     assert len(queue) == 0
+
+
+async def test_what_happened_is_counted() -> None:
+    metrics = Metrics()
+    pool = Pool(FakeRuntime(), FakeChain(), FakeClock(), metrics=metrics)
+    pool.start()
+    await pool.submit_many([make_xt(1, 0).raw, make_xt(1, 2).raw, b"junk"], "peer")
+
+    shown = metrics.render().decode()
+
+    assert "aitoken_pool_ready 1.0" in shown
+    assert "aitoken_pool_future 1.0" in shown
+    assert "aitoken_pool_accepted_total 2.0" in shown
+    assert 'aitoken_pool_refused_total{code="pool.undecodable"} 1.0' in shown
+    await pool.close()
 
 
 def make_checks() -> list[Check]:
