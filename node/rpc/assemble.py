@@ -26,6 +26,7 @@ from node.rpc.methods import (
 )
 from node.rpc.origins import Origins, hosts_for
 from node.rpc.ports import ChainInfo, ConsensusView, NetworkView, PoolView, RuntimeApi
+from node.rpc.proofs import Prover
 from node.rpc.query import Query
 from node.rpc.registry import Registry
 from node.rpc.render import to_json
@@ -89,6 +90,7 @@ class Rpc:
             chain=chain,
             query=query,
             versions=versions,
+            prover=Prover(),
             pool=pool,
             network=network,
             consensus=consensus,

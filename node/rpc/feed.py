@@ -12,7 +12,9 @@ the chain tells all its listeners within one callback of the event loop, `soon` 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from aitoken.proto.header import Header
 from aitoken.types import Hash32
@@ -20,7 +22,9 @@ from node.ports import Block, ChainListener, ChainView
 from node.rpc.render import NULL, header_json, json_hex
 from node.rpc.session import Sink
 
-CATCH_UP_MAX = 64
+log = logging.getLogger(__name__)
+
+CATCH_UP_MAX: Final = 64
 """Heads announced one by one when the head moved by several blocks at once."""
 
 
@@ -141,13 +145,31 @@ class Feed:
 
     def on_block(self, block: Block) -> None:
         """Tell that a block is known."""
+        self._guard(self._block, block)
+
+    def on_best(self, block: Block) -> None:
+        """Tell of a new head."""
+        self._guard(self._best, block)
+
+    def on_finalized(self, blocks: Sequence[Block], pruned: Sequence[Hash32]) -> None:
+        """Tell that blocks became final."""
+        self._guard(self._finalized, blocks, pruned)
+
+    @staticmethod
+    def _guard(tell: Callable[..., None], *news: Any) -> None:
+        """A fault in telling wallets must not stop the chain that tells us."""
+        try:
+            tell(*news)
+        except Exception:
+            log.exception("telling subscribers failed")
+
+    def _block(self, block: Block) -> None:
         if self.all_heads:
             self.all_heads.publish(header_json(block.header))
         for follower in list(self._followers.values()):
             follower.on_block(block)
 
-    def on_best(self, block: Block) -> None:
-        """Tell of a new head."""
+    def _best(self, block: Block) -> None:
         if self.heads:
             for header in self._skipped(block):
                 self.heads.publish(header_json(header))
@@ -160,8 +182,7 @@ class Feed:
         for follower in list(self._followers.values()):
             follower.on_best(block)
 
-    def on_finalized(self, blocks: Sequence[Block], pruned: Sequence[Hash32]) -> None:
-        """Tell that blocks became final."""
+    def _finalized(self, blocks: Sequence[Block], pruned: Sequence[Hash32]) -> None:
         if self.finalized:
             for block in blocks:
                 self.finalized.publish(header_json(block.header))

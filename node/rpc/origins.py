@@ -2,7 +2,9 @@
 
 A browser sends `Origin` with every WebSocket and cross-site request; pages that are not listed get 403, and so does
 the opaque origin `null`. `Host` is checked against DNS rebinding: a page of an attacker may point a name of its own at
-127.0.0.1, but cannot make the browser lie about that name. Programs without a browser send no Origin and pass.
+127.0.0.1, but cannot make the browser lie about that name. Programs without a browser send no Origin and pass, or
+the node's own address, as websocket-client of Python does; that passes too, for no page can have such an origin
+unless the node serves it.
 
 Patterns are `scheme://host`, `scheme://host:port` or `scheme://host:*`; `*` alone allows everything.
 """
@@ -60,6 +62,11 @@ class Hosts:
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(name.lower() for name in names)
 
+    @property
+    def is_checked(self) -> bool:
+        """Whether only listed names are answered."""
+        return bool(self._names)
+
     def allows(self, host: str | None) -> bool:
         """Whether a request for this `Host` header is served."""
         if not self._names:
@@ -79,6 +86,21 @@ def host_name(host: str) -> str | None:
     if parts.path or parts.query or parts.fragment or parts.username is not None or not parts.hostname:
         return None
     return parts.hostname.rstrip(".")
+
+
+def is_own_origin(origin: str, host: str | None, hosts: Hosts) -> bool:
+    """Whether `origin` is the very address the request went to, and not by a name somebody else may have made up."""
+    if not host or _normal(origin) != _normal(f"{origin.partition('://')[0]}://{host}"):
+        return False
+    return hosts.is_checked or _is_literal(host_name(host) or "")
+
+
+def _is_literal(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def hosts_for(listen: str, extra: Iterable[str] = ()) -> Hosts:

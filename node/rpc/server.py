@@ -25,7 +25,7 @@ from node.rpc import errors
 from node.rpc.dispatch import NO_ID, Answer, Caller, Dispatcher
 from node.rpc.door import Door, Guarded
 from node.rpc.limits import Bucket, Limits
-from node.rpc.origins import Hosts, Origins
+from node.rpc.origins import Hosts, Origins, is_own_origin
 from node.rpc.render import failure
 from node.rpc.session import Session
 from node.tasks import cancel, spawn
@@ -109,7 +109,7 @@ class RpcServer:
             guest.asked()
         headers = request.headers
         origin = headers.get("Origin")
-        if not self._hosts.allows(headers.get("Host")) or not self._origins.allows(origin):
+        if not self._is_allowed(headers.get("Host"), origin):
             return await self._send(request, _plain(403, "this origin or host is not allowed"))
         if headers.get("Upgrade", "").lower() == "websocket" and request.method == "GET":
             return await self._serve_socket(request, _address(request))
@@ -118,6 +118,11 @@ class RpcServer:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Vary"] = "Origin"
         return await self._send(request, response)
+
+    def _is_allowed(self, host: str | None, origin: str | None) -> bool:
+        if not self._hosts.allows(host):
+            return False
+        return origin is None or self._origins.allows(origin) or is_own_origin(origin, host, self._hosts)
 
     async def _send(self, request: web.BaseRequest, response: web.Response) -> web.StreamResponse:
         """Write within `write_s`, or cut the connection: a reader that stalls holds nothing for long."""

@@ -11,6 +11,7 @@ from node.ports import ChainView
 from node.rpc.feed import Feed
 from node.rpc.limits import Limits
 from node.rpc.ports import ChainInfo, ConsensusView, NetworkView, PoolView
+from node.rpc.proofs import Prover
 from node.rpc.query import Query
 from node.rpc.version import VersionView
 
@@ -29,6 +30,7 @@ class Services:
     chain: ChainView
     query: Query
     versions: VersionView
+    prover: Prover
     pool: PoolView
     network: NetworkView
     consensus: ConsensusView

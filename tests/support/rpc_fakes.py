@@ -302,6 +302,15 @@ class RpcBench:
     async def __aexit__(self, *_: object) -> None:
         await self.rpc.close()
 
+    @staticmethod
+    async def until(holds: Callable[[], object]) -> None:
+        """Let the event loop turn until something holds; the caller sets a deadline."""
+        turn = asyncio.Event()
+        while not holds():
+            asyncio.get_running_loop().call_later(0.001, turn.set)
+            await turn.wait()
+            turn.clear()
+
 
 class RpcClient:
     """A bare JSON-RPC connection over aiohttp's WebSocket client that keeps the order of what arrives."""
@@ -327,6 +336,14 @@ class RpcClient:
         reply = await self.next()
         assert reply.get("id") == number, reply
         return reply["result"] if "result" in reply else reply["error"]
+
+    async def call_until_response(self, method: str, *params: Any) -> Any:
+        """Send, and return the response, dropping notifications on the way."""
+        number = await self.send(method, *params)
+        while True:
+            reply = await self.next()
+            if reply.get("id") == number:
+                return reply["result"] if "result" in reply else reply["error"]
 
     async def note(self, method: str | None = None) -> Any:
         """Return the result of the next message, which must be a notification."""

@@ -15,6 +15,7 @@ from chain.state.base import State, StateDiscarded
 from node.rpc import errors
 from node.rpc.feed import Feed
 from node.rpc.params import HexBytes
+from node.rpc.proofs import Prover
 from node.rpc.query import Query
 from node.rpc.registry import rpc, subscription
 from node.rpc.session import Sink
@@ -71,11 +72,11 @@ def query_storage_at(query: Query, keys: list[HexBytes], at: Hash32 | None = Non
 
 
 @rpc("state_getReadProof", cost=20)
-def read_proof(query: Query, keys: list[HexBytes], at: Hash32 | None = None) -> dict[str, Any]:
+def read_proof(query: Query, prover: Prover, keys: list[HexBytes], at: Hash32 | None = None) -> dict[str, Any]:
     """Return the trie nodes that prove the values of `keys`, or their absence, under the block's state root."""
     block = query.block(at)
     try:
-        proof = query.state(at).prove(keys)
+        proof = prover.prove(block, query.state(at), keys)
     except StateDiscarded:
         raise errors.state_discarded(block) from None
     return {"at": block, "proof": proof}
