@@ -191,3 +191,18 @@ def anchors(text: str) -> frozenset[str]:
     """The anchors of a page's headings, as renderers make them."""
     headings = re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE)
     return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings)
+
+
+_GUARD: Final = re.compile(r"`([\w.]+/[\w/.]+\.py)(?:(: |::)(\w+))?`")
+
+
+def named_code(path: Path, text: str) -> Iterator[str]:
+    """Functions, classes and tests a document names as `file: name` or `file::test` exist."""
+    for file, _, name in _GUARD.findall(text):
+        place = ROOT / file
+        if not place.exists():
+            yield f"{name_of(path)}: there is no {file}: name what took its place"
+            continue
+        defined = re.compile(rf"^\s*(?:async )?(?:def|class) {name}\b", re.MULTILINE)
+        if name and not defined.search(place.read_text(encoding="utf-8")):
+            yield f"{name_of(path)}: {file} has no {name}: name what took its place"

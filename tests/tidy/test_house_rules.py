@@ -53,6 +53,10 @@ def test_links_of_the_documents_lead_somewhere() -> None:
     assert findings(rules.links, tracked("*.md")) == ""
 
 
+def test_code_the_documents_name_exists() -> None:
+    assert findings(rules.named_code, tracked("*.md")) == ""
+
+
 def test_the_packages_that_run_are_those_of_this_repository() -> None:
     import aitoken
     import chain

@@ -89,6 +89,13 @@ def test_urls_and_words_that_only_look_like_a_machine_are_left_alone() -> None:
     assert list(rules.words(rules.ROOT / "chain/planted.py", text)) == []
 
 
+def test_a_name_that_is_gone_is_found() -> None:
+    good = "`tests/tidy/rules.py: links` `tests/tidy/rules.py` `tests/tidy/rules.py::anchors` `__init__.py`"
+
+    assert list(rules.named_code(HERE, good)) == []
+    assert len(list(rules.named_code(HERE, "`tests/tidy/none.py` `tests/tidy/rules.py: gone`"))) == 2
+
+
 def test_a_dead_link_and_a_dead_anchor_are_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     (tmp_path / "other.md").write_text("# The Way, in short\n")
