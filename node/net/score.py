@@ -18,6 +18,8 @@ K = TypeVar("K")
 
 SCORE_MIN: Final = -100.0
 SCORE_MAX: Final = 50.0
+BAN_AT: Final = -99.0
+"""Just above the minimum: what was lost in quick steps has decayed by a hair."""
 UNWANTED: Final = -50.0
 """Below this a peer is not asked for anything and is the first to be evicted."""
 HALF_LIFE_S: Final = 600.0

@@ -25,7 +25,7 @@ from node.net.addresses import Address, group, is_local
 from node.net.channels import Bucket
 from node.net.messages import Hello, Message, Reason, Role
 from node.net.peer import Peer
-from node.net.score import UNWANTED, Deed, Scores
+from node.net.score import BAN_AT, UNWANTED, Deed, Scores
 
 VERSION_MIN: Final = 1
 VERSION_MAX: Final = 1
@@ -159,7 +159,7 @@ class Server:
         """Count a deed; at the bottom the peer is disconnected, and banned unless privileged."""
         now = asyncio.get_running_loop().time()
         score = self._scores.add(peer.identity, deed, now)
-        if score > -100:
+        if score > BAN_AT:
             return
         if not self._owner.is_privileged(peer):
             local = peer.initiator or is_local(peer.address[0])

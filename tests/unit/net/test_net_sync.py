@@ -1,0 +1,115 @@
+"""Block sync: a node that is behind catches up, by itself, from whoever has the blocks, and believes nobody blindly."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from node.net.messages import Blocks
+from tests.support.network import FakeChain, Node, certify, make_node, running, until
+
+
+def grown(count: int, **options: Any) -> FakeChain:
+    chain = FakeChain(**{name: options.pop(name) for name in ("bare",) if name in options})
+    chain.grow(count, [b"inherent", b"x" * 200], **options)
+    return chain
+
+
+def heights(node: Node) -> list[int]:
+    return [block.number for block in node.chain.blocks]
+
+
+async def test_a_new_node_catches_up() -> None:
+    server = make_node(0, chain=grown(300))
+    async with running(server):
+        late = make_node(1, [server.address])
+        async with running(late):
+            await until(lambda: late.chain.finalized.number == 300)
+
+            assert heights(late) == list(range(301))
+            assert late.chain.finalized.hash == server.chain.finalized.hash
+            assert not late.network.is_syncing()
+            assert late.network.highest_seen() == 300
+
+
+async def test_ranges_end_where_epochs_end_and_where_a_certificate_is_kept() -> None:
+    server = make_node(0, chain=grown(58, epoch_length=20, bare={10, 57, 58}))
+    async with running(server):
+        late = make_node(1, [server.address])
+        async with running(late):
+            await until(lambda: late.chain.finalized.number >= 56)
+
+            assert late.inbox.ranges == [(1, 19), (20, 39), (40, 56)]
+
+
+async def test_a_node_in_step_asks_for_nothing() -> None:
+    server = make_node(0, chain=grown(2))
+    async with running(server):
+        other = make_node(1, [server.address])
+        async with running(other):
+            await until(lambda: bool(other.network.peers()))
+            await asyncio.sleep(0.05)
+
+            assert other.inbox.ranges == []
+            other.network.behind(certify(server.chain.finalized))
+            await until(lambda: other.chain.finalized.number == 2)
+
+
+async def test_a_peer_that_does_not_answer_costs_a_time_out_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.net.sync.REQUEST_DEADLINE_S", 0.1)
+    silent, server = make_node(0, chain=grown(200)), make_node(1, chain=grown(150))
+    silent.network.sync.on_get_blocks = lambda *_: None
+    silent.network._handlers = {}
+    async with running(silent, server):
+        late = make_node(2, [silent.address, server.address])
+        async with running(late):
+            await until(lambda: late.chain.finalized.number == 150)
+
+
+async def test_a_range_that_does_not_fit_is_an_offence_and_another_peer_is_asked() -> None:
+    liar, server = make_node(0, chain=grown(120)), make_node(1, chain=grown(100))
+    collect = liar.network.sync._collect
+
+    def lie(start: int, count: int) -> Any:
+        blocks, certificate = collect(start, count)
+        return blocks[:2] + blocks[3:], certificate
+
+    liar.network.sync._collect = lie
+    async with running(liar, server):
+        late = make_node(2, [liar.address, server.address])
+        async with running(late):
+            await until(lambda: late.chain.finalized.number == 100)
+
+            assert heights(late) == list(range(101))
+
+
+async def test_a_forged_certificate_is_found_by_consensus_and_blamed_on_the_sender() -> None:
+    liar = make_node(0, chain=grown(120))
+    collect = liar.network.sync._collect
+    liar.network.sync._collect = lambda start, count: (lambda b, c: (b, c[:-1] + b"\x01"))(*collect(start, count))
+    async with running(liar):
+        late = make_node(2, [liar.address])
+        async with running(late):
+            identity = bytes.fromhex(liar.network.peer_id)
+            await until(lambda: late.network._scores.of(identity, asyncio.get_running_loop().time()) < -40)
+
+            assert heights(late) == [0]
+
+
+async def test_blocks_nobody_asked_for_are_dropped() -> None:
+    node = make_node(0)
+    async with running(node):
+        pusher = make_node(1, [node.address], chain=grown(30))
+        async with running(pusher):
+            await until(lambda: node.chain.finalized.number == 30)
+            ranges = list(node.inbox.ranges)
+            pusher.chain.grow(1)
+            block = pusher.chain.finalized
+            parts = ((block.header, block.extrinsics),)
+            pusher.network.open_peers()[0].send(Blocks(999, parts, certify(block).encode()))
+            identity = bytes.fromhex(pusher.network.peer_id)
+            await until(lambda: node.network._scores.of(identity, asyncio.get_running_loop().time()) < 0)
+
+            assert node.inbox.ranges == ranges
