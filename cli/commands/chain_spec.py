@@ -23,7 +23,7 @@ def chain_spec() -> None:
 @chain_spec.command()
 @FILE
 @click.option("-n", "count", type=int, help="Development validators; as many as FILE has unless given.")
-@click.option("--preset", type=click.Choice(["fast", "main"]), help="Pace and periods.")
+@click.option("--preset", type=click.Choice(["devnet", "main"]), help="Pace and periods.")
 @click.option("--name", help="The name wallets show.")
 @click.option("--id", "identity", help="Short name of the chain, for folders.")
 def build(file: Path, count: int | None, preset: str | None, name: str | None, identity: str | None) -> None:

@@ -14,7 +14,7 @@ VALIDATOR = {"bond": "1 AIT", "payee": "Staked"}
 SPEC: dict[str, Any] = {
     "name": "Net",
     "chainType": "Development",
-    "runtime": {"preset": "fast"},
+    "runtime": {"preset": "devnet"},
     "genesis": {
         "balances": {"//Alice": "5 AIT", "//Alice//stash": "10 AIT", "//Bob//stash": "10 AIT"},
         "staking": {

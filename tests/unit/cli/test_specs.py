@@ -13,7 +13,7 @@ def spec_of(*names: str) -> dict[str, Any]:
     return {
         "name": "Net",
         "chainType": "Development",
-        "runtime": {"specName": "aitoken", "preset": "fast"},
+        "runtime": {"specName": "aitoken", "preset": "devnet"},
         "genesis": {
             "balances": {f"//{name}//stash": "10 AIT" for name in names} | {"//Alice": "5 AIT"},
             "staking": {
