@@ -14,16 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from aitoken.errors import Bug, Rejected
 
 T = TypeVar("T")
-
-if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    AnyCodec: TypeAlias = "Codec[Any]"
 
 
 class DecodeError(Rejected):
@@ -177,6 +172,9 @@ class Codec(Generic[T]):
     def __repr__(self) -> str:
         shape = self.shape()
         return f"<Codec {'::'.join(shape.path) or type(shape.definition).__name__}>"
+
+
+AnyCodec: TypeAlias = Codec[Any]
 
 
 # ------------------------------------------------------------------------------------------------- compact integers

@@ -103,7 +103,7 @@ def Option(inner: Codec[T]) -> Codec[T | None]:  # noqa: N802
 
 @cache
 def Tuple(*items: Codec[Any]) -> Codec[tuple[Any, ...]]:  # noqa: N802
-    """Return a tuple of different types; without items, the unit type `()`."""
+    """Return a tuple of different types."""
     encoders = tuple(item.encode for item in items)
     readers = tuple(item.read for item in items)
 
@@ -128,7 +128,14 @@ def Tuple(*items: Codec[Any]) -> Codec[tuple[Any, ...]]:  # noqa: N802
     )
 
 
-UNIT: Final = Tuple()
+UNIT: Final[Codec[None]] = Codec(
+    lambda _: b"",
+    lambda _, offset: (None, offset),
+    default=lambda: None,
+    size_min=0,
+    shape=lambda: Shape(TupleOf(())),
+)
+"""The type `()`; its value is None."""
 
 
 @cache
@@ -170,7 +177,7 @@ class Fail(tuple[Any]):
     __slots__ = ()
 
 
-def ok(value: object = ()) -> Ok:
+def ok(value: object = None) -> Ok:
     """Wrap a success."""
     return Ok((value,))
 

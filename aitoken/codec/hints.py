@@ -147,6 +147,8 @@ class Resolver:
         for extra in extras:
             if isinstance(extra, Codec):
                 return extra
+            if get_origin(extra) is Annotated:
+                return self.codec_of(extra)
             if (bound := _lookup(self._bindings, extra)) is not None:
                 return bound
             if extra is COMPACT:
@@ -267,11 +269,26 @@ def compile_record(
     cls: type[Record], fields: list[tuple[str, Codec[Any]]]
 ) -> tuple[Callable[[Any], bytes], Callable[[bytes, int], tuple[Any, int]]]:
     """Generate `encode` and `read` of a record: runs of fixed-size fields by `struct`, the rest by their codecs."""
+    return _compile(fields, "make", cls)
+
+
+def compile_arguments(
+    fields: list[tuple[str, Codec[Any]]],
+) -> tuple[Callable[[tuple[Any, ...]], bytes], Callable[[bytes, int], tuple[tuple[Any, ...], int]]]:
+    """Do the same for values that are kept as a plain tuple, such as the arguments of a call."""
+    return c.Tuple(*(codec for _, codec in fields)).encode, _compile(fields, "", None)[1]
+
+
+def _compile(
+    fields: list[tuple[str, Codec[Any]]], maker: str, cls: type[Record] | None
+) -> tuple[Callable[[Any], bytes], Callable[[bytes, int], tuple[Any, int]]]:
     names: dict[str, Any] = {
         "make": cls, "truncated": truncated, "EncodeError": EncodeError, "error": struct.error,
         "LOW": (1 << 64) - 1,
     }  # fmt: skip
-    checks, parts, reads = [], [], []
+    checks: list[str] = []
+    parts: list[str] = []
+    reads: list[str] = []
     values: dict[str, str] = {}
     for number, run in enumerate(_runs(fields)):
         if run[0][1].packed is None:
@@ -283,22 +300,7 @@ def compile_record(
             continue
         layout = struct.Struct("<" + "".join(codec.packed[0] for _, codec in run if codec.packed))
         names[f"pack{number}"], names[f"unpack{number}"] = layout.pack, layout.unpack_from
-        given, taken = [], []
-        for name, codec in run:
-            kind = codec.packed[1] if codec.packed else ""
-            if kind == "wide":
-                given += [f"value.{name} & LOW", f"value.{name} >> 64"]
-                taken += [f"f_{name}", f"h_{name}"]
-                values[name] = f"f_{name} | h_{name} << 64"
-                continue
-            if kind == "bytes":
-                checks.append(
-                    f"    if len(value.{name}) != {codec.size_min}:\n"
-                    f"        raise EncodeError('{name}: {codec.size_min} bytes wanted')"
-                )
-            given.append(f"value.{name}")
-            taken.append(f"f_{name}")
-            values[name] = f"f_{name}"
+        given, taken = _packed_run(run, checks, values)
         parts.append(f"pack{number}({', '.join(given)})")
         reads.append(
             f"    try:\n        {', '.join(taken)}, = unpack{number}(data, offset)\n"
@@ -306,14 +308,39 @@ def compile_record(
             f"    offset += {layout.size}"
         )
     body = "\n".join(checks)
+    made = "".join(f"{values[name]}, " for name, _ in fields)
     source = (
         f"def encode(value):\n{body}\n    try:\n        return {' + '.join(parts) or repr(b'')}\n"
         f"    except error as e:\n        raise EncodeError(f'{{value!r}}: {{e}}') from None\n"
         f"def read(data, offset):\n" + "\n".join(reads) + "\n"
-        f"    return make({', '.join(values[name] for name, _ in fields)}), offset\n"
+        f"    return {maker}({made}), offset\n"
     )
     _execute(source, names)
     return names["encode"], names["read"]
+
+
+def _packed_run(
+    run: list[tuple[str, Codec[Any]]], checks: list[str], values: dict[str, str]
+) -> tuple[list[str], list[str]]:
+    """Return the arguments of `pack` and the targets of `unpack` for neighbouring fields of fixed size."""
+    given: list[str] = []
+    taken: list[str] = []
+    for name, codec in run:
+        kind = codec.packed[1] if codec.packed else ""
+        values[name] = f"f_{name}"
+        if kind == "wide":
+            given += [f"value.{name} & LOW", f"value.{name} >> 64"]
+            taken += [f"f_{name}", f"h_{name}"]
+            values[name] = f"f_{name} | h_{name} << 64"
+            continue
+        if kind == "bytes":  # struct would cut or pad
+            checks.append(
+                f"    if len(value.{name}) != {codec.size_min}:\n"
+                f"        raise EncodeError('{name}: {codec.size_min} bytes wanted')"
+            )
+        given.append(f"value.{name}")
+        taken.append(f"f_{name}")
+    return given, taken
 
 
 def _runs(fields: list[tuple[str, Codec[Any]]]) -> list[list[tuple[str, Codec[Any]]]]:

@@ -1,0 +1,427 @@
+"""Blocks: opened, filled, sealed; checked on arrival. Transactions: validated for the pool, applied to a block.
+
+Order of checks of a transaction (it decides which error a client sees): decode, not an inherent, address, metadata-hash
+mode, birth block known, signature over call, extra and the additional bytes, nonce, fee and tip payable, room in the
+block. Nothing is written before all have passed.
+
+Order of events of a transaction: fee withdrawn, what the call emits, refund, `TransactionFeePaid`, then
+`ExtrinsicSuccess` or `ExtrinsicFailed` last. A failed call loses its writes and events; nonce and fee stay.
+
+A signature is verified once in the life of a node: the `Extrinsic` remembers for which additional bytes.
+
+Source: `frame_executive`; the nine extensions in `chain.frame.extensions`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from aitoken.codec.base import DecodeError
+from aitoken.codec.hints import codec_of
+from aitoken.crypto.signature import verify_multi
+from aitoken.errors import Bug
+from aitoken.proto.digest import PRE_RUNTIME, Digest
+from aitoken.proto.extrinsic import Extrinsic, additional_signed, bare_extrinsic
+from aitoken.proto.header import Header
+from aitoken.types import AccountId, Balance, BlockNumber, Hash32
+from chain.frame.calls import Call, CallInfo, PostInfo
+from chain.frame.errors import (
+    AncientBirthBlock,
+    BadMandatory,
+    BadProof,
+    BadSigner,
+    DispatchError,
+    ExhaustsResources,
+    Future,
+    InvalidBlock,
+    InvalidTransaction,
+    MandatoryValidation,
+    NoUnsignedValidator,
+    Stale,
+    UnknownLookup,
+)
+from chain.frame.origin import NONE, Signed
+from chain.frame.system import BASE_BLOCK, BASE_EXTRINSIC, System
+from chain.frame.types import (
+    AccountInfo,
+    DispatchClass,
+    DispatchEventInfo,
+    Pays,
+    PerClassWeight,
+    Weight,
+)
+from chain.state.ordered import ordered_root
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chain.frame.machine import Machine
+    from chain.state.base import State
+
+ZERO_ACCOUNT: Final = AccountId(bytes(32))
+NORMAL, OPERATIONAL, MANDATORY = DispatchClass.Normal, DispatchClass.Operational, DispatchClass.Mandatory
+_EVENT_INFO: Final = codec_of(DispatchEventInfo)
+_U64_MAX: Final = 2**64 - 1
+
+
+class Fees(Protocol):
+    """What the executive needs of the pallet that charges fees."""
+
+    @property
+    def pending(self) -> int:
+        """Fees and tips taken in this block and not yet given out."""
+
+    def open_block(self) -> None:
+        """Forget what the last block collected."""
+
+    def note_usage(self, normal_weight: int) -> None:
+        """Be told, before the block is closed, what its normal transactions weigh."""
+
+    def fee(self, length: int, weight: int) -> Balance:
+        """Return the fee, without tip, of a transaction of that length whose call has that weight."""
+
+    def check_payable(self, account: AccountInfo, amount: int) -> None:
+        """Raise `CannotPay` unless the account can pay `amount` and live on."""
+
+    def charged(self, who: AccountId, amount: Balance) -> None:
+        """Note that `amount` was taken from `who`."""
+
+    def settle(self, who: AccountId, charged: Balance, actual: Balance, tip: Balance) -> None:
+        """Give back what was charged too much and record what was paid."""
+
+    def priority(self, length: int, weight: int, dispatch_class: DispatchClass, tip: int) -> int:
+        """Return the priority of a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidTransaction:
+    """Answer of validation: order and lifetime of a transaction in the pool.
+
+    `requires` and `provides` are tags `account | nonce u32`; `longevity` counts blocks.
+    """
+
+    priority: int
+    requires: tuple[bytes, ...]
+    provides: tuple[bytes, ...]
+    longevity: int
+    propagate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedBlock:
+    """A block and the state after it."""
+
+    header: Header
+    body: tuple[Extrinsic, ...]
+    state: State
+
+
+class Executive:
+    """Works on one block at a time on one machine."""
+
+    def __init__(self, machine: Machine, system: System, fees: Fees) -> None:
+        schema = machine.schema
+        self._machine = machine
+        self._store = machine.store
+        self._schema = schema
+        self._system = system
+        self._accounts = system.account
+        self._fees = fees
+        self._version = (schema.version.spec_version, schema.version.transaction_version)
+        limits = schema.params
+        total = limits.block_weight_ms * 1_000_000_000
+        share = total * 75 // 100
+        self._weight_max = (share, total, total * 2)
+        length = limits.block_length_max
+        self._length_max = (length * 75 // 100, length, length)
+        self._number = BlockNumber(0)
+        self._weight = [0, 0, 0]
+        self._length = 0
+        self._body: list[Extrinsic] = []
+        self._additional: dict[int, bytes] = {}
+        self._parent: tuple[Header, State] | None = None
+        self._success: dict[tuple[int, int, int], bytes] = {}
+        self._on_initialize = machine.hooks("on_initialize")
+        self._on_idle = machine.hooks("on_idle")
+        self._on_finalize = machine.hooks("on_finalize")
+        self._inherents = machine.hooks("create_inherent")
+        self._checks = machine.hooks("check_block")
+
+    # --------------------------------------------------------------------------------------------- reading
+
+    def load(self, state: State) -> None:
+        """Read from `state` from now on; for queries and validation."""
+        self._store.load(state)
+        self._additional.clear()
+        self._parent = None
+
+    def enter_next_block(self, block_hash: Hash32) -> BlockNumber:
+        """Take the loaded state as that after the block `block_hash`; return the number of the block after it."""
+        number = self._system.number.get()
+        self._system.block_hash.put(number, block_hash)
+        self._additional.clear()
+        return BlockNumber(number + 1)
+
+    def decode(self, extrinsic: Extrinsic) -> Call:
+        """Return the call of an extrinsic, decoding it once.
+
+        Raises:
+            DecodeError: the call is malformed or unknown.
+        """
+        call: Call | None = extrinsic.call
+        if call is None:
+            call = extrinsic.call = self._schema.decode_call(extrinsic.call_bytes)
+        return call
+
+    def additional(self, era_code: int, extrinsic: Extrinsic, number: int) -> bytes:
+        """Return the bytes signer and chain both know, for a transaction in block `number`.
+
+        Raises:
+            AncientBirthBlock: the hash of the era's birth block is not stored.
+        """
+        known = self._additional.get(era_code)
+        if known is None:
+            genesis = self._system.hash_of(0)
+            birth = self._system.hash_of(extrinsic.era.birth(number))
+            if birth is None or genesis is None:
+                raise AncientBirthBlock
+            known = self._additional[era_code] = additional_signed(*self._version, genesis, birth)
+        return known
+
+    # --------------------------------------------------------------------------------------------- transactions
+
+    def _check_signed(self, extrinsic: Extrinsic, call: Call, number: int) -> tuple[AccountId, AccountInfo]:
+        """Check everything up to the signature; return signer and account."""
+        if not extrinsic.is_signed:
+            if call.info.dispatch_class is MANDATORY:
+                raise MandatoryValidation
+            raise NoUnsignedValidator
+        signer = extrinsic.signer
+        if signer is None or extrinsic.mode:
+            raise UnknownLookup
+        if signer == ZERO_ACCOUNT:
+            raise BadSigner
+        additional = self._additional.get(extrinsic.era_code)
+        if additional is None:
+            additional = self.additional(extrinsic.era_code, extrinsic, number)
+        if extrinsic.verified_for != additional:
+            payload = extrinsic.payload(additional)
+            if not verify_multi(extrinsic.signature_kind, extrinsic.signature, payload, signer):
+                raise BadProof
+            extrinsic.verified_for = additional
+        account = self._accounts.get(signer)
+        if extrinsic.nonce < account.nonce:
+            raise Stale
+        return signer, account
+
+    def validate(self, extrinsic: Extrinsic, number: int) -> ValidTransaction:
+        """Check a transaction for the pool, as if block `number` were being built on the loaded state.
+
+        Raises:
+            DecodeError: the call is malformed.
+            InvalidTransaction: it can never be, or not now; a nonce above the account's is no error here.
+        """
+        call = self.decode(extrinsic)
+        signer, account = self._check_signed(extrinsic, call, number)
+        weight, length = call.weight, len(extrinsic.raw)
+        info = call.info
+        fee = self._fees.fee(length, weight) if info.pays is Pays.Yes else 0
+        self._fees.check_payable(account, fee + extrinsic.tip)
+        self._check_room(info, weight, length, alone=True)
+        nonce = extrinsic.nonce
+        requires = () if nonce == account.nonce else (_tag(signer, nonce - 1),)
+        return ValidTransaction(
+            priority=self._fees.priority(length, weight, info.dispatch_class, extrinsic.tip),
+            requires=requires,
+            provides=(_tag(signer, nonce),),
+            longevity=min(extrinsic.era.death(number) - number, _U64_MAX),
+        )
+
+    def _check_room(self, info: CallInfo, weight: int, length: int, *, alone: bool = False) -> None:
+        kind = info.dispatch_class
+        used = 0 if alone else self._weight[kind]
+        together = 0 if alone else sum(self._weight)
+        weight += BASE_EXTRINSIC
+        if used + weight > self._weight_max[kind] or together + weight > self._weight_max[OPERATIONAL]:
+            raise ExhaustsResources
+        if (0 if alone else self._length) + length > self._length_max[kind]:
+            raise ExhaustsResources
+
+    def apply(self, extrinsic: Extrinsic) -> None:
+        """Apply a signed transaction to the open block.
+
+        Raises:
+            DecodeError: the call is malformed; nothing has changed.
+            InvalidTransaction: it does not belong into this block; nothing has changed.
+        """
+        call = self.decode(extrinsic)
+        signer, account = self._check_signed(extrinsic, call, self._number)
+        nonce = extrinsic.nonce
+        if nonce != account.nonce:
+            raise Future
+        info, raw_length, tip, fees = call.info, len(extrinsic.raw), extrinsic.tip, self._fees
+        weight = call.weight
+        charged = Balance((fees.fee(raw_length, weight) if info.pays is Pays.Yes else 0) + tip)
+        fees.check_payable(account, charged)
+        self._check_room(info, weight, raw_length)
+
+        store = self._store
+        store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
+        account = account.copy()
+        account.nonce = nonce + 1
+        account.free -= charged
+        self._accounts.put(signer, account)
+        fees.charged(signer, charged)
+        try:
+            post = self._machine.dispatch(call, Signed(signer))
+            failure: DispatchError | None = None
+        except DispatchError as error:
+            post, failure = None, error
+        used, pays = weight, info.pays
+        if post is not None:
+            used = weight if post.weight is None else min(post.weight, weight)
+            pays = pays if post.pays is None else post.pays
+        actual = charged if used == weight else Balance(fees.fee(raw_length, used) + tip)
+        if pays is Pays.No:
+            actual = tip
+        fees.settle(signer, charged, actual, tip)
+        self._finish_extrinsic(extrinsic, info, used, pays, failure)
+
+    def _finish_extrinsic(
+        self, extrinsic: Extrinsic, info: CallInfo, used: int, pays: Pays, failure: DispatchError | None
+    ) -> None:
+        store = self._store
+        if store.imbalance + self._fees.pending != 0:
+            raise Bug(f"extrinsic {len(self._body)}: balances changed by {store.imbalance + self._fees.pending}")
+        if failure is None:
+            tail = self._success_tail(used, info.dispatch_class, pays)
+            store.events.append(store.phase + b"\x00\x00" + tail)
+        else:
+            tail = self._success_tail(used, info.dispatch_class, pays)
+            store.events.append(store.phase + b"\x00\x01" + failure.scale + tail)
+        self._weight[info.dispatch_class] += used + BASE_EXTRINSIC
+        self._length += len(extrinsic.raw)
+        self._body.append(extrinsic)
+
+    def _success_tail(self, used: int, kind: DispatchClass, pays: Pays) -> bytes:
+        """Return the encoded dispatch info and the (no) topics that end an extrinsic's last event."""
+        key = (used, kind, pays)
+        tail = self._success.get(key)
+        if tail is None:
+            if len(self._success) > 4096:
+                self._success.clear()
+            tail = self._success[key] = _EVENT_INFO.encode(DispatchEventInfo(Weight(used, 0), kind, pays)) + b"\x00"
+        return tail
+
+    # --------------------------------------------------------------------------------------------- blocks
+
+    def open_block(self, parent_state: State, parent_header: Header, digest: Digest) -> None:
+        """Start a block on `parent_state`: hooks, then inherents.
+
+        Args:
+            parent_state: the state after the parent block.
+            parent_header: its header.
+            digest: the pre-runtime items of the new block.
+        """
+        self.load(parent_state)
+        self._parent = (parent_header, parent_state)
+        number = BlockNumber(parent_header.number + 1)
+        self._number = number
+        self._weight = [0, 0, BASE_BLOCK]
+        self._length = 0
+        self._body = []
+        self._fees.open_block()
+        self._system.initialize(number, parent_header.hash, digest)
+        for hook in self._on_initialize:
+            self._weight[MANDATORY] += hook(number)
+        for create in self._inherents:
+            call = create(digest)
+            if call is not None:
+                self._apply_inherent(bare_extrinsic(call.encode()))
+
+    def _apply_inherent(self, extrinsic: Extrinsic) -> None:
+        call = self.decode(extrinsic)
+        store = self._store
+        store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
+        try:
+            post: PostInfo | None = self._machine.dispatch(call, NONE)
+        except DispatchError as error:
+            raise BadMandatory(f"{call!r}: {error!r}") from error
+        weight = call.weight
+        used = weight if post is None or post.weight is None else min(post.weight, weight)
+        self._finish_extrinsic(extrinsic, call.info, used, call.info.pays, None)
+
+    @property
+    def extrinsics(self) -> Sequence[Extrinsic]:
+        """What the open block contains so far."""
+        return self._body
+
+    @property
+    def number(self) -> BlockNumber:
+        """Height of the open block."""
+        return self._number
+
+    def seal(self) -> ExecutedBlock:
+        """Close the block: idle work, final hooks, checks, the new state and its header."""
+        if self._parent is None:
+            raise Bug("no block is open")
+        parent_header, parent_state = self._parent
+        number, store = self._number, self._store
+        store.phase = b"\x01"
+        for hook in self._on_idle:
+            left = self._weight_max[OPERATIONAL] - sum(self._weight)
+            if left > 0:
+                self._weight[MANDATORY] += hook(number, left)
+        self._fees.note_usage(self._weight[NORMAL])
+        for hook in self._on_finalize:
+            hook(number)
+        if store.imbalance != 0 or self._fees.pending != 0:
+            raise Bug(f"block {number}: imbalance {store.imbalance}, fees left {self._fees.pending}")
+        for check in self._checks:
+            check(number)
+        digest = self._system.finish(PerClassWeight(*(Weight(used, 0) for used in self._weight)))
+        state = parent_state.child(store.changes())
+        header = Header(parent_header.hash, number, state.root, ordered_root([xt.raw for xt in self._body]), digest)
+        self._parent = None
+        return ExecutedBlock(header, tuple(self._body), state)
+
+    def execute_block(
+        self, parent_state: State, parent_header: Header, header: Header, body: Sequence[Extrinsic]
+    ) -> ExecutedBlock:
+        """Execute a block somebody else built and compare everything.
+
+        Raises:
+            InvalidBlock: it breaks a rule; the message says which.
+        """
+        if header.parent_hash != parent_header.hash or header.number != parent_header.number + 1:
+            raise InvalidBlock(f"block {header.number} does not follow {parent_header.number}")
+        try:
+            self.open_block(parent_state, parent_header, _leading(header.digest))
+            inherents = len(self._body)
+            if [xt.raw for xt in body[:inherents]] != [xt.raw for xt in self._body]:
+                raise InvalidBlock(f"block {header.number} does not start with the inherents its digest asks for")
+            for extrinsic in body[inherents:]:
+                self.apply(extrinsic)
+            executed = self.seal()
+        except InvalidBlock:
+            raise
+        except (DecodeError, DispatchError, InvalidTransaction) as error:
+            raise InvalidBlock(f"block {header.number}, extrinsic {len(self._body)}: {error!r}") from error
+        found = executed.header
+        if found.extrinsics_root != header.extrinsics_root:
+            raise InvalidBlock(f"block {header.number}: extrinsics root {found.extrinsics_root.hex()}")
+        if found.digest != header.digest:
+            raise InvalidBlock(f"block {header.number}: digest {found.digest}")
+        if found.state_root != header.state_root:
+            raise InvalidBlock(f"block {header.number}: state root {found.state_root.hex()}")
+        return ExecutedBlock(header, tuple(body), executed.state)
+
+
+def _leading(digest: Digest) -> Digest:
+    """Return the items a block starts with; the rest is added while it is executed."""
+    return Digest(tuple(item for item in digest.logs if item.kind == PRE_RUNTIME))
+
+
+def _tag(who: AccountId, nonce: int) -> bytes:
+    return who + nonce.to_bytes(4, "little")

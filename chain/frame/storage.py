@@ -1,0 +1,437 @@
+"""Storage items: typed, cached for one block, rolled back by a journal.
+
+A pallet declares `locks: Map[AccountId, list[BalanceLock]] = storage_map(BLAKE2_128_CONCAT, doc="...")`; the annotation
+is the type, the attribute name in PascalCase the storage name. When a pallet is made, each declaration becomes a bound
+item on the *instance*: an attribute access, not a descriptor call.
+
+* A value is read and decoded on first touch and encoded once, when the block is sealed.
+* A value that came out of storage is never changed in place: copy it, change the copy, put the copy.
+* `put` notes (item, key, old) in the journal of the `Store`; a transactional layer is a mark in that journal, rolling
+  back undoes to the mark, committing costs nothing. Events are cut back by the same marks.
+* Iteration is in the order of raw keys, whatever was written in which order; only hooks and queries iterate.
+
+Source: `frame_support::storage`; the layout of keys is Substrate's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_origin
+
+from aitoken.codec.base import Codec
+from aitoken.crypto.hashing import blake2_128_concat, identity, twox_64_concat, twox_128
+
+if TYPE_CHECKING:
+    from chain.state.base import KeyValue
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+
+
+class Hasher(Enum):
+    """How a map key becomes part of a raw key: metadata byte, function, bytes before the key itself."""
+
+    BLAKE2_128_CONCAT = (2, blake2_128_concat, 16)
+    TWOX_64_CONCAT = (5, twox_64_concat, 8)
+    IDENTITY = (6, identity, 0)
+
+    def __init__(self, number: int, digest: Callable[[bytes], bytes], prefix_size: int) -> None:
+        self.number = number
+        self.digest = digest
+        self.prefix_size = prefix_size
+
+
+BLAKE2_128_CONCAT: Final = Hasher.BLAKE2_128_CONCAT
+TWOX_64_CONCAT: Final = Hasher.TWOX_64_CONCAT
+IDENTITY: Final = Hasher.IDENTITY
+
+
+# ------------------------------------------------------------------------------------------------- declarations
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a pallet's class body says about a storage item, besides its annotation."""
+
+    hashers: tuple[Hasher, ...]
+    default: Callable[[], Any] | None
+    doc: str
+    name: str | None
+
+
+def value(*, default: Callable[[], Any] | None = None, doc: str = "", name: str | None = None) -> Any:
+    """Declare a single value: annotate with `Value[T]` (has a default) or `OptionValue[T]` (may be absent)."""
+    return Declaration((), default, doc, name)
+
+
+def storage_map(
+    *hashers: Hasher, default: Callable[[], Any] | None = None, doc: str = "", name: str | None = None
+) -> Any:
+    """Declare a map: annotate with `Map[K, V]` or `OptionMap[K, V]`; several hashers mean K is a tuple."""
+    if not hashers:
+        raise TypeError("a map needs a hasher: BLAKE2_128_CONCAT where users choose keys")
+    return Declaration(hashers, default, doc, name)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageInfo:
+    """A storage item of one runtime: resolved types, raw prefix, what metadata shows."""
+
+    attribute: str
+    name: str
+    bound_class: type[Item[Any, Any]]
+    hashers: tuple[Hasher, ...]
+    keys: tuple[Codec[Any], ...]
+    key: Codec[Any] | None
+    value: Codec[Any]
+    optional: bool
+    default: Callable[[], Any]
+    prefix: bytes
+    doc: str
+
+
+def type_arguments(annotation: Any) -> tuple[type[Item[Any, Any]], tuple[Any, ...]]:
+    """Return the item class and type arguments of an annotation such as `Map[K, V]` or a subclass of one."""
+    origin = get_origin(annotation)
+    if origin is not None:
+        return origin, get_args(annotation)
+    return annotation, get_args(annotation.__orig_bases__[0])
+
+
+def storage_prefix(pallet: str, item: str) -> bytes:
+    """Return the 32 bytes every key of an item starts with."""
+    return twox_128(pallet.encode()) + twox_128(item.encode())
+
+
+# ------------------------------------------------------------------------------------------------- the store
+
+
+class Store:
+    """The storage of one runtime instance while it works on one block.
+
+    Attributes:
+        events: encoded event records of the block so far.
+        phase: the encoded phase events are recorded under.
+        events_value: raw key and value of `System.Events`, once the block is closed.
+        raw: any key as bytes.
+        imbalance: sum of all changes of account balances minus the change of the total issuance. Fees that are taken
+            and not yet given out are the only legitimate difference; the executive checks it after every extrinsic.
+    """
+
+    __slots__ = ("_items", "events", "events_value", "imbalance", "journal", "phase", "raw", "state")
+
+    def __init__(self, state: KeyValue) -> None:
+        self.state = state
+        self.journal: list[tuple[Item[Any, Any], Any, Any]] = []
+        self.events: list[bytes] = []
+        self.raw = Raw(self)
+        self.events_value: tuple[bytes, bytes] | None = None
+        self.phase = b"\x02"
+        self.imbalance = 0
+        self._items: list[Item[Any, Any]] = []
+
+    def bind(self, info: StorageInfo) -> Item[Any, Any]:
+        """Return a new bound item."""
+        item = info.bound_class(self, info)
+        self._items.append(item)
+        return item
+
+    def load(self, state: KeyValue) -> None:
+        """Start anew on top of `state`, forgetting everything."""
+        self.state = state
+        self.journal.clear()
+        self.events.clear()
+        self.events_value = None
+        self.phase = b"\x02"
+        self.imbalance = 0
+        for item in (*self._items, self.raw):
+            item.cache.clear()
+            item.original.clear()
+
+    def mark(self) -> tuple[int, int, int]:
+        """Open a transactional layer."""
+        return len(self.journal), len(self.events), self.imbalance
+
+    def rollback(self, mark: tuple[int, int, int]) -> None:
+        """Undo every write and event since `mark`."""
+        journal = self.journal
+        for item, key, old in reversed(journal[mark[0] :]):
+            item.cache[key] = old
+        del journal[mark[0] :]
+        del self.events[mark[1] :]
+        self.imbalance = mark[2]
+
+    def check_encodable(self, mark: int) -> None:
+        """Make sure that everything written since journal position `mark` can be encoded.
+
+        Raises:
+            EncodeError: a value does not fit its type, for example a negative balance.
+        """
+        for item, key, _ in self.journal[mark:]:
+            if item.checked:
+                written = item.cache[key]
+                if written is not None:
+                    item.encode(written)
+
+    def changes(self) -> dict[bytes, bytes | None]:
+        """Encode what changed since `load`: raw key to new value, None for removed."""
+        changed: dict[bytes, bytes | None] = {}
+        for item in (*self._items, self.raw):
+            item.collect(changed)
+        if self.events_value is not None:
+            changed[self.events_value[0]] = self.events_value[1]
+        return changed
+
+
+# ------------------------------------------------------------------------------------------------- bound items
+
+
+class Item(Generic[K, V]):
+    """A bound item: what plain values and maps share.
+
+    Attributes:
+        cache: logical key to value, None where there is none; a plain value has the key None.
+        original: what each key written in this block held before; its keys are what may have changed.
+        checked: whether values are test-encoded after each extrinsic; an item whose writers check ranges turns it off.
+    """
+
+    __slots__ = ("cache", "encode", "info", "original", "read", "store")
+
+    checked = True
+
+    def __init__(self, store: Store, info: StorageInfo) -> None:
+        self.store = store
+        self.info = info
+        self.cache: dict[Any, Any] = {}
+        self.original: dict[Any, Any] = {}
+        self.encode = info.value.encode
+        self.read = info.value.decode
+
+    def raw_key(self, key: Any) -> bytes:
+        """Return the key in the state."""
+        info = self.info
+        if info.key is None:
+            return info.prefix
+        if len(info.hashers) == 1:
+            return info.prefix + info.hashers[0].digest(info.keys[0].encode(key))
+        return self._raw_prefix(key)
+
+    def _raw_prefix(self, parts: tuple[Any, ...]) -> bytes:
+        rows = zip(self.info.hashers, self.info.keys, parts, strict=False)
+        return self.info.prefix + b"".join([hasher.digest(codec.encode(part)) for hasher, codec, part in rows])
+
+    def load(self, key: Any) -> Any:
+        """Read a value that is not in the cache."""
+        raw = self.store.state.get(self.raw_key(key))
+        found = self.cache[key] = None if raw is None else self.read(raw)
+        return found
+
+    def write(self, key: Any, new: Any) -> None:
+        """Set (or with None remove) a value, remembering the old one."""
+        cache = self.cache
+        old = cache[key] if key in cache else self.load(key)
+        if key not in self.original:
+            self.original[key] = old
+        self.store.journal.append((self, key, old))
+        cache[key] = new
+
+    def collect(self, changed: dict[bytes, bytes | None]) -> None:
+        """Add the raw changes of this block to `changed`."""
+        cache, encode = self.cache, self.encode
+        for key, old in self.original.items():
+            new = cache[key]
+            if new is not old:
+                changed[self.raw_key(key)] = None if new is None else encode(new)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.info.name}>"
+
+
+class OptionValue(Item[None, V]):
+    """A value that may be absent."""
+
+    __slots__ = ()
+
+    def get(self) -> V | None:
+        """Return the value, or None."""
+        cache = self.cache
+        found: V | None = cache[None] if None in cache else self.load(None)
+        return found
+
+    def put(self, new: V) -> None:
+        """Set the value."""
+        self.write(None, new)
+
+    def kill(self) -> None:
+        """Remove the value."""
+        if self.exists():
+            self.write(None, None)
+
+    def exists(self) -> bool:
+        """Whether there is a value."""
+        return self.get() is not None
+
+    def take(self) -> V | None:
+        """Return the value and remove it."""
+        found = self.get()
+        self.kill()
+        return found
+
+
+class Value(Item[None, V]):
+    """A value that reads as its default while it is absent."""
+
+    __slots__ = ()
+
+    def get(self) -> V:
+        """Return the value or its default."""
+        cache = self.cache
+        found: V | None = cache[None] if None in cache else self.load(None)
+        if found is None:
+            default: V = self.info.default()
+            return default
+        return found
+
+    def put(self, new: V) -> None:
+        """Set the value."""
+        self.write(None, new)
+
+    def exists(self) -> bool:
+        """Whether a value is stored."""
+        return (self.cache[None] if None in self.cache else self.load(None)) is not None
+
+    def kill(self) -> None:
+        """Remove the value; it then reads as its default."""
+        if self.exists():
+            self.write(None, None)
+
+
+class _AnyMap(Item[K, V]):
+    """What maps with and without a default share."""
+
+    __slots__ = ()
+
+    def find(self, key: K) -> V | None:
+        """Return the stored value, or None."""
+        cache = self.cache
+        found: V | None = cache[key] if key in cache else self.load(key)
+        return found
+
+    def put(self, key: K, new: V) -> None:
+        """Set the value of `key`."""
+        self.write(key, new)
+
+    def contains(self, key: K) -> bool:
+        """Whether `key` has a stored value."""
+        return self.find(key) is not None
+
+    def remove(self, key: K) -> None:
+        """Remove `key`; harmless when it is not there."""
+        if self.find(key) is not None:
+            self.write(key, None)
+
+    def items(self, *leading: Any) -> Iterator[tuple[K, V]]:
+        """Yield (key, value) in the order of raw keys.
+
+        Args:
+            leading: values for the first parts of the key of a multi-key map; only entries under them are yielded.
+        """
+        prefix = self._raw_prefix(leading)
+        rows: dict[bytes, tuple[K, V]] = {}
+        for raw, data in self.store.state.iterate(prefix):
+            key = self._key_of(raw)
+            if key not in self.original:
+                rows[raw] = (key, self.cache[key] if key in self.cache else self.read(data))
+        for key in self.original:
+            new = self.cache[key]
+            if new is not None and (raw := self.raw_key(key)).startswith(prefix):
+                rows[raw] = (key, new)
+        for raw in sorted(rows):
+            yield rows[raw]
+
+    def keys(self, *leading: Any) -> Iterator[K]:
+        """Yield the keys in the order of raw keys."""
+        for key, _ in self.items(*leading):
+            yield key
+
+    def clear(self, *leading: Any) -> int:
+        """Remove all entries (under `leading`); return how many there were."""
+        keys = list(self.keys(*leading))
+        for key in keys:
+            self.write(key, None)
+        return len(keys)
+
+    def _key_of(self, raw: bytes) -> K:
+        at = len(self.info.prefix)
+        parts = []
+        for hasher, codec in zip(self.info.hashers, self.info.keys, strict=True):
+            part, at = codec.read(raw, at + hasher.prefix_size)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else tuple(parts)  # type: ignore[return-value]
+
+
+class OptionMap(_AnyMap[K, V]):
+    """A map whose entries may be absent."""
+
+    __slots__ = ()
+
+    def get(self, key: K) -> V | None:
+        """Return the value of `key`, or None."""
+        cache = self.cache
+        found: V | None = cache[key] if key in cache else self.load(key)
+        return found
+
+    def take(self, key: K) -> V | None:
+        """Return the value of `key` and remove it."""
+        found = self.find(key)
+        if found is not None:
+            self.write(key, None)
+        return found
+
+
+class Map(_AnyMap[K, V]):
+    """A map that reads as its default where it has no entry."""
+
+    __slots__ = ()
+
+    def get(self, key: K) -> V:
+        """Return the value of `key` or the default."""
+        cache = self.cache
+        found: V | None = cache[key] if key in cache else self.load(key)
+        if found is None:
+            default: V = self.info.default()
+            return default
+        return found
+
+    def take(self, key: K) -> V:
+        """Return the value of `key` or the default, and remove it."""
+        found = self.get(key)
+        self.remove(key)
+        return found
+
+
+class Raw(Item[bytes, bytes]):
+    """Any key as bytes, for the root calls of System; what it writes wins over typed items at the end of the block."""
+
+    __slots__ = ()
+
+    checked = False
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.cache = {}
+        self.original = {}
+
+    def load(self, key: bytes) -> bytes | None:
+        """Read a key of the state."""
+        found = self.cache[key] = self.store.state.get(key)
+        return found
+
+    def collect(self, changed: dict[bytes, bytes | None]) -> None:
+        """Add what was written."""
+        for key, old in self.original.items():
+            if self.cache[key] is not old:
+                changed[key] = self.cache[key]
