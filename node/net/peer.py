@@ -199,11 +199,7 @@ class Peer(asyncio.Protocol):
         """Bytes arrived."""
         self._heard = True
         self.received_bytes += len(data)
-        try:
-            self._read(data)
-        except Rejected as bad:
-            self.offence = bad
-            self.disconnect(Reason.PROTOCOL, f"{bad.code}: {bad}")
+        self._take(data)
 
     def pause_writing(self) -> None:
         """The peer does not read as fast as we write."""
@@ -228,6 +224,13 @@ class Peer(asyncio.Protocol):
 
     # -- handshake
 
+    def _take(self, data: bytes) -> None:
+        try:
+            self._read(data)
+        except Rejected as bad:
+            self.offence = bad
+            self.disconnect(Reason.PROTOCOL, f"{bad.code}: {bad}")
+
     def _read(self, data: bytes) -> None:
         if self._magic_left:
             size = min(len(data), len(self._magic_left))
@@ -245,24 +248,21 @@ class Peer(asyncio.Protocol):
             done = inbox.take(cast(CipherState, self._receiving).decrypt(message))
             if done is not None:
                 self._dispatch(decode(*done))
-        if inbox.overdrawn is not None:
-            self._throttle()
+            if inbox.overdrawn is not None and self._throttle():
+                return  # the rest waits
 
     def _step(self, message: bytes) -> None:
         shake = self._handshake
         payload = shake.read(message)
-        transport = cast(asyncio.Transport, self._transport)
-        if shake.done:
-            self.hello = decode_hello(payload)  # responder, third message
-        elif self.initiator:
-            self.hello = decode_hello(payload)
-            transport.write(frame(shake.write(encode_hello(self._host.hello()))))
-        else:
-            transport.write(frame(shake.write(encode_hello(self._host.hello()))))
+        if not shake.done:
+            cast(asyncio.Transport, self._transport).write(frame(shake.write(encode_hello(self._host.hello()))))
+        if not shake.done:
             return
+        # From here on the peer can be told, encrypted, why it is turned away.
         self._sending, self._receiving = shake.split()
         self.identity = shake.remote_static
         self.handshake_hash = shake.hash
+        self.hello = decode_hello(payload)
         refused = self._host.judge(self)
         if refused is not None:
             self.disconnect(refused)
@@ -287,20 +287,23 @@ class Peer(asyncio.Protocol):
         else:
             self._host.received(self, message)
 
-    def _throttle(self) -> None:
+    def _throttle(self) -> bool:
+        """Stop reading until the peer is within its rate again; False when it is."""
         delay = self._inbox.wait(self._loop.time())
         if delay <= 0 or self._transport is None or self.state is not State.OPEN:
-            return
+            return False
         self._host.throttled(self)
         if self.is_open:
             self._transport.pause_reading()
             self._resume_timer = self._loop.call_later(delay, self._resume_reading)
+        return True
 
     def _resume_reading(self) -> None:
         self._resume_timer = None
         self._heard = True
         self._inbox.wait(self._loop.time())
-        if self._transport is not None and self.state is State.OPEN:
+        self._take(b"")
+        if self._transport is not None and self.is_open and self._resume_timer is None:
             self._transport.resume_reading()
 
     def _flush(self) -> None:
