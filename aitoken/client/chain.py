@@ -202,7 +202,7 @@ class Chain:
             return b""
         if extension.identifier in given:
             return self.coders.encode(type_id, given[extension.identifier])
-        if self.metadata.types[type_id].path == ["Option"]:
+        if self.metadata.type_info(type_id).path == ["Option"]:
             return b"\x00"
         raise UnsupportedChain(f"transactions of this chain carry {extension.identifier}, which is not known here")
 
@@ -262,7 +262,7 @@ class Chain:
             raise BadMetadata(f"{info.name} uses an unknown hasher")
         if len(kind.hashers) == 1:
             return kind.hashers, [kind.key]
-        items = getattr(self.metadata.types[kind.key].definition, "items", [])
+        items = getattr(self.metadata.type_info(kind.key).definition, "items", [])
         if len(items) != len(kind.hashers):
             raise BadMetadata(f"{info.name} has {len(kind.hashers)} hashers for {len(items)} keys")
         return kind.hashers, items
@@ -295,7 +295,7 @@ class Chain:
         return DispatchProblem(f"Module({pallet_index}).{index}")
 
     def _variant_at(self, type_id: int, index: int) -> VariantInfo | None:
-        definition = self.metadata.types[type_id].definition
+        definition = self.metadata.type_info(type_id).definition
         variants = definition.variants if isinstance(definition, VariantDef) else []
         return next((variant for variant in variants if variant.index == index), None)
 

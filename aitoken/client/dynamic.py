@@ -51,6 +51,9 @@ Read = Callable[[bytes, int], tuple[Any, int]]
 EMPTY_ITEMS_MAX: Final = 1 << 16
 """Most items of a type without bytes, whose number the input does not bound."""
 
+NEWTYPES_MAX: Final = 16
+"""Most structs of one field around an integer in compact form."""
+
 _NUMBERS: Final = (
     p.Bool, p.U32, p.Str,
     p.U8, p.U16, p.U32, p.U64, p.U128, p.U256,
@@ -71,7 +74,7 @@ class Coders:
 
     def __init__(self, metadata: Metadata, prefix: int = ss58.DEFAULT_PREFIX) -> None:
         self.prefix = prefix
-        self._types = metadata.types
+        self._info = metadata.type_info
         self._call_type = metadata.extrinsic.call
         self._made: dict[int, Codec[Any]] = {}
 
@@ -80,18 +83,17 @@ class Coders:
         made = self._made.get(type_id)
         if made is not None:
             return made
-        if not 0 <= type_id < len(self._types):
-            raise BadMetadata(f"the metadata speaks of type {type_id}, which it does not describe")
+        info = self._info(type_id)
         # Known before it is made, because types may contain themselves (a call that carries calls).
         codec: Codec[Any] = Codec(
             lambda value: codec.encode(value),
             lambda data, offset: codec.read(data, offset),
             default=lambda: None,
             size_min=1,
-            shape=lambda: Shape(Composite(()), path=tuple(self._types[type_id].path)),
+            shape=lambda: Shape(Composite(()), path=tuple(info.path)),
         )
         self._made[type_id] = codec
-        codec.encode, codec.read, codec.size_min = self._make(type_id, self._types[type_id])
+        codec.encode, codec.read, codec.size_min = self._make(type_id, info)
         return codec
 
     def decode(self, type_id: int, data: bytes) -> Any:
@@ -144,7 +146,7 @@ class Coders:
         raise BadMetadata(f"the metadata has a type of unknown kind: {info!r}")
 
     def _is_u8(self, type_id: int) -> bool:
-        definition = self._types[type_id].definition
+        definition = self._info(type_id).definition
         return isinstance(definition, PrimitiveDef) and definition.number == _U8
 
     def _fields(self, fields: list[FieldInfo]) -> tuple[Encode, Read, int]:
@@ -160,7 +162,7 @@ class Coders:
 
     def _enum(self, type_id: int, last: str, variants: list[VariantInfo]) -> tuple[Encode, Read, int]:
         names = [variant.name for variant in variants]
-        if last == "Option" and names == ["None", "Some"]:
+        if last == "Option" and names == ["None", "Some"] and len(variants[1].fields) == 1:
             return self._option(variants[1].fields[0].type)
         encode, read, size = _variants(
             last or "enum",
@@ -174,15 +176,13 @@ class Coders:
 
     def _option(self, inner_id: int) -> tuple[Encode, Read, int]:
         inner = self.codec(inner_id)
-        definition, path = self._types[inner_id].definition, self._types[inner_id].path
-        nests = isinstance(definition, VariantDef) and path[-1:] == ["Option"]
-        return _option(inner, nests=nests)
+        return _option(inner, nests=self._info(inner_id).path[-1:] == ["Option"])
 
     def _compact(self, item: int) -> tuple[Encode, Read, int]:
-        definition = self._types[item].definition
-        while isinstance(definition, CompositeDef) and len(definition.fields) == 1:
-            item = definition.fields[0].type
-            definition = self._types[item].definition
+        definition = self._info(item).definition
+        for _ in range(NEWTYPES_MAX):
+            if isinstance(definition, CompositeDef) and len(definition.fields) == 1:
+                definition = self._info(definition.fields[0].type).definition
         if isinstance(definition, TupleDef) and not definition.items:
             return _tuple([])
         if not isinstance(definition, PrimitiveDef) or not _U8 <= definition.number <= 7:
@@ -190,11 +190,11 @@ class Coders:
         return _integer(p.Compact(_NUMBERS[definition.number]), 1)
 
     def _bits(self, store: int, order: int) -> tuple[Encode, Read, int]:
-        definition = self._types[store].definition
+        definition = self._info(store).definition
         if not isinstance(definition, PrimitiveDef) or definition.number not in (3, 4, 5, 6):
             raise BadMetadata("the metadata has bits stored in something that is no unsigned integer")
         width = 8 << (definition.number - 3)
-        return _bits(width, low_first=self._types[order].path[-1:] != ["Msb0"])
+        return _bits(width, low_first=self._info(order).path[-1:] != ["Msb0"])
 
 
 # ------------------------------------------------------------------------------------------- leaves

@@ -335,6 +335,16 @@ class Metadata:
     apis: dict[str, dict[str, ApiMethod]] = field(default_factory=dict)
     """Runtime APIs and their methods by name; empty below version 15."""
 
+    def type_info(self, type_id: int) -> TypeInfo:
+        """Return a type by its number.
+
+        Raises:
+            BadMetadata: the metadata speaks of it without describing it.
+        """
+        if not 0 <= type_id < len(self.types):
+            raise BadMetadata(f"the metadata speaks of type {type_id}, which it does not describe")
+        return self.types[type_id]
+
     def pallet(self, name: str) -> Pallet:
         """Return a pallet by name.
 
@@ -366,7 +376,7 @@ class Metadata:
         """Return the alternatives of an enum by name; none of what is no enum."""
         if type_id is None:
             return {}
-        definition = self.types[type_id].definition
+        definition = self.type_info(type_id).definition
         return {v.name: v for v in definition.variants} if isinstance(definition, VariantDef) else {}
 
 

@@ -1,0 +1,538 @@
+"""The client against a scripted node that speaks with the metadata of the reference runtime."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from aitoken.client.chain import Chain
+from aitoken.client.client import Client
+from aitoken.client.connection import connect as open_connection
+from aitoken.client.errors import (
+    BadMetadata,
+    BadValue,
+    FateUnknown,
+    NeedsWebSocket,
+    NodeRefused,
+    NodeUnavailable,
+    TransactionDropped,
+    TransactionRefused,
+    UnknownName,
+)
+from aitoken.client.metadata import parse
+from aitoken.codec.base import compact_encode
+from aitoken.crypto import ss58
+from aitoken.crypto.derive import pair_from_uri
+from aitoken.crypto.hashing import blake2_256
+from aitoken.crypto.ss58 import BadAddress
+from aitoken.proto.extrinsic import Extrinsic, additional_signed
+from tests.support.fake_node import FakeNode, Refusal, Silence, Stream
+from tests.support.vectors import own_hex, own_json, unhex
+
+ALICE = pair_from_uri("//Alice")
+BOB = pair_from_uri("//Bob", "ed25519")
+BOB_ADDRESS = ss58.encode(BOB.public)
+GENESIS = bytes(range(32))
+V14, V15 = own_hex("rpc/refnode_metadata_v14.hex"), own_hex("rpc/refnode_metadata_v15.hex")
+FINAL_NUMBER = 42
+
+
+def header(number: int) -> dict[str, Any]:
+    zero = "0x" + "00" * 32
+    return {
+        "parentHash": zero,
+        "number": hex(number),
+        "stateRoot": zero,
+        "extrinsicsRoot": zero,
+        "digest": {"logs": ["0x0608"]},
+    }
+
+
+class Scripted:
+    """A chain whose answers a test may change."""
+
+    def __init__(self) -> None:
+        self.chain = Chain(parse(V15), GENESIS, 100, 1)
+        self.storage: dict[str, str | None] = {}
+        self.spec_version = 100
+        self.updates: list[Any] = ["ready", {"broadcast": ["x"]}, {"inBlock": "0xb1"}, {"finalized": "0xb2"}]
+        self.hang_up = False
+        self.events: list[dict[str, Any]] = []
+        self.sent: list[str] = []
+        self.extra_extrinsics: list[str] = ["0x04"]
+        self.next_index = 5
+        self.methods: dict[str, Any] = {
+            "chain_getBlockHash": lambda p: "0x" + GENESIS.hex() if p == [0] else "0xbe57",
+            "state_getRuntimeVersion": lambda p: {
+                "specName": "x",
+                "specVersion": self.spec_version,
+                "transactionVersion": 1,
+                "apis": [],
+            },
+            "system_properties": lambda p: {"ss58Format": 42, "tokenDecimals": 12, "tokenSymbol": "AIT"},
+            "state_getMetadata": lambda p: "0x" + V14.hex(),
+            "state_call": self.state_call,
+            "state_getStorage": self.get_storage,
+            "system_accountNextIndex": lambda p: self.next_index,
+            "chain_getFinalizedHead": lambda p: "0xf1",
+            "chain_getHeader": lambda p: header(FINAL_NUMBER),
+            "chain_getBlock": lambda p: {
+                "block": {"header": header(50), "extrinsics": [*self.extra_extrinsics, *self.sent]},
+                "justifications": None,
+            },
+            "author_submitExtrinsic": self.submit,
+            "author_submitAndWatchExtrinsic": self.watch,
+            "author_unwatchExtrinsic": lambda p: True,
+            "chain_subscribeFinalizedHeads": lambda p: Stream("h", [header(1), header(2)]),
+            "chain_unsubscribeFinalizedHeads": lambda p: True,
+            "chain_subscribeNewHeads": lambda p: Stream("n", [header(3)]),
+            "chain_unsubscribeNewHeads": lambda p: True,
+        }
+        self.calls: dict[str, Any] = {
+            "Metadata_metadata_versions": lambda data: bytes.fromhex("080e0000000f000000"),
+            "Metadata_metadata_at_version": lambda data: b"\x01" + compact_encode(len(V15)) + V15,
+            "TransactionPaymentApi_query_info": lambda data: b"\x04\x08\x00" + (777).to_bytes(16, "little"),
+            "AccountNonceApi_account_nonce": lambda data: (9).to_bytes(4, "little"),
+        }
+
+    def state_call(self, params: list[Any]) -> str:
+        if params[0] not in self.calls:
+            raise Refusal(4003, "Client error: Execution failed: Other: Exported method is not found")
+        return "0x" + bytes(self.calls[params[0]](unhex(params[1]))).hex()
+
+    def get_storage(self, params: list[Any]) -> str | None:
+        if params[0] == "0x" + self.chain.storage_key("System", "Events").hex():
+            type_id = self.chain.metadata.pallets["System"].storage["Events"].kind.value  # type: ignore[attr-defined]
+            return "0x" + self.chain.coders.encode(type_id, self.events).hex()
+        return self.storage.get(params[0])
+
+    def submit(self, params: list[Any]) -> str:
+        self.sent.append(params[0])
+        return "0x" + blake2_256(unhex(params[0])).hex()
+
+    def watch(self, params: list[Any]) -> Stream:
+        self.sent.append(params[0])
+        return Stream("w", self.updates, hang_up=self.hang_up)
+
+    def put(self, pallet: str, item: str, keys: tuple[Any, ...], value: Any) -> None:
+        type_id = self.chain.metadata.pallets[pallet].storage[item].kind.value  # type: ignore[attr-defined]
+        key = "0x" + self.chain.storage_key(pallet, item, *keys).hex()
+        self.storage[key] = "0x" + self.chain.coders.encode(type_id, value).hex()
+
+    def record(self, index: int | None, pallet: str, name: str, fields: Any) -> None:
+        phase = "Finalization" if index is None else {"ApplyExtrinsic": index}
+        self.events.append({"phase": phase, "event": {pallet: {name: fields}}, "topics": []})
+
+
+INFO = {"weight": {"ref_time": 1, "proof_size": 2}, "class": "Normal", "pays_fee": "Yes"}
+
+
+@pytest.fixture
+def script() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+async def node(script: Scripted) -> AsyncIterator[FakeNode]:
+    async with FakeNode(script.methods) as node:
+        yield node
+
+
+@pytest.fixture
+async def client(node: FakeNode) -> AsyncIterator[Client]:
+    async with await Client.connect(node.url, timeout_seconds=5) as client:
+        yield client
+
+
+def account_info(free: int) -> dict[str, Any]:
+    data = {"free": free, "reserved": 0, "frozen": 0, "flags": 1 << 127}
+    return {"nonce": 3, "consumers": 0, "providers": 1, "sufficients": 0, "data": data}
+
+
+# connecting
+
+
+async def test_connecting_reads_the_chain(client: Client) -> None:
+    assert client.chain.metadata.version == 15
+    assert client.chain.genesis_hash == GENESIS
+    assert (client.token.symbol, client.token.decimals) == ("AIT", 12)
+    assert client.constant("System", "SS58Prefix") == client.chain.prefix == 42
+
+
+async def test_metadata_14_is_enough(node: FakeNode, script: Scripted) -> None:
+    script.calls.clear()
+
+    async with await Client.connect(node.http_url) as client:
+        assert client.chain.metadata.version == 14
+        assert client.call("System", "remark", remark="hi").call_bytes == b"\x00\x00\x08hi"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(b"\x08\x0e", BadMetadata), (b"\x04\x0e\x00\x00\x00", None), (b"\x04\x10\x00\x00\x00", None)],
+)
+async def test_odd_lists_of_metadata_versions(
+    node: FakeNode, script: Scripted, answer: bytes, kind: type[Exception] | None
+) -> None:
+    script.calls["Metadata_metadata_versions"] = lambda data: answer
+
+    if kind is not None:
+        with pytest.raises(kind):
+            await Client.connect(node.url)
+    else:
+        async with await Client.connect(node.url) as client:
+            assert client.chain.metadata.version == 14
+
+
+async def test_15_offered_but_not_given(node: FakeNode, script: Scripted) -> None:
+    script.calls["Metadata_metadata_at_version"] = lambda data: b"\x00"
+
+    async with await Client.connect(node.url) as client:
+        assert client.chain.metadata.version == 14
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [("chain_getBlockHash", 5), ("chain_getBlockHash", "0xzz"), ("state_getRuntimeVersion", {"specVersion": "x"})],
+)
+async def test_what_is_no_substrate_node_is_unavailable(
+    node: FakeNode, script: Scripted, method: str, answer: Any
+) -> None:
+    script.methods[method] = lambda params: answer
+
+    with pytest.raises(NodeUnavailable):
+        await Client.connect(node.url)
+
+
+async def test_properties_may_be_lists_or_nothing(node: FakeNode, script: Scripted) -> None:
+    for properties, expected in (
+        ({"tokenSymbol": ["DOT", "X"], "tokenDecimals": [10, 2]}, ("DOT", 10)),
+        ({}, ("UNIT", 0)),
+        (None, ("UNIT", 0)),
+        ({"tokenSymbol": [], "tokenDecimals": None}, ("UNIT", 0)),
+    ):
+        script.methods["system_properties"] = lambda params, properties=properties: properties
+        async with await Client.connect(node.url) as client:
+            assert (client.token.symbol, client.token.decimals) == expected
+
+
+# reading
+
+
+async def test_query_with_human_keys(client: Client, script: Scripted) -> None:
+    script.put("System", "Account", (BOB_ADDRESS,), account_info(10**30))
+    script.put("Balances", "TotalIssuance", (), 5)
+
+    for key in (BOB_ADDRESS, BOB.public, "0x" + BOB.public.hex(), ss58.encode(BOB.public, 7)):
+        assert (await client.query("System", "Account", key))["data"]["free"] == 10**30
+    assert (await client.account(BOB))["nonce"] == 3
+    assert await client.query("Balances", "TotalIssuance") == 5
+    assert await client.query("Balances", "TotalIssuance", at="0xaa") == 5
+
+
+async def test_absent_values_are_the_default_or_none(client: Client) -> None:
+    assert (await client.account(ALICE.public))["data"]["free"] == 0
+    assert await client.query("System", "ExtrinsicCount") is None
+
+
+async def test_queries_that_make_no_sense_are_refused(client: Client, node: FakeNode) -> None:
+    asked = len(node.calls)
+
+    with pytest.raises(UnknownName, match="no pallet 'balances'; it is spelled 'Balances'"):
+        await client.query("balances", "TotalIssuance")
+    with pytest.raises(UnknownName, match="spelled 'TotalIssuance'"):
+        await client.query("Balances", "total_issuance")
+    with pytest.raises(BadValue, match="has 1 keys, 0 were given"):
+        await client.query("System", "Account")
+    with pytest.raises(BadValue):
+        await client.query("Balances", "TotalIssuance", 1)
+    with pytest.raises(BadAddress):
+        await client.query("System", "Account", "5Grw")
+    with pytest.raises(UnknownName, match="constant"):
+        client.constant("System", "nothing")
+    assert len(node.calls) == asked
+
+
+async def test_all_entries_of_a_map_in_pages(client: Client, script: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aitoken.client.client.PAGE", 2)
+    pairs = [pair_from_uri(f"//{i}") for i in range(5)]
+    for i, pair in enumerate(pairs):
+        script.put("System", "Account", (pair.public,), account_info(i))
+    blocks: list[Any] = []
+
+    def keys_paged(params: list[Any]) -> list[str]:
+        prefix, count, after, block = params
+        blocks.append(block)
+        found = sorted(key for key in script.storage if key.startswith(prefix) and (after is None or key > after))
+        return found[:count]
+
+    script.methods["state_getKeysPaged"] = keys_paged
+    script.methods["state_queryStorageAt"] = lambda p: [
+        {"block": p[1], "changes": [[key, script.storage.get(key)] for key in p[0]]}
+    ]
+
+    found = {keys: value["data"]["free"] async for keys, value in client.query_map("System", "Account")}
+
+    assert found == {(ss58.encode(pair.public),): i for i, pair in enumerate(pairs)}
+    assert set(blocks) == {"0xbe57"}
+    script.storage.clear()
+    assert [entry async for entry in client.query_map("System", "Account", at="0xaa")] == []
+
+
+async def test_runtime_apis_by_name(client: Client) -> None:
+    assert await client.runtime_call("AccountNonceApi", "account_nonce", ALICE.public) == 9
+    with pytest.raises(UnknownName):
+        await client.runtime_call("AccountNonceApi", "nothing")
+    with pytest.raises(BadValue, match="account"):
+        await client.runtime_call("AccountNonceApi", "account_nonce")
+
+
+async def test_nonce_and_fee(client: Client, node: FakeNode) -> None:
+    call = client.call("Balances", "transfer_keep_alive", dest=BOB_ADDRESS, value=1)
+
+    assert await client.nonce(ALICE) == 5
+    assert node.called("system_accountNextIndex") == [[ss58.encode(ALICE.public)]]
+    assert await client.fee(call, ALICE) == 777
+    data = unhex(next(p[1] for p in node.called("state_call") if p[0] == "TransactionPaymentApi_query_info"))
+    draft = Extrinsic(data[:-4])
+    assert int.from_bytes(data[-4:], "little") == len(data) - 4
+    assert (draft.signer, bytes(draft.call_bytes)) == (ALICE.public, call.call_bytes)
+
+
+async def test_heads_have_the_hash_of_their_content(client: Client, script: Scripted) -> None:
+    vector = own_json("rpc/scale.json")["header"]
+    script.methods["chain_getHeader"] = lambda params: vector["json"]
+
+    head = await client.head()
+
+    assert (head.number, head.hash) == (1, vector["hash"])
+    assert (await client.head(final=False)).parent_hash == vector["json"]["parentHash"]
+    assert [h.number async for h in _take(client.subscribe_heads(), 2)] == [1, 2]
+    assert [h.number async for h in _take(client.subscribe_heads(final=False), 1)] == [3]
+
+
+async def _take(stream: AsyncIterator[Any], count: int) -> AsyncIterator[Any]:
+    for _ in range(count):
+        yield await anext(stream)
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_leaving_a_stream_tells_the_node(client: Client, node: FakeNode) -> None:
+    heads = client.subscribe_heads()
+    await anext(heads)
+    await heads.aclose()  # type: ignore[attr-defined]
+
+    assert node.called("chain_unsubscribeFinalizedHeads") == [["h"]]
+
+
+async def test_following_a_storage_item(client: Client, script: Scripted) -> None:
+    key = "0x" + script.chain.storage_key("Balances", "TotalIssuance").hex()
+    five = "0x" + (5).to_bytes(16, "little").hex()
+    script.methods["state_subscribeStorage"] = lambda p: Stream(
+        "s", [{"block": "0x1", "changes": [[key, None]]}, {"block": "0x2", "changes": [[key, five]]}]
+    )
+    script.methods["state_unsubscribeStorage"] = lambda p: True
+
+    values = [v async for v in _take(client.subscribe_storage("Balances", "TotalIssuance"), 2)]
+
+    assert values == [0, 5]
+
+
+async def test_events_of_a_block(client: Client, script: Scripted) -> None:
+    vector = own_json("rpc/scale.json")["events_value"]
+
+    events = client.chain.events(unhex(vector["scale"]))
+
+    assert [f"{event.pallet}.{event.name}" for event in events] == [text.split("(")[0] for text in vector["events"]]
+    assert {event.extrinsic for event in events} == {1}
+    assert events[0].fields["amount"] == 12345
+    assert client.chain.problem(events[3].fields["dispatch_error"]).name == "Balances.InsufficientBalance"
+    assert client.chain.events(None) == []
+    script.record(0, "System", "ExtrinsicSuccess", {"dispatch_info": INFO})
+    script.events.append({"phase": "Initialization", "event": {"System": "CodeUpdated"}, "topics": [b"\1" * 32]})
+    assert [(e.name, e.fields != {}, e.extrinsic) for e in await client.events("0xaa")] == [
+        ("ExtrinsicSuccess", True, 0),
+        ("CodeUpdated", False, None),
+    ]
+
+
+# sending
+
+
+async def test_a_transaction_is_what_the_node_expects(client: Client, script: Scripted) -> None:
+    call = client.call("Balances", "transfer_keep_alive", dest=BOB.public, value=10**12)
+
+    receipt = await client.submit(call, ALICE, tip=7)
+
+    xt = Extrinsic(unhex(script.sent[0]))
+    assert receipt.hash == "0x" + xt.hash.hex()
+    assert (receipt.success, receipt.block_hash, receipt.events) == (None, None, ())
+    assert (xt.signer, xt.signature_kind, xt.nonce, xt.tip) == (ALICE.public, 1, 5, 7)
+    assert bytes(xt.call_bytes) == call.call_bytes == b"\x02\x03\x00" + BOB.public + compact_encode(10**12)
+    # MinimumPeriod 500 ms: five minutes are 300 blocks, rounded up to a power of two
+    assert (xt.era.period, xt.era.birth(FINAL_NUMBER + 1)) == (512, FINAL_NUMBER)
+    birth_hash = unhex((await client.head()).hash)
+    payload = xt.payload(additional_signed(100, 1, GENESIS, birth_hash))
+    from aitoken.crypto import sr25519
+
+    assert sr25519.verify(bytes(xt.signature), payload, ALICE.public)
+
+
+async def test_ed25519_immortal_and_own_nonce(client: Client) -> None:
+    call = client.call("System", "remark", remark=b"x" * 300)
+
+    raw = await client.sign(call, BOB, nonce=11, mortal=False)
+
+    xt = Extrinsic(raw)
+    assert (xt.signature_kind, xt.nonce, xt.era.is_immortal) == (0, 11, True)
+    payload = xt.payload(additional_signed(100, 1, GENESIS, GENESIS))
+    assert BOB.sign(payload) == bytes(xt.signature)
+    assert len(payload) == 32
+
+
+@pytest.mark.parametrize(("wait", "block"), [("in_block", "0xb1"), ("final", "0xb2")])
+async def test_waiting_gives_a_full_receipt(
+    client: Client, node: FakeNode, script: Scripted, wait: Any, block: str
+) -> None:
+    transfer = {"from": ALICE.public, "to": BOB.public, "amount": 1}
+    script.record(0, "System", "ExtrinsicSuccess", {"dispatch_info": INFO})
+    script.record(1, "Balances", "Transfer", transfer)
+    script.record(1, "TransactionPayment", "TransactionFeePaid", {"who": ALICE.public, "actual_fee": 99, "tip": 7})
+    script.record(1, "System", "ExtrinsicSuccess", {"dispatch_info": INFO})
+    script.record(None, "Balances", "Transfer", transfer)
+    call = client.call("Balances", "transfer_keep_alive", dest=BOB_ADDRESS, value=1)
+
+    receipt = await client.submit(call, ALICE, wait=wait)
+
+    assert (receipt.block_number, receipt.index, receipt.success, receipt.error, receipt.fee) == (50, 1, True, None, 99)
+    assert [event.name for event in receipt.events] == ["Transfer", "TransactionFeePaid", "ExtrinsicSuccess"]
+    assert receipt.events[0].fields == {"from": ss58.encode(ALICE.public), "to": BOB_ADDRESS, "amount": 1}
+    assert str(receipt.events[0]).startswith("Balances.Transfer({")
+    assert node.called("chain_getBlock") == [[block]]
+
+
+async def test_a_failed_call_is_named(client: Client, script: Scripted) -> None:
+    for failed, name in (
+        ({"Module": {"index": 2, "error": b"\x02\0\0\0"}}, "Balances.InsufficientBalance"),
+        ({"Module": {"index": 77, "error": b"\x02\0\0\0"}}, "Module(77).2"),
+        ({"Module": {"index": 2, "error": b"\xee\0\0\0"}}, "Module(2).238"),
+        ({"Token": "FundsUnavailable"}, "Token.FundsUnavailable"),
+        ("BadOrigin", "BadOrigin"),
+    ):
+        script.events.clear()
+        script.sent.clear()
+        script.record(1, "System", "ExtrinsicFailed", {"dispatch_error": failed, "dispatch_info": INFO})
+
+        receipt = await client.submit(client.call("System", "remark", remark=b""), ALICE, wait="in_block")
+
+        assert (receipt.success, receipt.error) == (False, name)
+    assert client.chain.problem({"Module": {"index": 2, "error": 2}}).name == "Balances.InsufficientBalance"
+    assert client.chain.problem({"Odd": 5}).name == "Odd"
+
+
+async def test_a_refused_transaction(client: Client, script: Scripted) -> None:
+    def refuse(params: list[Any]) -> Any:
+        raise Refusal(1010, "Invalid Transaction", "Inability to pay some fees (e.g. account balance too low)")
+
+    script.methods["author_submitExtrinsic"] = script.methods["author_submitAndWatchExtrinsic"] = refuse
+    call = client.call("System", "remark", remark=b"")
+
+    for wait in ("none", "in_block", "final"):
+        with pytest.raises(TransactionRefused, match="Inability to pay"):
+            await client.submit(call, ALICE, wait=wait)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("update", ["invalid", "dropped", {"usurped": "0xee"}])
+async def test_a_dropped_transaction(client: Client, script: Scripted, update: Any) -> None:
+    script.updates = ["ready", update]
+
+    with pytest.raises(TransactionDropped):
+        await client.submit(client.call("System", "remark", remark=b""), ALICE, wait="final")
+
+
+async def test_a_retracted_block_is_not_the_end(client: Client, script: Scripted) -> None:
+    script.updates = [{"inBlock": "0xb1"}, {"retracted": "0xb1"}, {"inBlock": "0xb3"}, {"finalized": "0xb3"}]
+
+    receipt = await client.submit(client.call("System", "remark", remark=b""), ALICE, wait="final")
+
+    assert receipt.index == 1
+
+
+@pytest.mark.parametrize("updates", [[{"finalityTimeout": "0xb1"}], ["ready"], [{}, 5, None]])
+async def test_an_unseen_fate_is_said_to_be_so(client: Client, script: Scripted, updates: list[Any]) -> None:
+    script.updates = updates
+
+    with pytest.raises(FateUnknown) as caught:
+        await client.submit(client.call("System", "remark", remark=b""), ALICE, wait="final", timeout_seconds=0.1)
+    assert caught.value.hash == "0x" + blake2_256(unhex(script.sent[0])).hex()
+
+
+async def test_a_connection_lost_while_waiting(client: Client, script: Scripted) -> None:
+    script.updates, script.hang_up = ["ready"], True
+
+    with pytest.raises(FateUnknown, match="closed the connection"):
+        await client.submit(client.call("System", "remark", remark=b""), ALICE, wait="final")
+
+
+async def test_a_node_silent_on_submission(node: FakeNode, script: Scripted) -> None:
+    async with await Client.connect(node.url) as client:
+        raw = await client.sign(client.call("System", "remark", remark=b""), ALICE)
+    script.methods["author_submitExtrinsic"] = lambda params: Silence()
+    async with await Client.connect(node.url, timeout_seconds=0.2) as client:
+        with pytest.raises(FateUnknown, match="no answer"):
+            await client.send(raw)
+
+
+async def test_a_block_that_does_not_hold_it(client: Client, script: Scripted) -> None:
+    script.methods["chain_getBlock"] = lambda p: {"block": {"header": header(50), "extrinsics": []}}
+
+    with pytest.raises(FateUnknown, match="does not"):
+        await client.submit(client.call("System", "remark", remark=b""), ALICE, wait="final")
+
+
+async def test_a_runtime_upgrade_is_noticed(client: Client, script: Scripted) -> None:
+    call = client.call("System", "remark", remark=b"")
+    script.spec_version = 101
+
+    await client.submit(call, ALICE)
+
+    xt = Extrinsic(unhex(script.sent[0]))
+    birth_hash = unhex((await client.head()).hash)
+    from aitoken.crypto import sr25519
+
+    assert sr25519.verify(bytes(xt.signature), xt.payload(additional_signed(101, 1, GENESIS, birth_hash)), ALICE.public)
+    assert client.chain.spec_version == 101
+
+
+async def test_over_http_one_may_send_but_not_watch(node: FakeNode) -> None:
+    async with await Client.connect(node.http_url) as client:
+        call = client.call("System", "remark", remark=b"")
+
+        assert (await client.submit(call, ALICE)).hash.startswith("0x")
+        with pytest.raises(NeedsWebSocket):
+            await client.submit(call, ALICE, wait="final")
+
+
+async def test_two_at_once_with_own_nonces(client: Client, script: Scripted) -> None:
+    call = client.call("System", "remark", remark=b"")
+
+    await asyncio.gather(*(client.submit(call, ALICE, nonce=nonce) for nonce in (5, 6)))
+
+    assert sorted(Extrinsic(unhex(raw)).nonce for raw in script.sent) == [5, 6]
+
+
+async def test_raw_requests(client: Client) -> None:
+    assert await client.request("system_accountNextIndex", ["x"]) == 5
+    with pytest.raises(NodeRefused, match="Method not found"):
+        await client.request("unheard_of")
+
+
+async def test_a_client_can_be_put_on_a_connection(node: FakeNode, script: Scripted) -> None:
+    connection = await open_connection(node.url)
+    client = Client(connection, script.chain, None)  # type: ignore[arg-type]
+
+    assert await client.nonce(BOB) == 5
+    await client.close()
