@@ -11,42 +11,21 @@ Source: runtime paper, section 6.1.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 from aitoken.codec.hints import u128
-from aitoken.codec.records import Record, plain_enum, record
+from aitoken.codec.records import Record, record
 from aitoken.errors import invariant
 from aitoken.types import Balance, BlockNumber
 from chain.frame.pallet import Ev, Events, Pallet, constant, runtime_api
 from chain.frame.storage import TWOX_64_CONCAT, Map, Value, storage_map, value
+from chain.pallets.balances import BurnReason, MintReason
 
 if TYPE_CHECKING:
     from chain.frame.machine import Machine
 
 RATE_ONE = 10**24
 """`IssuanceRate` is in units of 10^-24 per millisecond."""
-
-
-@plain_enum("pallet_supply::MintReason")
-class MintReason(IntEnum):
-    """Why tokens came into being."""
-
-    Staking = 0
-    Rewards = 1
-    Treasury = 2
-    Forced = 3
-
-
-@plain_enum("pallet_supply::BurnReason")
-class BurnReason(IntEnum):
-    """Why tokens ceased to be."""
-
-    Fee = 0
-    Slash = 1
-    Dust = 2
-    Explicit = 3
-    Forced = 4
 
 
 @record("pallet_supply::Summary")
@@ -61,10 +40,10 @@ class Summary(Record):
     burned: list[tuple[BurnReason, Balance]]
 
 
-class Issuance(Protocol):
+class TotalIssuance(Protocol):
     """The one number."""
 
-    def total(self) -> Balance:
+    def get(self) -> Balance:
         """The total issuance."""
 
 
@@ -73,8 +52,8 @@ class Supply(Pallet, index=13, crate="pallet_supply"):
 
     genesis: Value[Balance] = value(doc="The issuance at genesis.")
     issued_ever: Value[Balance] = value(doc="All that was ever issued; what was burned since is not subtracted.")
-    minted: Map[MintReason, Balance] = storage_map(TWOX_64_CONCAT, doc="What was minted, by reason.")
-    burned: Map[BurnReason, Balance] = storage_map(TWOX_64_CONCAT, doc="What was burned, by reason.")
+    minted_for: Map[MintReason, Balance] = storage_map(TWOX_64_CONCAT, name="Minted", doc="What was minted, by reason.")
+    burned_for: Map[BurnReason, Balance] = storage_map(TWOX_64_CONCAT, name="Burned", doc="What was burned, by reason.")
 
     max_issuance: Balance = constant(
         lambda env: env.params.max_issuance, doc="What may ever be issued; nothing is minted beyond."
@@ -99,7 +78,7 @@ class Supply(Pallet, index=13, crate="pallet_supply"):
             reason: BurnReason
             amount: Balance
 
-    def __init__(self, machine: Machine, issuance: Issuance) -> None:
+    def __init__(self, machine: Machine, issuance: TotalIssuance) -> None:
         super().__init__(machine)
         self._issuance = issuance
 
@@ -112,32 +91,32 @@ class Supply(Pallet, index=13, crate="pallet_supply"):
         """Return what may still be minted."""
         return Balance(self.max_issuance - self.issued_ever.get())
 
-    def note_minted(self, reason: MintReason, amount: Balance) -> None:
-        """Record a mint; whoever calls has changed an account and the total issuance by as much."""
-        self.minted.put(reason, Balance(self.minted.get(reason) + amount))
+    def minted(self, amount: Balance, reason: MintReason) -> None:
+        """Book a mint; whoever calls has changed an account and the total issuance by as much."""
+        self.minted_for.put(reason, Balance(self.minted_for.get(reason) + amount))
         self.issued_ever.put(Balance(self.issued_ever.get() + amount))
         self.emit(self.Event.Minted(reason, amount))
 
-    def note_burned(self, reason: BurnReason, amount: Balance) -> None:
-        """Record a burn; whoever calls has changed an account and the total issuance by as much."""
-        self.burned.put(reason, Balance(self.burned.get(reason) + amount))
+    def burned(self, amount: Balance, reason: BurnReason) -> None:
+        """Book a burn; whoever calls has changed an account and the total issuance by as much."""
+        self.burned_for.put(reason, Balance(self.burned_for.get(reason) + amount))
         self.emit(self.Event.Burned(reason, amount))
 
     def check_block(self, number: BlockNumber) -> None:
         """Check the two equations of this module."""
-        issued = self.genesis.get() + sum(self.minted.get(reason) for reason in MintReason)
-        burned = sum(self.burned.get(reason) for reason in BurnReason)
-        invariant(self._issuance.total() == issued - burned, f"block {number}: issuance is not the sum of its reasons")
+        issued = self.genesis.get() + sum(self.minted_for.get(reason) for reason in MintReason)
+        burned = sum(self.burned_for.get(reason) for reason in BurnReason)
+        invariant(self._issuance.get() == issued - burned, f"block {number}: issuance is not the sum of its reasons")
         invariant(issued == self.issued_ever.get(), f"block {number}: issued-ever is not genesis and mints")
 
     @runtime_api("SupplyApi", 1)
     def summary(self) -> Summary:
         """Return the supply after this block, by reason."""
         return Summary(
-            self._issuance.total(),
+            self._issuance.get(),
             self.max_issuance,
             self.genesis.get(),
             self.issued_ever.get(),
-            [(reason, self.minted.get(reason)) for reason in MintReason],
-            [(reason, self.burned.get(reason)) for reason in BurnReason],
+            [(reason, self.minted_for.get(reason)) for reason in MintReason],
+            [(reason, self.burned_for.get(reason)) for reason in BurnReason],
         )
