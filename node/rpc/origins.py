@@ -90,7 +90,8 @@ def host_name(host: str) -> str | None:
 
 def is_own_origin(origin: str, host: str | None, hosts: Hosts) -> bool:
     """Whether `origin` is the very address the request went to, and not by a name somebody else may have made up."""
-    if not host or _normal(origin) != _normal(f"{origin.partition('://')[0]}://{host}"):
+    normal = _normal(origin)
+    if normal is None or not host or normal != _normal(f"{origin.partition('://')[0]}://{host}"):
         return False
     return hosts.is_checked or _is_literal(host_name(host) or "")
 

@@ -86,6 +86,7 @@ class RpcServer:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=SHUTDOWN_S)
         if self._web is not None:
+            self._web.pre_shutdown()
             await self._web.shutdown(SHUTDOWN_S)
         await cancel(tuple(self._tasks))
 
