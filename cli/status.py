@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, Final
 
 from aitoken.errors import Rejected
@@ -28,7 +29,7 @@ async def look(client: Client) -> dict[str, Any]:
         "final": await head_number(client, final=True),
         "pending": len(await _maybe(client, "author_pendingExtrinsics") or ()),
         "sync": await _maybe(client, "system_syncState"),
-        "round": await _maybe(client, "smpx_roundState"),
+        "round": _snake_case(await _maybe(client, "smpx_roundState")),
     }
 
 
@@ -69,22 +70,52 @@ def in_words(facts: dict[str, Any]) -> tuple[list[str], bool]:
     if facts["peers"] == 0 and not _is_alone(facts):
         lines.append("it has no peers: check --bootnode, the network and that all nodes have the same genesis")
         well = False
+    if (facts.get("round") or {}).get("stopped"):
+        lines.append("it stopped voting after an alarm: read its log before anything else")
+        well = False
     lines += round_in_words(facts.get("round"))
     return lines, well
 
 
-def round_in_words(state: Any) -> list[str]:
+def round_in_words(state: dict[str, Any] | None) -> list[str]:
     """What the consensus is doing; nothing when the node does not say."""
-    if not isinstance(state, dict):
+    if not state:
         return []
-    known = {name: state[name] for name in sorted(state) if not isinstance(state[name], dict | list)}
-    return ["consensus: " + ", ".join(f"{name} {value}" for name, value in known.items())]
+    shares = {kind: _share(state, f"{kind}_weight") for kind in ("notarize", "nullify", "finalize")}
+    votes = ", ".join(f"{kind} {share}" for kind, share in shares.items() if share)
+    lines = [
+        f"consensus: epoch {state.get('epoch')}, view {state.get('view')}, leader is validator {state.get('leader')}",
+        f"  stake heard in this view: {votes or 'none told'}; more than 66 % make a certificate",
+        f"  this node {'votes' if state.get('voting') else 'does not vote'}",
+    ]
+    if holds_back(state):
+        lines.append(f"  it waits: {holds_back(state)}")
+    return lines
+
+
+def holds_back(state: dict[str, Any] | None) -> str:
+    """What finality waits for in the node's own words; empty when nothing is overdue."""
+    words = str((state or {}).get("holds_back") or "")
+    return "" if words == "nothing" else words
+
+
+def _share(state: dict[str, Any], name: str) -> str:
+    """A weight as a share of the whole stake."""
+    weight, total = state.get(name), state.get("total")
+    return f"{weight * 100 // total} %" if isinstance(weight, int) and isinstance(total, int) and total else ""
 
 
 def _is_alone(facts: dict[str, Any]) -> bool:
-    """Whether a chain of one validator needs no peers: it moves by itself."""
-    state = facts.get("round")
-    return isinstance(state, dict) and state.get("validators") == 1
+    """Whether a node without peers is well all the same: a chain of one validator moves by itself."""
+    state = facts.get("round") or {}
+    return bool(state.get("voting")) and not holds_back(state)
+
+
+def _snake_case(answer: Any) -> dict[str, Any] | None:
+    """Names as the node's own code spells them, whichever way they came over JSON."""
+    if not isinstance(answer, dict):
+        return None
+    return {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower(): value for name, value in answer.items()}
 
 
 async def _maybe(client: Client, method: str) -> Any:

@@ -27,7 +27,9 @@ START_SECONDS = 60
 @click.option("--chain", type=click.Path(path_type=Path), default=Path("genesis.json"), show_default=True)
 @click.option("--base-port", type=int, default=9944, show_default=True, help="RPC port of node 0; node i has +i.")
 @click.option("--p2p-base-port", type=int, help="Peer port of node 0  [default: base port + 20389]")
-@click.option("--preset", type=click.Choice(["devnet", "main"]), help="Pace and periods, instead of the genesis file's.")
+@click.option(
+    "--preset", type=click.Choice(["devnet", "main"]), help="Pace and periods, instead of the genesis file's."
+)
 @click.option("--clean", "afresh", is_flag=True, help="Delete the devnet's chain, keys and logs first.")
 @click.pass_context
 def devnet(

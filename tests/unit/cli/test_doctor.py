@@ -15,6 +15,10 @@ from cli.exits import Exit
 Run = Callable[..., Result]
 
 
+ROUND = {"epoch": 1, "view": 7, "leader": 2, "total": 400, "quorum": 267, "notarizeWeight": 300, "nullifyWeight": 0}
+ROUND |= {"voting": True, "stopped": False, "holdsBack": "nothing"}
+
+
 @pytest.fixture
 def well(client) -> Any:
     """A node that is well: two peers, each question about the final head finds one block more."""
@@ -30,7 +34,7 @@ def well(client) -> Any:
         "chain_getFinalizedHead": "0x" + "cd" * 32,
         "chain_getHeader": lambda _: {"number": hex(next(heights))},
         "author_pendingExtrinsics": [],
-        "smpx_roundState": {"epoch": 1, "view": 7, "validators": 4},
+        "smpx_roundState": ROUND,
         "Timestamp.Now": 1_000,
     }
     return client
@@ -42,7 +46,9 @@ def test_a_well_node_is_told_in_words(aitoken: Run, well) -> None:
     assert result.exit_code == 0, result.output
     assert "Alice 0.1.0 on AI Token Devnet" in result.stdout
     assert "3 peers" in result.stdout
-    assert "view 7" in result.stdout
+    assert "view 7, leader is validator 2" in result.stdout
+    assert "notarize 75 %" in result.stdout
+    assert "waits" not in result.stdout
 
 
 def test_status_as_json_has_every_fact(aitoken: Run, well) -> None:
@@ -59,6 +65,7 @@ def test_status_as_json_has_every_fact(aitoken: Run, well) -> None:
 )
 def test_a_node_that_is_not_well_says_why(aitoken: Run, well, health: dict[str, Any], words: str) -> None:
     well.answers["system_health"] = health
+    well.answers["smpx_roundState"] = ROUND | {"voting": False}
 
     result = aitoken("node", "status")
 
@@ -68,9 +75,29 @@ def test_a_node_that_is_not_well_says_why(aitoken: Run, well, health: dict[str, 
 
 def test_a_chain_of_one_validator_needs_no_peers(aitoken: Run, well) -> None:
     well.answers["system_health"] = {"peers": 0, "isSyncing": False}
-    well.answers["smpx_roundState"] = {"validators": 1}
 
     assert aitoken("node", "status").exit_code == 0
+    well.answers["smpx_roundState"] = ROUND | {"holdsBack": "no proposal of leader 2"}
+    assert aitoken("node", "status").exit_code == Exit.UNHEALTHY
+
+
+def test_what_the_agreement_waits_for_is_told_in_the_nodes_words(aitoken: Run, well) -> None:
+    well.answers["smpx_roundState"] = ROUND | {"holdsBack": "no proposal of leader 2", "voting": False}
+
+    result = aitoken("node", "status")
+
+    assert result.exit_code == 0
+    assert "it waits: no proposal of leader 2" in result.stdout
+    assert "does not vote" in result.stdout
+
+
+def test_a_node_that_stopped_after_an_alarm_is_not_well(aitoken: Run, well) -> None:
+    well.answers["smpx_roundState"] = ROUND | {"stopped": True}
+
+    result = aitoken("node", "status")
+
+    assert result.exit_code == Exit.UNHEALTHY
+    assert "read its log" in result.stdout
 
 
 def test_what_a_node_does_not_serve_is_left_out(aitoken: Run, well) -> None:
