@@ -29,7 +29,7 @@ class Limits:
     """Bytes of these."""
     per_sender: int = 2_048
     """Transactions of one sender."""
-    bump_percent: int = 0
+    bump_percent: int = 10
     """How much more priority, in percent and at least 1, replaces a transaction of the same sender and nonce."""
     ban_ms: int = 60_000
     """How long a transaction found invalid is refused without another look."""
