@@ -213,14 +213,14 @@ class Gossip:
     def on_transactions(self, peer: Peer, message: Transactions) -> None:
         """Take transactions to the pool, once each."""
         origin = self._origin(peer)
-        known = self._known.get(peer)
         fresh: list[bytes] = []
         hashes: list[Hash32] = []
         arriving, pulls, lookup = self._arriving, self._pulls, self._pool.lookup
-        for raw in message.transactions:
-            tx_hash = Hash32(blake2_256(raw))
-            if known is not None:
-                known.add(tx_hash)
+        arrived = [Hash32(blake2_256(raw)) for raw in message.transactions]
+        known = self._known.get(peer)
+        if known is not None:
+            known.update(arrived)
+        for raw, tx_hash in zip(message.transactions, arrived, strict=True):
             if tx_hash in pulls:
                 self._end_pull(tx_hash)
             if tx_hash in arriving or lookup(tx_hash) is not None or len(arriving) >= ARRIVING_MAX:
@@ -279,7 +279,7 @@ class Gossip:
         finally:
             for tx_hash in hashes:
                 self._arriving.pop(tx_hash, None)
-        bad = sum(1 for outcome in outcomes if is_peers_fault(outcome))
+        bad = sum(1 for outcome in outcomes if type(outcome) is not bytes and is_peers_fault(outcome))
         for _ in range(min(bad, 10)):
             self._neighbours.punish(peer, Deed.BAD_TRANSACTION, "transactions that can be valid in no state")
         if outcomes and not bad:
