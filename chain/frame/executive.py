@@ -21,7 +21,7 @@ from aitoken.codec.base import DecodeError
 from aitoken.codec.hints import codec_of
 from aitoken.crypto.signature import verify_multi
 from aitoken.errors import Bug
-from aitoken.proto.digest import PRE_RUNTIME, Digest
+from aitoken.proto.digest import PRE_RUNTIME, Digest, DigestItem
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, bare_extrinsic
 from aitoken.proto.header import Header
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32
@@ -54,7 +54,7 @@ from chain.frame.types import (
 from chain.state.ordered import ordered_root
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from chain.frame.machine import Machine
     from chain.state.base import State
@@ -155,6 +155,11 @@ class Executive:
         self._store.load(state)
         self._additional.clear()
         self._parent = None
+
+    def load_for_next(self, state: State, number: int, block_hash: Hash32) -> None:
+        """Read from the state after block `number` with the eyes of the block after it."""
+        self.load(state)
+        self._system.block_hash.put(BlockNumber(number), block_hash)
 
     def enter_next_block(self, block_hash: Hash32) -> BlockNumber:
         """Take the loaded state as that after the block `block_hash`; return the number of the block after it."""
@@ -386,41 +391,102 @@ class Executive:
         self._parent = None
         return ExecutedBlock(header, tuple(self._body), state)
 
-    def execute_block(
-        self, parent_state: State, parent_header: Header, header: Header, body: Sequence[Extrinsic]
-    ) -> ExecutedBlock:
-        """Execute a block somebody else built and compare everything.
+
+class BlockBuilder:
+    """A block being made, or checked: the one thing that may use its executive until it is sealed.
+
+    Checking a block is building it again with given extrinsics and comparing; `apply_given` and `check` do that.
+    """
+
+    def __init__(
+        self,
+        executive: Executive,
+        parent_state: State,
+        parent_header: Header,
+        items: Sequence[DigestItem],
+        release: Callable[[Executive], None],
+    ) -> None:
+        self._executive: Executive | None = executive
+        self._release = release
+        self._given = 0
+        executive.open_block(parent_state, parent_header, Digest(tuple(items)))
+        self._inherents = len(executive.extrinsics)
+
+    def _open(self) -> Executive:
+        if self._executive is None:
+            raise Bug("the block is sealed")
+        return self._executive
+
+    @property
+    def number(self) -> BlockNumber:
+        """The height of the block."""
+        return self._open().number
+
+    @property
+    def extrinsics(self) -> Sequence[Extrinsic]:
+        """What the block contains so far, inherents first."""
+        return self._open().extrinsics
+
+    def apply(self, extrinsic: Extrinsic) -> None:
+        """Add a transaction.
 
         Raises:
-            InvalidBlock: it breaks a rule; the message says which.
+            DecodeError: its call is malformed; nothing has changed.
+            InvalidTransaction: it does not belong into this block; nothing has changed.
         """
-        if header.parent_hash != parent_header.hash or header.number != parent_header.number + 1:
-            raise InvalidBlock(f"block {header.number} does not follow {parent_header.number}")
+        self._open().apply(extrinsic)
+
+    def apply_given(self, extrinsic: Extrinsic) -> None:
+        """Add the next extrinsic of a block somebody else made, inherents included.
+
+        Raises:
+            InvalidBlock: it may not be there.
+        """
+        executive, position = self._open(), self._given
+        self._given += 1
+        if position < self._inherents:
+            if extrinsic.raw != executive.extrinsics[position].raw:
+                raise InvalidBlock(f"block {executive.number}: extrinsic {position} is not the inherent it must be")
+            return
         try:
-            self.open_block(parent_state, parent_header, _leading(header.digest))
-            inherents = len(self._body)
-            if [xt.raw for xt in body[:inherents]] != [xt.raw for xt in self._body]:
-                raise InvalidBlock(f"block {header.number} does not start with the inherents its digest asks for")
-            for extrinsic in body[inherents:]:
-                self.apply(extrinsic)
-            executed = self.seal()
-        except InvalidBlock:
-            raise
-        except (DecodeError, DispatchError, InvalidTransaction) as error:
-            raise InvalidBlock(f"block {header.number}, extrinsic {len(self._body)}: {error!r}") from error
-        found = executed.header
-        if found.extrinsics_root != header.extrinsics_root:
-            raise InvalidBlock(f"block {header.number}: extrinsics root {found.extrinsics_root.hex()}")
-        if found.digest != header.digest:
-            raise InvalidBlock(f"block {header.number}: digest {found.digest}")
-        if found.state_root != header.state_root:
-            raise InvalidBlock(f"block {header.number}: state root {found.state_root.hex()}")
-        return ExecutedBlock(header, tuple(body), executed.state)
+            executive.apply(extrinsic)
+        except (DecodeError, InvalidTransaction) as error:
+            raise InvalidBlock(f"block {executive.number}, extrinsic {position}: {error!r}") from error
+
+    def seal(self) -> ExecutedBlock:
+        """Close the block and compute its header and state.
+
+        Raises:
+            InvalidBlock: a given block left out inherents, or a hook refuses it.
+        """
+        executive = self._open()
+        if 0 < self._given < self._inherents:
+            raise InvalidBlock(f"block {executive.number} lacks inherents")
+        try:
+            executed = executive.seal()
+        except DispatchError as error:
+            raise InvalidBlock(f"block {executive.number}: {error!r}") from error
+        self._executive = None
+        self._release(executive)
+        return executed
 
 
-def _leading(digest: Digest) -> Digest:
-    """Return the items a block starts with; the rest is added while it is executed."""
-    return Digest(tuple(item for item in digest.logs if item.kind == PRE_RUNTIME))
+def difference(ours: Header, theirs: Header) -> str | None:
+    """Say in which field a header differs from what execution gives; None where it does not."""
+    for name in ("parent_hash", "number", "extrinsics_root", "digest", "state_root"):
+        mine, given = getattr(ours, name), getattr(theirs, name)
+        if mine != given:
+            return f"block {theirs.number}: {name} is {_show(given)}, execution gives {_show(mine)}"
+    return None
+
+
+def _show(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def leading_items(digest: Digest) -> tuple[DigestItem, ...]:
+    """Return the items a block starts with; the rest of its digest is added while it is executed."""
+    return tuple(item for item in digest.logs if item.kind == PRE_RUNTIME)
 
 
 def _tag(who: AccountId, nonce: int) -> bytes:

@@ -79,6 +79,17 @@ class ApiMethod:
     output: AnyCodec
     docs: tuple[str, ...]
 
+    def decode_arguments(self, data: bytes) -> tuple[Any, ...]:
+        """Decode exactly the arguments.
+
+        Raises:
+            DecodeError: malformed, or bytes are left over.
+        """
+        arguments, end = self.read(data, 0)
+        if end != len(data):
+            raise DecodeError(f"{self.api}_{self.name}: {len(data) - end} bytes left over")
+        return arguments
+
 
 def pascal_case(name: str) -> str:
     """Return "TotalIssuance" for "total_issuance"."""

@@ -332,6 +332,14 @@ class System(Pallet, index=0, crate="frame_system"):
             self.block_hash.remove(BlockNumber(forgotten))
         self._new_digest = list(digest.logs)
 
+    def current_number(self) -> BlockNumber:
+        """Return the number of the block being executed."""
+        return self.number.get()
+
+    def current_parent(self) -> Hash32:
+        """Return the hash of its parent."""
+        return self.parent_hash.get()
+
     def current_digest(self) -> Digest:
         """Return the digest of the block so far."""
         return Digest(tuple(self._new_digest))
