@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from aitoken.client.chain import Chain
 from aitoken.client.client import Client
 from aitoken.client.connection import connect as open_connection
 from aitoken.client.errors import (
@@ -22,7 +21,6 @@ from aitoken.client.errors import (
     TransactionRefused,
     UnknownName,
 )
-from aitoken.client.metadata import parse
 from aitoken.codec.base import compact_encode
 from aitoken.crypto import ss58
 from aitoken.crypto.derive import pair_from_uri
@@ -30,104 +28,8 @@ from aitoken.crypto.hashing import blake2_256
 from aitoken.crypto.ss58 import BadAddress
 from aitoken.proto.extrinsic import Extrinsic, additional_signed
 from tests.support.fake_node import FakeNode, Refusal, Silence, Stream
-from tests.support.vectors import own_hex, own_json, unhex
-
-ALICE = pair_from_uri("//Alice")
-BOB = pair_from_uri("//Bob", "ed25519")
-BOB_ADDRESS = ss58.encode(BOB.public)
-GENESIS = bytes(range(32))
-V14, V15 = own_hex("rpc/refnode_metadata_v14.hex"), own_hex("rpc/refnode_metadata_v15.hex")
-FINAL_NUMBER = 42
-
-
-def header(number: int) -> dict[str, Any]:
-    zero = "0x" + "00" * 32
-    return {
-        "parentHash": zero,
-        "number": hex(number),
-        "stateRoot": zero,
-        "extrinsicsRoot": zero,
-        "digest": {"logs": ["0x0608"]},
-    }
-
-
-class Scripted:
-    """A chain whose answers a test may change."""
-
-    def __init__(self) -> None:
-        self.chain = Chain(parse(V15), GENESIS, 100, 1)
-        self.storage: dict[str, str | None] = {}
-        self.spec_version = 100
-        self.updates: list[Any] = ["ready", {"broadcast": ["x"]}, {"inBlock": "0xb1"}, {"finalized": "0xb2"}]
-        self.hang_up = False
-        self.events: list[dict[str, Any]] = []
-        self.sent: list[str] = []
-        self.extra_extrinsics: list[str] = ["0x04"]
-        self.next_index = 5
-        self.methods: dict[str, Any] = {
-            "chain_getBlockHash": lambda p: "0x" + GENESIS.hex() if p == [0] else "0xbe57",
-            "state_getRuntimeVersion": lambda p: {
-                "specName": "x",
-                "specVersion": self.spec_version,
-                "transactionVersion": 1,
-                "apis": [],
-            },
-            "system_properties": lambda p: {"ss58Format": 42, "tokenDecimals": 12, "tokenSymbol": "AIT"},
-            "state_getMetadata": lambda p: "0x" + V14.hex(),
-            "state_call": self.state_call,
-            "state_getStorage": self.get_storage,
-            "system_accountNextIndex": lambda p: self.next_index,
-            "chain_getFinalizedHead": lambda p: "0xf1",
-            "chain_getHeader": lambda p: header(FINAL_NUMBER),
-            "chain_getBlock": lambda p: {
-                "block": {"header": header(50), "extrinsics": [*self.extra_extrinsics, *self.sent]},
-                "justifications": None,
-            },
-            "author_submitExtrinsic": self.submit,
-            "author_submitAndWatchExtrinsic": self.watch,
-            "author_unwatchExtrinsic": lambda p: True,
-            "chain_subscribeFinalizedHeads": lambda p: Stream("h", [header(1), header(2)]),
-            "chain_unsubscribeFinalizedHeads": lambda p: True,
-            "chain_subscribeNewHeads": lambda p: Stream("n", [header(3)]),
-            "chain_unsubscribeNewHeads": lambda p: True,
-        }
-        self.calls: dict[str, Any] = {
-            "Metadata_metadata_versions": lambda data: bytes.fromhex("080e0000000f000000"),
-            "Metadata_metadata_at_version": lambda data: b"\x01" + compact_encode(len(V15)) + V15,
-            "TransactionPaymentApi_query_info": lambda data: b"\x04\x08\x00" + (777).to_bytes(16, "little"),
-            "AccountNonceApi_account_nonce": lambda data: (9).to_bytes(4, "little"),
-        }
-
-    def state_call(self, params: list[Any]) -> str:
-        if params[0] not in self.calls:
-            raise Refusal(4003, "Client error: Execution failed: Other: Exported method is not found")
-        return "0x" + bytes(self.calls[params[0]](unhex(params[1]))).hex()
-
-    def get_storage(self, params: list[Any]) -> str | None:
-        if params[0] == "0x" + self.chain.storage_key("System", "Events").hex():
-            type_id = self.chain.metadata.pallets["System"].storage["Events"].kind.value  # type: ignore[attr-defined]
-            return "0x" + self.chain.coders.encode(type_id, self.events).hex()
-        return self.storage.get(params[0])
-
-    def submit(self, params: list[Any]) -> str:
-        self.sent.append(params[0])
-        return "0x" + blake2_256(unhex(params[0])).hex()
-
-    def watch(self, params: list[Any]) -> Stream:
-        self.sent.append(params[0])
-        return Stream("w", self.updates, hang_up=self.hang_up)
-
-    def put(self, pallet: str, item: str, keys: tuple[Any, ...], value: Any) -> None:
-        type_id = self.chain.metadata.pallets[pallet].storage[item].kind.value  # type: ignore[attr-defined]
-        key = "0x" + self.chain.storage_key(pallet, item, *keys).hex()
-        self.storage[key] = "0x" + self.chain.coders.encode(type_id, value).hex()
-
-    def record(self, index: int | None, pallet: str, name: str, fields: Any) -> None:
-        phase = "Finalization" if index is None else {"ApplyExtrinsic": index}
-        self.events.append({"phase": phase, "event": {pallet: {name: fields}}, "topics": []})
-
-
-INFO = {"weight": {"ref_time": 1, "proof_size": 2}, "class": "Normal", "pays_fee": "Yes"}
+from tests.support.scripted_chain import ALICE, BOB, BOB_ADDRESS, FINAL_NUMBER, GENESIS, INFO, Scripted, header
+from tests.support.vectors import own_json, unhex
 
 
 @pytest.fixture
