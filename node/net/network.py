@@ -192,6 +192,10 @@ class Network:
         """Set the session keys of the present validators in order, and those of the next set once known."""
         self.mesh.set_validators(present, following)
 
+    def begin_epoch(self, keys: Sequence[bytes]) -> None:
+        """Learn the validator keys of the epoch that runs from now on."""
+        self.set_validators(keys)
+
     def broadcast(self, message: consensus.Message) -> None:
         """Send to every connected validator of the epoch."""
         compact = self._proposals.shrink(message) if isinstance(message, consensus.Proposal) else message

@@ -64,8 +64,12 @@ class Scores:
         return score * math.pow(0.5, (now - updated) / HALF_LIFE_S)
 
     def add(self, identity: bytes, deed: Deed, now: float) -> float:
-        """Count a deed and return the new score; at the minimum the identity is banned."""
-        score = min(SCORE_MAX, max(SCORE_MIN, self.of(identity, now) + deed))
+        """Count a deed and return the new score; no good deeds make up for a broken protocol."""
+        score = SCORE_MIN if deed is Deed.BROKE_PROTOCOL else self.of(identity, now) + deed
+        return self.put(identity, min(SCORE_MAX, max(SCORE_MIN, score)), now)
+
+    def put(self, identity: bytes, score: float, now: float) -> float:
+        """Set a score."""
         self._scores[identity] = (score, now)
         self._scores.move_to_end(identity)
         if len(self._scores) > REMEMBERED_MAX:

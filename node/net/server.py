@@ -161,7 +161,9 @@ class Server:
         score = self._scores.add(peer.identity, deed, now)
         if score > BAN_AT:
             return
-        if not self._owner.is_privileged(peer):
+        if self._owner.is_privileged(peer):
+            self._scores.put(peer.identity, UNWANTED, now)  # or the next trifle would end the next connection
+        else:
             local = peer.initiator or is_local(peer.address[0])
             self._scores.ban(peer.identity, None if local else peer.address[0], now)
         peer.disconnect(Reason.SCORE, why)

@@ -5,7 +5,8 @@ below it, ranges of final blocks are asked for, one at a time and one ahead of w
 checked (links, bodies, and that its certificate names its last block), handed to consensus, which checks the
 certificate and commits, and forgotten only when it is committed.
 
-A peer is never dropped for being slow or for having nothing; only for data that does not fit. All is bounded: two
+A peer is never dropped for being slow or for having nothing; only for data that does not fit. Who claims a height and
+does not deliver is not believed any more: claims alone must not make a node think it is behind. All is bounded: two
 ranges are held, whatever peers push.
 
 Serving reads the chain view, as much as fits into one answer of half a MiB, cut where an epoch ends (the certificate of
@@ -80,6 +81,7 @@ class BlockSync:
         self._neighbours = neighbours
         self._committer: Consensus | None = None
         self._heights: dict[Peer, int] = {}
+        self._disbelieved: set[Peer] = set()
         self._needed = 0
         self._wake = asyncio.Event()
         self._request = 0
@@ -105,7 +107,7 @@ class BlockSync:
 
     def note_height(self, peer: Peer, number: int) -> None:
         """A peer says what is final there."""
-        if number > self._heights.get(peer, -1):
+        if peer not in self._disbelieved and number > self._heights.get(peer, -1):
             self._heights[peer] = number
             if self.gap > GAP:
                 self._wake.set()
@@ -120,6 +122,7 @@ class BlockSync:
     def closed(self, peer: Peer) -> None:
         """Forget a peer, and ask somebody else."""
         self._heights.pop(peer, None)
+        self._disbelieved.discard(peer)
         for asked, _, answer in self._asked.values():
             if asked is peer and not answer.done():
                 answer.set_result(None)
@@ -194,6 +197,8 @@ class BlockSync:
             found = await self._ask(peer, start)
             if found is not None:
                 return found
+            if self._heights.pop(peer, 0) >= start:
+                self._disbelieved.add(peer)  # what it claims cannot be had from it, so it counts for nothing
         return None
 
     async def _ask(self, peer: Peer, start: int) -> Range | None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from node.net.messages import Blocks
-from tests.support.network import FakeChain, Node, certify, make_node, running, until
+from consensus.messages import Status
+from node.net.messages import Blocks, GetBlocks, Ping, Pong
+from node.net.wire import encode_hello
+from tests.support.attacker import Attacker, hang_up, hello
+from tests.support.network import FakeChain, Node, certify, make_block, make_node, running, until
 
 
 def grown(count: int, **options: Any) -> FakeChain:
@@ -113,3 +116,22 @@ async def test_blocks_nobody_asked_for_are_dropped() -> None:
             await until(lambda: node.network._scores.of(identity, asyncio.get_running_loop().time()) < 0)
 
             assert node.inbox.ranges == ranges
+
+
+async def test_a_claimed_height_that_is_not_delivered_counts_for_nothing() -> None:
+    node = make_node(0)
+    async with running(node):
+        boaster = await Attacker.connect(node.network.port, payload=encode_hello(hello(final_number=2**32 - 1)))
+        while not isinstance(question := await boaster.hear(), GetBlocks):
+            pass
+        assert node.network.is_syncing()
+        boaster.say(Blocks(question.request, (), b""))
+
+        await until(lambda: not node.network.is_syncing())
+        block = make_block(node.chain.finalized)
+        boaster.say(Status(0, 1, 1, block.hash, 10**9, (), b"", 0))
+        boaster.say(Ping(1))
+        while await boaster.hear() != Pong(1):
+            pass
+        assert not node.network.is_syncing()
+        await hang_up()

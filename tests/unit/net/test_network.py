@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from aitoken.proto.votes import FINALIZE, NOTARIZE, Certificate, Vote
 from aitoken.types import Hash32
@@ -47,21 +46,6 @@ async def test_an_answer_reaches_the_peer_that_asked() -> None:
         await until(lambda: bool(nodes[0].inbox.messages))
         assert nodes[0].inbox.messages[0][1] == consensus.NotHave(H)
         assert nodes[2].inbox.messages == []
-
-
-async def test_a_vote_takes_less_than_a_millisecond() -> None:
-    async with mesh(2) as nodes:
-        arrived = asyncio.Event()
-        nodes[1].inbox.on_arrival = lambda *_: arrived.set()
-        times = []
-        for _ in range(50):
-            arrived.clear()
-            start = time.perf_counter()
-            nodes[0].network.broadcast(VOTE)
-            await arrived.wait()
-            times.append(time.perf_counter() - start)
-
-        assert sorted(times)[25] < 0.001
 
 
 async def test_a_full_node_is_told_announcements_and_not_votes() -> None:
