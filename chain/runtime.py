@@ -1,0 +1,85 @@
+"""The list of pallets and versions of this chain's runtime, and how the pallets are put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from chain.frame.apis import CoreApis
+from chain.frame.executive import Executive
+from chain.frame.machine import Machine
+from chain.frame.runtime import Instance, Runtime
+from chain.frame.schema import Schema
+from chain.frame.system import System
+from chain.pallets.authorship import Authorship
+from chain.pallets.babe import Babe
+from chain.pallets.balances import Balances
+from chain.pallets.consensus import Consensus
+from chain.pallets.session import Session
+from chain.pallets.staking import Staking
+from chain.pallets.sudo import Sudo
+from chain.pallets.supply import Supply
+from chain.pallets.timestamp import Timestamp
+from chain.pallets.transaction_payment import CallPaymentApis, TransactionPayment
+from chain.pallets.utility import Utility
+
+if TYPE_CHECKING:
+    from chain.params import Params
+    from chain.spec import ChainSpec
+
+SPEC_VERSION: Final = 100
+"""Raised with every change of what blocks mean."""
+TRANSACTION_VERSION: Final = 1
+"""Raised when the index or an argument of a call changes."""
+
+PALLETS: Final = (
+    System,
+    Timestamp,
+    Authorship,
+    Babe,
+    Balances,
+    TransactionPayment,
+    Utility,
+    Session,
+    Staking,
+    Consensus,
+    Supply,
+    Sudo,
+)
+
+
+def build_schema(params: Params) -> Schema:
+    """Resolve the declarations of all pallets for a chain's parameters."""
+    return Schema(
+        PALLETS,
+        (CoreApis, CallPaymentApis),
+        params,
+        spec_version=SPEC_VERSION,
+        transaction_version=TRANSACTION_VERSION,
+    )
+
+
+def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
+    """Construct the pallets on a new machine."""
+    machine = Machine(schema)
+    system = System(machine)
+    timestamp = Timestamp(machine)
+    babe = Babe(machine)
+    balances = Balances(machine, system)
+    staking = Staking(machine, balances)
+    consensus = Consensus(machine, system)
+    session = Session(machine, system, balances, staking, consensus, babe)
+    authorship = Authorship(machine, system, session)
+    payment = TransactionPayment(machine, system, balances, authorship)
+    supply = Supply(machine, balances.total_issuance)
+    balances.book_with(supply)
+    machine.install(
+        system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, consensus, supply,
+        Sudo(machine),
+    )  # fmt: skip
+    executive = Executive(machine, system, payment)
+    return Instance(machine, system, executive, (CoreApis(machine, executive, metadata), CallPaymentApis(payment)))
+
+
+def build_runtime(spec: ChainSpec) -> Runtime:
+    """Return the runtime of a chain."""
+    return Runtime(build_schema(spec.params), assemble)

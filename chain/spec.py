@@ -1,0 +1,302 @@
+"""The chain spec: what `genesis.json` says, typed and checked.
+
+The caller decodes the JSON; here unknown keys are errors, as are accounts that are named twice in different spellings.
+Amounts are integers in the smallest unit or texts such as "10_000 AIT" and "0.5 AIT". Accounts are SS58 addresses,
+0x-hex, `pallet:<8 characters>` for the pot of a pallet, or development URIs such as //Alice except on a live chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from aitoken.crypto.derive import pair_from_uri
+from aitoken.crypto.ss58 import decode as decode_ss58
+from aitoken.errors import Rejected
+from aitoken.types import AIT, AccountId, Balance
+from chain.params import PRESETS, Params
+
+CHAIN_TYPES: Final = ("Development", "Local", "Live")
+TOKEN_DECIMALS: Final = 12
+SPEC_NAME: Final = "aitoken"
+VALIDATORS_MAX: Final = 1000
+MISSING: Final = object()
+_KINDS: Final[dict[Any, str]] = {int: "an integer", str: "a text", dict: "an object", list: "a list"}
+
+
+class BadSpec(Rejected):
+    """The chain spec says something that cannot be; the message names the key."""
+
+    code = "spec.invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """A validator of genesis. `bft` votes (ed25519), `net` names its network peer."""
+
+    stash: AccountId
+    bond: Balance
+    bft: bytes
+    net: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSpec:
+    """Everything a chain starts with, checked."""
+
+    name: str
+    id: str
+    chain_type: str
+    protocol_id: str
+    boot_nodes: tuple[str, ...]
+    token_symbol: str
+    ss58_format: int
+    params: Params
+    timestamp_ms: int
+    balances: tuple[tuple[AccountId, Balance], ...]
+    validators: tuple[Validator, ...]
+    sudo: AccountId | None
+
+    @property
+    def properties(self) -> dict[str, str | int]:
+        """What wallets ask of the token."""
+        return {
+            "tokenSymbol": self.token_symbol,
+            "tokenDecimals": TOKEN_DECIMALS,
+            "ss58Format": self.ss58_format,
+        }
+
+
+class _Section:
+    """A JSON object being read: keys are taken one by one, what is left over is unknown."""
+
+    def __init__(self, data: Any, path: str) -> None:
+        if not isinstance(data, dict):
+            raise BadSpec(f"{path or 'the chain spec'} must be an object")
+        self._left = dict(data)
+        self._path = path
+
+    def at(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
+
+    def take(self, key: str, kind: type | tuple[type, ...], default: Any = MISSING) -> Any:
+        found = self._left.pop(key, default)
+        if found is MISSING:
+            raise BadSpec(f"{self.at(key)} is missing")
+        if found is not default and (not isinstance(found, kind) or (kind is int and isinstance(found, bool))):
+            raise BadSpec(f"{self.at(key)} must be {_KINDS.get(kind, 'an amount')}")
+        return found
+
+    def section(self, key: str, default: Any = MISSING) -> _Section:
+        return _Section(self.take(key, dict, default), self.at(key))
+
+    def rest(self) -> dict[str, Any]:
+        left, self._left = self._left, {}
+        return left
+
+    def done(self) -> None:
+        if self._left:
+            raise BadSpec(f"unknown: {', '.join(self.at(key) for key in sorted(self._left))}")
+
+
+def parse_amount(value: Any, where: str) -> Balance:
+    """Read an amount.
+
+    Raises:
+        BadSpec: it is none, negative or too large.
+    """
+    amount = -1
+    if isinstance(value, int) and not isinstance(value, bool):
+        amount = value
+    elif isinstance(value, str):
+        text, _, unit = value.replace("_", "").partition(" ")
+        whole, _, part = text.partition(".")
+        if (
+            whole.isascii()
+            and whole.isdigit()
+            and unit in ("", "AIT")
+            and (not part or (part.isascii() and part.isdigit()))
+        ):
+            if unit == "AIT" and len(part) <= TOKEN_DECIMALS:
+                amount = int(whole) * AIT + int(part.ljust(TOKEN_DECIMALS, "0"))
+            elif not unit and not part:
+                amount = int(whole)
+    if not 0 <= amount < 1 << 128:
+        raise BadSpec(f'{where}: {value!r} is no amount; write 1000 or "10_000 AIT"')
+    return Balance(amount)
+
+
+class _Reader:
+    def __init__(self, *, allows_dev: bool, ss58_format: int) -> None:
+        self._allows_dev = allows_dev
+        self._ss58_format = ss58_format
+
+    def account(self, text: Any, where: str) -> AccountId:
+        """Read an account of any spelling."""
+        return AccountId(self._key(text, where, "sr25519"))
+
+    def voting_key(self, text: Any, where: str) -> bytes:
+        """Read an ed25519 key: 0x-hex or a development URI."""
+        return self._key(text, where, "ed25519")
+
+    def _key(self, text: Any, where: str, scheme: str) -> bytes:
+        if not isinstance(text, str):
+            raise BadSpec(f"{where} must be text")
+        key: bytes
+        if text.startswith("//"):
+            if not self._allows_dev:
+                raise BadSpec(f"{where}: {text} is a development key, and this is a live chain")
+            key = pair_from_uri(text, scheme).public
+        elif text.startswith("pallet:"):
+            if len(text) != 15 or not text.isascii():
+                raise BadSpec(f"{where}: pallet: takes exactly 8 characters")
+            key = (b"modl" + text[7:].encode()).ljust(32, b"\x00")
+        elif text.startswith("0x"):
+            key = _hex(text, where)
+        else:
+            key = self._address(text, where)
+        if len(key) != 32 or key == bytes(32):
+            raise BadSpec(f"{where}: {text} is not an account of 32 bytes that are not all zero")
+        return key
+
+    def _address(self, text: str, where: str) -> bytes:
+        try:
+            key, prefix = decode_ss58(text)
+        except Rejected as error:
+            raise BadSpec(f"{where}: {text} is no address: {error}") from None
+        if prefix != self._ss58_format:
+            raise BadSpec(f"{where}: {text} belongs to network {prefix}, this is {self._ss58_format}")
+        return key
+
+
+def _hex(text: str, where: str) -> bytes:
+    try:
+        return bytes.fromhex(text[2:])
+    except ValueError:
+        raise BadSpec(f"{where}: {text} is no hex") from None
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.title() for part in tail)
+
+
+def _params(preset: str, overrides: dict[str, Any], ss58_format: int) -> Params:
+    if preset not in PRESETS:
+        raise BadSpec(f"runtime.preset must be one of {', '.join(PRESETS)}")
+    known = {_camel(field.name): field.name for field in fields(Params) if field.name != "ss58_prefix"}
+    chosen: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if key not in known:
+            raise BadSpec(f"unknown: params.{key}")
+        chosen[known[key]] = parse_amount(value, f"params.{key}")
+        if chosen[known[key]] == 0:
+            raise BadSpec(f"params.{key} must be positive")
+    params = replace(PRESETS[preset], **chosen, ss58_prefix=ss58_format)
+    if params.idle_interval_ms < params.block_time_ms:
+        raise BadSpec("params.idleIntervalMs must not be less than params.blockTimeMs")
+    return params
+
+
+def parse_spec(data: Any) -> ChainSpec:
+    """Read a decoded chain spec.
+
+    Raises:
+        BadSpec: a key is unknown, missing or says something that cannot be.
+    """
+    root = _Section(data, "")
+    chain_type = root.take("chainType", str)
+    if chain_type not in CHAIN_TYPES:
+        raise BadSpec(f"chainType must be one of {', '.join(CHAIN_TYPES)}")
+    properties = root.section("properties")
+    symbol, ss58_format = properties.take("tokenSymbol", str), properties.take("ss58Format", int)
+    if properties.take("tokenDecimals", int) != TOKEN_DECIMALS:
+        raise BadSpec(f"properties.tokenDecimals must be {TOKEN_DECIMALS}")
+    properties.done()
+    runtime = root.section("runtime")
+    if runtime.take("specName", str, SPEC_NAME) != SPEC_NAME:
+        raise BadSpec(f"runtime.specName must be {SPEC_NAME}")
+    preset = runtime.take("preset", str)
+    runtime.done()
+    params = _params(preset, root.section("params", {}).rest(), ss58_format)
+    reader = _Reader(allows_dev=chain_type != "Live", ss58_format=ss58_format)
+    genesis = root.section("genesis")
+    balances = _balances(genesis.section("balances"), reader, params)
+    validators = _validators(genesis.section("staking"), reader, dict(balances), params)
+    sudo_section = genesis.section("sudo", {})
+    sudo = sudo_section.take("key", str, None)
+    sudo_section.done()
+    if sudo is not None and chain_type == "Live":
+        raise BadSpec("genesis.sudo: a live chain has no sudo key")
+    spec = ChainSpec(
+        name=root.take("name", str),
+        id=root.take("id", str),
+        chain_type=chain_type,
+        protocol_id=root.take("protocolId", str),
+        boot_nodes=_texts(root.take("bootNodes", list, []), "bootNodes"),
+        token_symbol=symbol,
+        ss58_format=ss58_format,
+        params=params,
+        timestamp_ms=genesis.take("timestampMs", int),
+        balances=balances,
+        validators=validators,
+        sudo=None if sudo is None else reader.account(sudo, "genesis.sudo.key"),
+    )
+    if not 0 < spec.timestamp_ms < 1 << 48:
+        raise BadSpec("genesis.timestampMs must be milliseconds since 1970")
+    genesis.done()
+    root.done()
+    return spec
+
+
+def _texts(values: list[Any], where: str) -> tuple[str, ...]:
+    if not all(isinstance(value, str) for value in values):
+        raise BadSpec(f"{where} must be a list of texts")
+    return tuple(values)
+
+
+def _balances(section: _Section, reader: _Reader, params: Params) -> tuple[tuple[AccountId, Balance], ...]:
+    found: dict[AccountId, Balance] = {}
+    for text, value in section.rest().items():
+        where = section.at(text)
+        account, amount = reader.account(text, where), parse_amount(value, where)
+        if account in found:
+            raise BadSpec(f"{where}: this account is listed already, in another spelling")
+        if amount < params.existential_deposit:
+            raise BadSpec(f"{where}: less than the existential deposit")
+        found[account] = amount
+    if sum(found.values()) > params.max_issuance:
+        raise BadSpec("genesis.balances add up to more than params.maxIssuance")
+    return tuple(sorted(found.items()))
+
+
+def _validators(
+    section: _Section, reader: _Reader, balances: dict[AccountId, Balance], params: Params
+) -> tuple[Validator, ...]:
+    rows = section.take("validators", list)
+    if not 1 <= len(rows) <= VALIDATORS_MAX:
+        raise BadSpec(f"{section.at('validators')} must list 1 to {VALIDATORS_MAX} validators")
+    if section.take("validatorCount", int, len(rows)) != len(rows):
+        raise BadSpec(f"{section.at('validatorCount')} is not the number of validators")
+    if section.take("minimumValidatorCount", int, 1) > len(rows):
+        raise BadSpec(f"{section.at('minimumValidatorCount')} is more than there are validators")
+    if section.take("nominators", list, []):
+        raise BadSpec(f"{section.at('nominators')}: this runtime has no nominators yet")
+    section.done()
+    validators: list[Validator] = []
+    for position, row in enumerate(rows):
+        entry = _Section(row, f"{section.at('validators')}[{position}]")
+        stash = reader.account(entry.take("stash", str), entry.at("stash"))
+        bond = parse_amount(entry.take("bond", (int, str)), entry.at("bond"))
+        keys = entry.section("keys")
+        bft = reader.voting_key(keys.take("bft", str), keys.at("bft"))
+        net_text = keys.take("net", str, None)
+        net = bft if net_text is None else reader.voting_key(net_text, keys.at("net"))
+        keys.done()
+        entry.done()
+        if bond > balances.get(stash, 0) - params.existential_deposit or bond == 0:
+            raise BadSpec(f"{entry.at('bond')} must be positive and leave the stash the existential deposit")
+        if any(stash == other.stash or bft == other.bft or net == other.net for other in validators):
+            raise BadSpec(f"{entry.at('stash')}: stash and keys of validators must differ")
+        validators.append(Validator(stash, bond, bft, net))
+    return tuple(validators)
