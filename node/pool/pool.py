@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -43,21 +44,42 @@ WORK_A_SLICE: Final = 32
 Outcome = Hash32 | PoolRejected
 
 
+Waiter = Callable[[Outcome], None]
+
+
 class _Job:
+    """Bytes at the door and who waits for what becomes of them."""
+
     __slots__ = ("hash", "raw", "waiters", "watcher")
 
     def __init__(self, raw: bytes, tx_hash: Hash32, watcher: Watcher | None) -> None:
         self.raw = raw
         self.hash = tx_hash
         self.watcher = watcher
-        self.waiters: list[asyncio.Future[Outcome]] = []
+        self.waiters: list[Waiter] = []
 
     def end(self, outcome: Outcome) -> None:
         """Answer everybody who waits; who came second learns that it is there already."""
-        for position, waiter in enumerate(self.waiters):
-            if not waiter.done():
-                second = position > 0 and not isinstance(outcome, PoolRejected)
-                waiter.set_result(AlreadyImported(self.hash) if second else outcome)
+        self.waiters[0](outcome)
+        for second in self.waiters[1:]:
+            second(outcome if isinstance(outcome, PoolRejected) else AlreadyImported(self.hash))
+
+
+class _Batch:
+    """The outcomes of several jobs, waited for together."""
+
+    __slots__ = ("_left", "done", "outcomes")
+
+    def __init__(self, count: int) -> None:
+        self.outcomes: list[Outcome | None] = [None] * count
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left = count
+
+    def put(self, index: int, outcome: Outcome) -> None:
+        self.outcomes[index] = outcome
+        self._left -= 1
+        if not self._left and not self.done.done():
+            self.done.set_result(None)
 
 
 class Pool(TransactionPool):
@@ -105,6 +127,8 @@ class Pool(TransactionPool):
         metrics.gauge("pool_bytes", "Bytes of waiting transactions.").set_function(lambda: self.byte_count)
         metrics.gauge("pool_at_the_door", "Transactions not yet checked.").set_function(lambda: len(self._in_flight))
         self._accepted = metrics.counter("pool_accepted", "Transactions taken in.")
+        self._accepted_now = 0
+        """Counted but not yet in `_accepted`, which is told once a slice."""
         self._refused = metrics.counter("pool_refused", "Transactions refused after a look.", ["code"])
 
     def start(self) -> None:
@@ -133,22 +157,28 @@ class Pool(TransactionPool):
         Raises:
             PoolRejected: why it is not in the pool.
         """
-        outcome = await self._enter(raw, source, watch)
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._enter(raw, source, watch, lambda outcome: None if answer.done() else answer.set_result(outcome))
+        outcome = await answer
         if isinstance(outcome, PoolRejected):
             raise outcome
         return outcome
 
     async def submit_many(self, raws: Sequence[bytes], source: str) -> list[Outcome]:
         """Take a batch from a peer; the outcome of each, in order. Waiting for it is the peer's back-pressure."""
-        waiting: list[asyncio.Future[Outcome] | PoolRejected] = []
-        for raw in raws:
+        if not raws:
+            return []
+        batch = _Batch(len(raws))
+        for index, raw in enumerate(raws):
+            waiter = partial(batch.put, index)
             try:
-                waiting.append(self._enter(raw, source, None))
+                self._enter(raw, source, None, waiter)
             except PoolRejected as error:
-                waiting.append(error)
-        return [entry if isinstance(entry, PoolRejected) else await entry for entry in waiting]
+                waiter(error)
+        await batch.done
+        return [outcome for outcome in batch.outcomes if outcome is not None]
 
-    def _enter(self, raw: bytes, source: str, watcher: Watcher | None) -> asyncio.Future[Outcome]:
+    def _enter(self, raw: bytes, source: str, watcher: Watcher | None, waiter: Waiter) -> None:
         if len(raw) > self.limits.size:
             raise TooLarge(len(raw), self.limits.size)
         tx_hash = Hash32(blake2_256(raw))
@@ -160,9 +190,7 @@ class Pool(TransactionPool):
                 raise ImmediatelyDropped
             self._in_flight[tx_hash] = job
             self._wake.set()
-        waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         job.waiters.append(waiter)
-        return waiter
 
     async def prepare(self, body: Sequence[bytes], parent: Block) -> list[Extrinsic]:
         """Make ready the extrinsics of a block built on `parent`, so that executing it checks no signature.
@@ -205,6 +233,7 @@ class Pool(TransactionPool):
             self.work(WORK_A_SLICE)
             if self._verifier.inline:
                 self._inline_slice()
+                self._tell_metrics()
                 await asyncio.sleep(0)
             else:
                 await self._worker_slice()
@@ -252,6 +281,11 @@ class Pool(TransactionPool):
             self._under_way.release()
         for (job, candidate), good in zip(batch, verdicts, strict=True):
             self._finish(job, candidate, good=good)
+        self._tell_metrics()
+
+    def _tell_metrics(self) -> None:
+        self._accepted.inc(self._accepted_now)
+        self._accepted_now = 0
 
     def _open(self, job: _Job) -> Candidate | None:
         """Do the cheap checks; what fails is answered here."""
@@ -282,7 +316,7 @@ class Pool(TransactionPool):
         if isinstance(outcome, PoolRejected):
             self._refused.labels(outcome.code).inc()
         else:
-            self._accepted.inc()
+            self._accepted_now += 1
         job.end(outcome)
 
 

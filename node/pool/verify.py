@@ -11,9 +11,8 @@ import logging
 import struct
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from aitoken.crypto.signature import verify_multi
 from aitoken.errors import Unavailable
@@ -31,8 +30,7 @@ CHECK: Final = struct.Struct("<BB32sI")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One signature to check: the arguments of `verify_multi`."""
 
     kind: int

@@ -128,6 +128,7 @@ async def test_batch_answers_each_in_order(pool) -> None:
     good, bad = make_xt(1, 0), make_xt(2, 0, good=False)
     outcomes = await pool.submit_many([good.raw, b"junk", bad.raw, good.raw], "peer")
     assert outcomes[0] == good.hash
+    assert await pool.submit_many([], "peer") == []
     assert [type(outcome) for outcome in outcomes[1:]] == [Undecodable, Invalid, AlreadyImported]
 
 
@@ -196,11 +197,14 @@ async def test_slices_let_the_loop_run() -> None:
 
 async def test_full_lane_and_full_queue_answer_at_once() -> None:
     pool = make_pool(queue=4, queue_per_source=3)
-    entered = [pool._enter(make_xt(1, nonce).raw, "a", None) for nonce in range(3)]
+    outcomes = []
+    for nonce in range(3):
+        pool._enter(make_xt(1, nonce).raw, "a", None, outcomes.append)
     with pytest.raises(ImmediatelyDropped):
         await pool.submit(make_xt(1, 3).raw, source="a")
     pool.start()
-    await asyncio.gather(*entered)
+    await pool.submit(make_xt(2, 0).raw, source="b")
+    assert len(outcomes) >= 1
     await pool.close()
 
 
@@ -229,6 +233,8 @@ async def test_what_happened_is_counted() -> None:
     pool.start()
     await pool.submit_many([make_xt(1, 0).raw, make_xt(1, 2).raw, b"junk"], "peer")
 
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
     shown = metrics.render().decode()
 
     assert "aitoken_pool_ready 1.0" in shown
