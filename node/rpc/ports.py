@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from aitoken.proto.digest import DigestItem
+from aitoken.proto.header import Header
 from aitoken.types import AccountId, Hash32, Nonce
+from chain.frame.executive import BlockBuilder
 from chain.state.base import State
 from node.pool.status import Watcher
 
@@ -109,9 +112,12 @@ class RuntimeApi(Protocol):
         """Run a runtime API such as `Core_version` on `state`.
 
         Raises:
-            UnknownRuntimeApi: there is none of that name.
+            UnknownApi: there is none of that name.
             Rejected: it refused its arguments.
         """
 
     def metadata(self, version: int) -> bytes:
         """The metadata blob of a version, starting with `meta`."""
+
+    def open_block(self, parent_state: State, parent_header: Header, items: Sequence[DigestItem]) -> BlockBuilder:
+        """Start a block on top of another one, to see what a transaction does in it."""

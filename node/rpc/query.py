@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from aitoken.errors import Rejected
 from aitoken.types import Hash32
+from chain.frame.errors import UnknownApi
 from chain.state.base import State, StateDiscarded
 from node.ports import ChainView
 from node.rpc import errors
+from node.rpc.dry_run import dry_run
 from node.rpc.ports import RuntimeApi
 
 
@@ -52,10 +54,22 @@ class Query:
         """
         try:
             return self._runtime.call(state, name, data)
+        except UnknownApi:
+            raise errors.unknown_api(name) from None
         except Rejected as error:
-            if error.code == "runtime.unknown_api":
-                raise errors.unknown_api(name) from None
             raise errors.execution_failed(f"{error.code}: {error}"[:512]) from None
+
+    def dry_run(self, at: Hash32 | None, extrinsic: bytes) -> bytes:
+        """Return the `ApplyExtrinsicResult` of a transaction on top of a block.
+
+        Raises:
+            RpcError: unknown block, state no longer kept, or no transaction.
+        """
+        state = self.state(at)
+        header = self._chain.header(self.block(at))
+        if header is None:
+            raise errors.unknown_block(self.block(at))
+        return dry_run(self._runtime, header, state, extrinsic)
 
     def metadata(self, version: int) -> bytes:
         """The metadata blob of a version."""

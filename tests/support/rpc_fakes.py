@@ -13,9 +13,10 @@ from aitoken.codec.containers import Tuple, Vec
 from aitoken.codec.primitives import U8, U32, FixedBytes, Str
 from aitoken.crypto.hashing import blake2_256
 from aitoken.errors import Rejected
-from aitoken.proto.digest import Digest
+from aitoken.proto.digest import Digest, DigestItem
 from aitoken.proto.header import Header
 from aitoken.types import AccountId, BlockNumber, Hash32, Nonce
+from chain.frame.errors import UnknownApi
 from chain.state.base import State, StateDiscarded
 from chain.state.layer import FinalState
 from node.pool.errors import AlreadyImported, PoolRejected
@@ -36,10 +37,6 @@ GENESIS_STATE: dict[bytes, bytes | None] = {
     b"acct/carol": b"\x03" * 3,
     b"now": b"\x00",
 }
-
-
-class UnknownApi(Rejected):
-    code = "runtime.unknown_api"
 
 
 class BadArguments(Rejected):
@@ -75,6 +72,9 @@ class FakeRuntime:
 
     def metadata(self, version: int) -> bytes:
         return self._metadata[version]
+
+    def open_block(self, parent_state: State, parent_header: Header, items: Sequence[DigestItem]) -> Any:
+        raise NotImplementedError
 
 
 def _hex(name: str) -> str:

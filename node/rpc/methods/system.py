@@ -96,7 +96,7 @@ def account_next_index(query: Query, pool: PoolView, account: AccountId) -> int:
 @rpc("system_dryRun", aliases=["system_dryRunAt"], cost=20)
 def dry_run(query: Query, extrinsic: HexBytes, at: Hash32 | None = None) -> bytes:
     """Return the SCALE `ApplyExtrinsicResult` the extrinsic would have on top of a block; nothing is kept."""
-    return query.call(at, "BlockBuilder_apply_extrinsic", extrinsic)
+    return query.dry_run(at, extrinsic)
 
 
 @rpc("system_addReservedPeer", safe=False)
