@@ -111,6 +111,7 @@ class Network:
         self._gossip: Gossip | None = None
         self._proposals = Proposals(NothingKnown(), self._deliver)
         self._consensus: Consensus | None = None
+        self._validators: tuple[bytes, ...] = ()
         self._sync_task: asyncio.Task[None] | None = None
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {
             ValidatorAuth: self._on_auth,
@@ -188,10 +189,6 @@ class Network:
 
     # -- the driver's face
 
-    def set_validators(self, present: Sequence[bytes], following: Iterable[bytes] = ()) -> None:
-        """Set the session keys of the present validators in order, and those of the next set once known."""
-        self.mesh.set_validators(present, following)
-
     def begin_epoch(self, keys: Sequence[bytes]) -> None:
         """Learn the validator keys of the epoch that runs from now on."""
         self.set_validators(keys)
@@ -199,10 +196,11 @@ class Network:
     def broadcast(self, message: consensus.Message) -> None:
         """Send to every connected validator of the epoch."""
         compact = self._proposals.shrink(message) if isinstance(message, consensus.Proposal) else message
-        self._send_all(self.mesh.validator_peers(), compact)
+        self._send_all(self.validator_peers(), compact)
 
     def announce(self, message: consensus.Message) -> None:
         """Send to every connected peer that is no validator of the epoch."""
+        self._follow_epoch()
         self._send_all((peer for peer in self.open_peers() if not self.mesh.is_validator(peer)), message)
 
     def send(self, peer: Hashable, message: consensus.Message) -> None:
@@ -271,7 +269,8 @@ class Network:
         return list(self._server.peers.values())
 
     def validator_peers(self) -> list[Peer]:
-        """Return the peers that proved to be validators of the present or next set."""
+        """Return the peers that proved to be validators of the running epoch."""
+        self._follow_epoch()
         return self.mesh.validator_peers()
 
     def is_validator(self, peer: Peer) -> bool:
@@ -290,6 +289,7 @@ class Network:
 
     def opened(self, peer: Peer) -> None:
         """Greet a new peer."""
+        self._follow_epoch()
         self.mesh.greet(peer)
         self.mesh.on_opened(peer)
         if self._gossip is not None:
@@ -321,7 +321,16 @@ class Network:
 
     # -- handlers
 
+    def _follow_epoch(self) -> None:
+        """Aim the mesh at the validators of the running epoch; cheap when it is the same one."""
+        if self._consensus is not None:
+            keys = self._consensus.core.epoch.validators.keys
+            if keys is not self._validators:
+                self._validators = keys
+                self.mesh.set_validators(keys)
+
     def _on_auth(self, peer: Peer, auth: ValidatorAuth) -> None:
+        self._follow_epoch()
         try:
             self.mesh.on_auth(peer, auth)
         except Rejected as bad:

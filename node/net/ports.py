@@ -12,6 +12,7 @@ from consensus.types import Block
 
 if TYPE_CHECKING:
     from aitoken.proto.extrinsic import Extrinsic
+    from consensus.core import Core
     from node.net.peer import Peer
     from node.net.score import Deed
 
@@ -44,6 +45,10 @@ class Consensus(Protocol):
 
     def disconnected(self, peer: PeerId) -> None:
         """A connection is gone."""
+
+    @property
+    def core(self) -> Core:
+        """The agreement of the running epoch; its validators are the mesh."""
 
     @property
     def committed(self) -> Block:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 from aitoken.crypto.ed25519 import Pair
@@ -107,11 +108,11 @@ class Inbox:
     """In place of the consensus driver: notes what it is told, and commits what sync brings."""
 
     chain: FakeChain
+    keys: tuple[bytes, ...] = ()
     messages: list[tuple[bytes, Any]] = field(default_factory=list)
     connections: list[bytes] = field(default_factory=list)
     disconnections: list[bytes] = field(default_factory=list)
     on_arrival: Callable[[bytes, Any], None] | None = None
-    epoch: int | None = None
     ranges: list[tuple[int, int]] = field(default_factory=list)
 
     def receive(self, peer: bytes, message: Any) -> None:
@@ -127,6 +128,11 @@ class Inbox:
     def disconnected(self, peer: bytes) -> None:
         """Note it."""
         self.disconnections.append(peer)
+
+    @property
+    def core(self) -> Any:
+        """As much of the core as says who the validators are."""
+        return SimpleNamespace(epoch=SimpleNamespace(validators=SimpleNamespace(keys=self.keys)))
 
     @property
     def committed(self) -> Block:
@@ -171,7 +177,7 @@ class Node:
     @property
     def validators(self) -> int:
         """How many other validators it is connected to."""
-        return len(self.network.mesh.validator_peers())
+        return len(self.network.validator_peers())
 
 
 def make_node(
@@ -189,11 +195,10 @@ def make_node(
     chain = chain or FakeChain()
     view = cast(ChainView, chain)
     network = Network(NetworkConfig(reserved=tuple(reserved), **config), key_of(index), view, session)
-    inbox = Inbox(chain)
+    inbox = Inbox(chain, tuple(session_of(each).public for each in range(validators)))
     network.attach_consensus(inbox)
     if pool is not None:
         network.attach_pool(pool)
-    network.set_validators([session_of(each).public for each in range(validators)])
     return Node(network, inbox, chain, session, pool)
 
 

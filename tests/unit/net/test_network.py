@@ -104,3 +104,15 @@ async def test_a_node_that_dials_itself_notices() -> None:
         await until(lambda: Reason.SELF in node.network.refusals())
 
         assert node.network.peers() == []
+
+
+async def test_the_mesh_follows_the_validators_of_the_running_epoch() -> None:
+    async with mesh(3) as nodes:
+        for node in nodes:
+            node.inbox.keys = tuple(nodes[index].session.public for index in (0, 1))
+        nodes[0].network.broadcast(VOTE)
+        nodes[0].network.announce(CERTIFICATE)
+
+        await until(lambda: all(node.inbox.messages for node in nodes[1:]))
+        assert [type(message) for _, message in nodes[1].inbox.messages] == [Vote]
+        assert [type(message) for _, message in nodes[2].inbox.messages] == [Certificate]
