@@ -184,7 +184,7 @@ class HttpConnection:
                 asyncio.timeout(self._timeout),
                 self._session.post(self.url, data=msgspec.json.encode(message), headers=headers) as answer,
             ):
-                raw = b""
+                raw = bytearray()
                 async for chunk in answer.content.iter_any():
                     raw += chunk
                     if len(raw) > MESSAGE_SIZE_MAX:
@@ -195,7 +195,7 @@ class HttpConnection:
             raise _timed_out(method, self._timeout) from None
         except (aiohttp.ClientError, OSError) as bad:
             raise NodeUnavailable(f"no node at {self.url}: {bad}") from bad
-        return _parse(raw)
+        return _parse(bytes(raw))
 
 
 class WebSocketConnection:
@@ -282,7 +282,8 @@ class WebSocketConnection:
             failure = bad
         except (aiohttp.ClientError, OSError) as bad:
             failure = NodeUnavailable(f"{self.url}: {bad}")
-        self._fail(failure)
+        finally:
+            self._fail(failure)  # also when this task itself fails: nobody must wait for ever
         await self._socket.close()
 
     def _dispatch(self, message: Any) -> None:

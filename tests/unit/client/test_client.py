@@ -180,6 +180,9 @@ async def test_all_entries_of_a_map_in_pages(client: Client, script: Scripted, m
 
     assert found == {(ss58.encode(pair.public),): i for i, pair in enumerate(pairs)}
     assert set(blocks) == {"0xbe57"}
+    monkeypatch.setattr("aitoken.client.client.PAGE", 500)
+    script.storage[max(script.storage)] = None  # gone between the two questions
+    assert len([entry async for entry in client.query_map("System", "Account")]) == 4
     script.storage.clear()
     assert [entry async for entry in client.query_map("System", "Account", at="0xaa")] == []
 
@@ -424,6 +427,18 @@ async def test_two_at_once_with_own_nonces(client: Client, script: Scripted) -> 
     await asyncio.gather(*(client.submit(call, ALICE, nonce=nonce) for nonce in (5, 6)))
 
     assert sorted(Extrinsic(unhex(raw)).nonce for raw in script.sent) == [5, 6]
+
+
+async def test_lifetimes_follow_what_the_chain_says(client: Client) -> None:
+    constants = client.chain.metadata.pallets["System"].constants
+    client.chain.metadata.pallets["Timestamp"].constants.clear()
+    assert client._period() == 64
+    constants["BlockHashCount"].value = (20).to_bytes(4, "little")
+    assert client._period() == 16
+    del constants["BlockHashCount"]
+    assert client._period() == 64
+    del client.chain.metadata.pallets["Timestamp"]
+    assert client._period() == 64
 
 
 async def test_raw_requests(client: Client) -> None:

@@ -1,6 +1,7 @@
 """JSON-RPC over both transports against a node that behaves, and one that does not."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -261,3 +262,51 @@ async def test_a_server_without_websocket_is_no_node() -> None:
             await connect(node.url + "/elsewhere")
         with pytest.raises(NodeUnavailable):
             await connect("ws://")
+
+
+async def test_a_connection_that_breaks_below_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeNode(METHODS) as node:
+        link = await connect(node.url)
+
+        async def broken(text: str) -> None:
+            raise ConnectionResetError("Cannot write to closing transport")
+
+        monkeypatch.setattr(link._socket, "send_str", broken)  # type: ignore[attr-defined]
+        with pytest.raises(NodeUnavailable, match="closing transport"):
+            await link.request("echo")
+        await link.close()
+
+
+async def test_reading_fails_below_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeNode(METHODS) as node:
+        link = await connect(node.url)
+        waiting = asyncio.ensure_future(link.request("silent"))
+        await asyncio.sleep(0)
+
+        link._reader.cancel()  # type: ignore[attr-defined]
+
+        with pytest.raises(NodeUnavailable):
+            await waiting
+        await link.close()
+
+
+async def test_a_frame_that_is_no_json_rpc_object_ends_the_connection() -> None:
+    async with FakeNode({**METHODS, "list": lambda params: Raw("[1]")}) as node:
+        link = await connect(node.url, timeout_seconds=2)
+
+        with pytest.raises(NodeUnavailable, match="does not speak"):
+            await link.request("list")
+        await link.close()
+
+
+async def test_giving_up_while_connecting_leaves_nothing_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, never reads
+        url = f"ws://127.0.0.1:{deaf.getsockname()[1]}"
+
+        with pytest.raises(NodeUnavailable, match="in time"):
+            await connect(url, timeout_seconds=0.05)
+        attempt = asyncio.ensure_future(connect(url))
+        await asyncio.sleep(0)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt

@@ -104,6 +104,13 @@ def test_sequences_arrays_and_tuples() -> None:
     assert len(c.decode(5, (EMPTY_ITEMS_MAX << 2 | 2).to_bytes(4, "little"))) == EMPTY_ITEMS_MAX
 
 
+def test_a_map_may_be_given_as_a_dict() -> None:
+    c = coders(primitive(U8), m.TupleDef([0, 0]), m.SequenceDef(1))
+
+    assert c.encode(2, {1: 2, 3: 4}) == b"\x08\x01\x02\x03\x04"
+    assert c.decode(2, b"\x08\x01\x02\x03\x04") == [(1, 2), (3, 4)]
+
+
 def test_a_huge_array_of_nothing_is_refused() -> None:
     c = coders(m.TupleDef([]), m.ArrayDef(1 << 31, 0), primitive(U16), m.ArrayDef(1 << 31, 2))
 
@@ -146,6 +153,8 @@ def test_structs() -> None:
     assert c.encode(1, [1, 2]) == b"\x01\x02"
     with pytest.raises(BadValue, match="b is missing and there is no c; the fields are a, b"):
         c.encode(1, {"a": 1, "c": 2})
+    with pytest.raises(BadValue, match=r"^there is no c; the fields"):
+        c.encode(1, {"a": 1, "b": 2, "c": 3})
     with pytest.raises(BadValue, match="b: 256"):
         c.encode(3, {"a": 1, "b": 256})
 
