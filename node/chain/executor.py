@@ -1,0 +1,209 @@
+"""Blocks are built, executed and made final here: the driver's `Executor` and `Archive` ports on the real chain.
+
+Build    on the parent's state from what the pool offers, until weight, length or time is used up.
+Verify   the same way with the given extrinsics, then compare the header this node would have written.
+Commit   through `Chain.finalize`: disk first, then memory, then whoever listens.
+
+Extrinsics that the pool has verified are taken from there, so a signature is checked once in a node's life.
+Both run as sliced jobs (`node.chain.jobs`) on one runtime instance, one block at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Protocol
+
+from aitoken.codec.base import DecodeError
+from aitoken.crypto.hashing import blake2_256
+from aitoken.errors import Rejected
+from aitoken.proto.digest import NextEpoch, SmpxDigest, next_epoch_of, pre_runtime_items
+from aitoken.proto.extrinsic import Extrinsic
+from aitoken.proto.header import Header
+from aitoken.proto.votes import Certificate
+from aitoken.types import Hash32
+from chain.frame.errors import ExhaustsResources, Future, InvalidBlock, InvalidTransaction
+from chain.frame.executive import BlockBuilder, ExecutedBlock, difference, leading_items
+from chain.frame.runtime import Runtime
+from consensus.types import Block as ConsensusBlock
+from consensus.types import Slot
+from node.chain.jobs import Job, JobRunner
+from node.chain.tree import Chain
+from node.driver.headers import next_epoch_in, read_block
+from node.ports import Block
+from node.store.database import Database
+
+YIELD_EVERY: Final = 16
+"""Extrinsics between two looks at the clock: a fifth of a millisecond."""
+MISFITS_MAX: Final = 8
+"""Transactions in a row that did not fit before the block counts as full."""
+
+log = logging.getLogger(__name__)
+
+
+def terminal_key(epoch: int) -> bytes:
+    """Return the name under which the certificate that ended an epoch is kept."""
+    return b"terminal" + epoch.to_bytes(8, "big")
+
+
+class ReadyTransactions(Protocol):
+    """What the block builder asks of the pool."""
+
+    def iter_ready(self) -> Iterable[Extrinsic]:
+        """Transactions in the order they should be included; tolerates changes of the pool while it runs."""
+
+    def get(self, tx_hash: Hash32) -> Extrinsic | None:
+        """A pooled transaction by hash."""
+
+    def reject(self, tx_hash: Hash32, error: InvalidTransaction) -> None:
+        """The transaction turned out invalid at block building."""
+
+
+class Executor:
+    """Builds, executes and commits blocks (`node.driver.ports.Executor` and `Archive`)."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        database: Database,
+        runtime: Runtime,
+        pool: ReadyTransactions,
+        jobs: JobRunner,
+        build_budget_ms: int,
+    ) -> None:
+        """Wire it up; `build_budget_ms` is the time after which a builder takes no more transactions."""
+        self._chain = chain
+        self._database = database
+        self._runtime = runtime
+        self._pool = pool
+        self._jobs = jobs
+        self._build_budget_s = build_budget_ms / 1000
+
+    # The driver's Executor
+
+    def build(self, parent_hash: Hash32, slot: Slot, done: Callable[[ConsensusBlock | None], None]) -> None:
+        """Build a block for `slot` on an executed parent; None when it cannot be built."""
+        self._jobs.add(self._build(parent_hash, slot, done))
+
+    def verify(self, block: ConsensusBlock, done: Callable[[bool], None]) -> None:
+        """Execute a block: whether it is valid on its parent, header and state root included."""
+        self._jobs.add(self._verify(block, done))
+
+    def commit(self, certificate: Certificate, block_hash: Hash32, done: Callable[[], None]) -> None:
+        """Make an executed block and its ancestors final, durable before `done`."""
+        block = self._chain.get(block_hash)
+        encoded = certificate.encode()
+        meta: dict[bytes, bytes] = {}
+        if block is not None and next_epoch_of(block.header.digest) is not None:
+            meta[terminal_key(certificate.epoch)] = encoded
+        self._chain.finalize(block_hash, encoded, meta)
+        done()
+
+    # The driver's Archive
+
+    @staticmethod
+    def read(header: bytes, extrinsics: tuple[bytes, ...]) -> ConsensusBlock:
+        """Return the block with these parts as consensus sees it, without executing it."""
+        return read_block(header, extrinsics)
+
+    def block(self, block_hash: Hash32) -> tuple[bytes, tuple[bytes, ...]] | None:
+        """Return header and extrinsics of a block this node has executed, to serve a peer."""
+        header, body = self._chain.header(block_hash), self._chain.body(block_hash)
+        return None if header is None or body is None else (header.encode(), tuple(body))
+
+    def terminal_certificate(self, epoch: int) -> Certificate | None:
+        """Return the finalization that ended an epoch; kept for ever."""
+        encoded = self._database.consensus_meta(terminal_key(epoch))
+        return None if encoded is None else Certificate.decode(encoded)
+
+    def next_epoch(self, block: ConsensusBlock) -> NextEpoch:
+        """Return what a committed terminal block announces."""
+        announced = next_epoch_in(block)
+        if announced is None:
+            raise InvalidBlock(f"block {block.number} ends an epoch but announces no next one")
+        return announced
+
+    # Jobs
+
+    def _build(self, parent_hash: Hash32, slot: Slot, done: Callable[[ConsensusBlock | None], None]) -> Job:
+        parent = self._chain.get(parent_hash)
+        if parent is None:
+            done(None)
+            return
+        started = time.perf_counter()
+        items = pre_runtime_items(
+            SmpxDigest(1, slot.epoch, slot.view, slot.parent_view, slot.leader, slot.timestamp_ms)
+        )
+        builder = self._runtime.open_block(parent.state, parent.header, items)
+        end = started + self._build_budget_s
+        misfits = 0
+        for count, xt in enumerate(self._pool.iter_ready()):
+            if count % YIELD_EVERY == 0:
+                yield
+                if time.perf_counter() >= end:
+                    break
+            try:
+                builder.apply(xt)
+                misfits = 0
+            except ExhaustsResources:
+                misfits += 1
+                if misfits >= MISFITS_MAX:
+                    break
+            except Future:
+                continue
+            except InvalidTransaction as error:
+                self._pool.reject(xt.hash, error)
+        yield
+        block = self._insert(builder.seal())
+        log.debug("built #%d with %d extrinsics", block.number, len(block.body))
+        done(self._for_consensus(block))
+
+    def _verify(self, block: ConsensusBlock, done: Callable[[bool], None]) -> Job:
+        if self._chain.get(block.hash) is not None:
+            done(True)
+            return
+        parent = self._chain.get(block.parent_hash)
+        if parent is None:
+            log.error("block #%d came to execution without its parent", block.number)
+            done(False)
+            return
+        try:
+            yield from self._execute(parent, block)
+        except Rejected as error:
+            log.warning("block #%d %s is invalid: %s: %s", block.number, block.hash.hex()[:12], error.code, error)
+            done(False)
+            return
+        done(True)
+
+    def _execute(self, parent: Block, block: ConsensusBlock) -> Iterator[None]:
+        header = Header.decode(block.header)
+        builder: BlockBuilder = self._runtime.open_block(
+            parent.state, parent.header, leading_items(header.digest), given=len(block.extrinsics)
+        )
+        for index, raw in enumerate(block.extrinsics):
+            if index % YIELD_EVERY == 0:
+                yield
+            builder.apply_given(self._extrinsic(raw))
+        yield
+        self._insert(builder.seal(), header)
+
+    def _extrinsic(self, raw: bytes) -> Extrinsic:
+        known = self._pool.get(Hash32(blake2_256(raw)))
+        try:
+            return known or Extrinsic(raw)
+        except DecodeError as error:
+            raise InvalidBlock(f"extrinsic: {error}") from error
+
+    def _insert(self, executed: ExecutedBlock, expected: Header | None = None) -> Block:
+        header = executed.header
+        wrong = None if expected is None else difference(header, expected)
+        if wrong is not None:
+            raise InvalidBlock(wrong)
+        block = Block(header.hash, header, tuple(executed.body), executed.state)
+        self._chain.insert(block)
+        return block
+
+    @staticmethod
+    def _for_consensus(block: Block) -> ConsensusBlock:
+        return read_block(block.header.encode(), tuple(xt.raw for xt in block.body))

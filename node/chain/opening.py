@@ -1,0 +1,139 @@
+"""From a genesis file and a data directory to an open chain.
+
+The state a genesis file describes, not its text, gives the genesis hash. Building it takes 3 us per account and more,
+so a small file beside the database remembers which genesis file gave which hash: the same file is not built again.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from aitoken.crypto.hashing import blake2_256
+from aitoken.errors import Rejected
+from aitoken.proto.digest import NEXT_EPOCH
+from aitoken.proto.header import Header
+from aitoken.proto.votes import Certificate
+from aitoken.types import BlockNumber, Hash32
+from chain.frame.runtime import Runtime
+from chain.genesis import build_genesis
+from chain.runtime import build_runtime
+from chain.spec import ChainSpec, parse_spec
+from consensus.epochs import Epoch
+from consensus.types import Block as ConsensusBlock
+from node.chain.tree import Chain
+from node.driver.headers import epoch_after, genesis_block, read_block
+from node.ports import Block
+from node.store.database import Database
+from node.store.files import write_whole
+
+DATABASE: Final = "db"
+SPEC_BYTES_MAX: Final = 512 * 1024 * 1024
+REMEMBERED: Final = "genesis.hash"
+"""32 bytes of blake2-256 of the genesis file, then the genesis hash."""
+
+log = logging.getLogger(__name__)
+
+
+class UnreadableSpec(Rejected):
+    """The genesis file is missing or no JSON object."""
+
+    code = "chain_spec.unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChain:
+    """An open database and what stands in it."""
+
+    spec: ChainSpec
+    runtime: Runtime
+    database: Database
+    chain: Chain
+    genesis_hash: Hash32
+    committed: ConsensusBlock
+    certificate: Certificate | None
+    epoch: Epoch
+
+
+def load_spec(path: Path) -> tuple[ChainSpec, bytes]:
+    """Read a genesis file; return it with the digest of its bytes.
+
+    Raises:
+        UnreadableSpec: it is missing, too large or no JSON.
+        Rejected: it is JSON, but no chain spec of ours; the message names the place.
+    """
+    try:
+        if path.stat().st_size > SPEC_BYTES_MAX:
+            raise UnreadableSpec(f"{path} is larger than {SPEC_BYTES_MAX >> 20} MiB")
+        data = path.read_bytes()
+        decoded: Any = msgspec.json.decode(data)
+    except OSError as error:
+        raise UnreadableSpec(f"cannot read {path}: {error.strerror}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnreadableSpec(f"{path} is not JSON: {error}") from None
+    return parse_spec(decoded), blake2_256(data)
+
+
+def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) -> OpenChain:
+    """Open the chain of a genesis file in a data directory; make its database at the first start.
+
+    Args:
+        chain_file: the genesis file.
+        data_dir: where the node keeps everything; made when missing.
+        history_blocks: the states of so many blocks stay readable; None for all.
+
+    Raises:
+        Rejected: the file or directory is not what this program can work with.
+        Unavailable: another process has the database, or the disk refuses.
+    """
+    spec, digest = load_spec(chain_file)
+    runtime = build_runtime(spec)
+    path = data_dir / DATABASE
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        genesis = build_genesis(spec, runtime)
+        genesis_hash = genesis.header.hash
+        Database.create(path, genesis_hash, genesis.header.encode(), genesis.pairs)
+        write_whole(data_dir / REMEMBERED, digest + genesis_hash)
+        log.info("new database", extra={"genesis": genesis_hash.hex()})
+    genesis_hash = _genesis_hash(data_dir / REMEMBERED, runtime, spec, digest)
+    database = Database.open(path, genesis_hash, history_blocks=history_blocks)
+    number, block_hash = database.finalized()
+    data = database.header(number) or b""
+    body = tuple(database.body(number) or ())
+    block = Block(block_hash, Header.decode(data), (), database.state)
+    chain = Chain(database, database.state, genesis_hash, block)
+    justification = database.justification(number)
+    announced = NEXT_EPOCH.decode(runtime.call(database.state, "ConsensusApi_epoch", b""))
+    committed = genesis_block(genesis_hash, spec.timestamp_ms) if number == 0 else read_block(data, body)
+    return OpenChain(
+        spec=spec,
+        runtime=runtime,
+        database=database,
+        chain=chain,
+        genesis_hash=genesis_hash,
+        committed=committed,
+        certificate=None if justification is None else Certificate.decode(justification),
+        epoch=epoch_after(_base_of(database, announced.first_block, genesis_hash, spec.timestamp_ms), announced),
+    )
+
+
+def _genesis_hash(remembered: Path, runtime: Runtime, spec: ChainSpec, digest: bytes) -> Hash32:
+    """Return the genesis hash of `spec`, remembered when it was computed from this very file."""
+    data = remembered.read_bytes() if remembered.exists() else b""
+    if len(data) == 64 and data[:32] == digest:
+        return Hash32(data[32:])
+    genesis_hash = build_genesis(spec, runtime).header.hash
+    write_whole(remembered, digest + genesis_hash)
+    return genesis_hash
+
+
+def _base_of(database: Database, number: int, genesis_hash: Hash32, timestamp_ms: int) -> ConsensusBlock:
+    """Return the block an epoch starts on: genesis or the last block of the epoch before."""
+    if number == 0:
+        return genesis_block(genesis_hash, timestamp_ms)
+    return read_block(database.header(BlockNumber(number)) or b"", ())

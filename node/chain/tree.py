@@ -1,0 +1,255 @@
+"""The tree of blocks: what is executed but not final lives in memory, what is final on disk.
+
+Upon execution of a block   -> it is inserted above its parent; listeners hear `on_block`.
+Upon a new head             -> listeners hear `on_best`; heads move along one branch or to a better one.
+Upon finality of a block    -> it and its unfinalised ancestors go to disk in one synced batch with everything that must
+                               change together, then their states are absorbed, then blocks that can no longer become
+                               final are dropped, and only then listeners hear `on_finalized`: what was reported final
+                               survives a power cut.
+
+Nothing on disk is ever rolled back. A few of the newest final blocks stay in memory, for readers a step behind.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from aitoken.errors import Bug, Rejected, Unavailable, invariant
+from aitoken.proto.header import Header
+from aitoken.types import BlockNumber, Hash32
+from chain.state.layer import FinalState, Layer
+from node.ports import Block, Cancellable, ChainListener
+from node.store.database import CommittedBlock, Database
+
+if TYPE_CHECKING:
+    from chain.state.base import State
+
+RECENT_FINAL_BLOCKS: Final = 32
+"""Final blocks kept in memory besides the tip."""
+UNFINALIZED_MAX: Final = 1024
+"""Executed blocks above the final one; the consensus window keeps it to a handful."""
+
+log = logging.getLogger(__name__)
+
+
+class UnknownBlock(Rejected):
+    """No block of that hash is known here."""
+
+    code = "chain.unknown_block"
+
+
+class TooManyUnfinalized(Unavailable):
+    """More blocks wait for finality than this node keeps."""
+
+    code = "chain.too_many_unfinalized"
+
+
+class _Subscription:
+    def __init__(self, listeners: list[ChainListener], listener: ChainListener) -> None:
+        self._listeners, self._listener = listeners, listener
+
+    def cancel(self) -> None:
+        if self._listener in self._listeners:
+            self._listeners.remove(self._listener)
+
+
+class Chain:
+    """The blocks this node knows (`node.ports.ChainView`), and the one place where they become final."""
+
+    def __init__(self, database: Database, state: FinalState, genesis_hash: Hash32, final: Block) -> None:
+        self._database = database
+        self._state = state
+        self._genesis_hash = genesis_hash
+        self._final = final
+        self._best = final
+        self._unfinalized: dict[Hash32, Block] = {}
+        self._recent: OrderedDict[Hash32, Block] = OrderedDict({final.hash: final})
+        self._listeners: list[ChainListener] = []
+
+    @property
+    def genesis_hash(self) -> Hash32:
+        """Hash of block 0."""
+        return self._genesis_hash
+
+    @property
+    def best(self) -> Block:
+        """The head."""
+        return self._best
+
+    @property
+    def finalized(self) -> Block:
+        """The last final block."""
+        return self._final
+
+    def get(self, block_hash: Hash32) -> Block | None:
+        """Return an executed block that is still in memory."""
+        return self._unfinalized.get(block_hash) or self._recent.get(block_hash)
+
+    def hash_of(self, number: int) -> Hash32 | None:
+        """Hash of the block at `number` on the best chain."""
+        if number <= self._final.number:
+            return self._database.hash_of(BlockNumber(number)) if number >= 0 else None
+        block: Block | None = self._best
+        while block is not None and block.number > number:
+            block = self._unfinalized.get(block.header.parent_hash)
+        return block.hash if block is not None and block.number == number else None
+
+    def number_of(self, block_hash: Hash32) -> BlockNumber | None:
+        """Height of a known block."""
+        block = self.get(block_hash)
+        return block.number if block is not None else self._database.number_of(block_hash)
+
+    def header(self, block_hash: Hash32) -> Header | None:
+        """Header of a known block."""
+        block = self.get(block_hash)
+        if block is not None:
+            return block.header
+        number = self._database.number_of(block_hash)
+        data = self._database.header(number) if number is not None else None
+        return Header.decode(data) if data is not None else None
+
+    def body(self, block_hash: Hash32) -> Sequence[bytes] | None:
+        """Extrinsics of a known block as submitted; None also when they were pruned."""
+        block = self.get(block_hash)
+        if block is not None:
+            return [xt.raw for xt in block.body]
+        number = self._database.number_of(block_hash)
+        return self._database.body(number) if number is not None else None
+
+    def justification(self, block_hash: Hash32) -> bytes | None:
+        """The finality certificate of a final block, where one was kept."""
+        number = None if block_hash in self._unfinalized else self._database.number_of(block_hash)
+        return self._database.justification(number) if number is not None else None
+
+    def is_final(self, block_hash: Hash32) -> bool:
+        """Whether the block is final."""
+        return block_hash not in self._unfinalized and self._database.number_of(block_hash) is not None
+
+    def state_at(self, block_hash: Hash32) -> State:
+        """State after a block.
+
+        Raises:
+            UnknownBlock: no such block.
+            StateDiscarded: its state is older than the history this node keeps.
+        """
+        block = self.get(block_hash)
+        if block is not None:
+            return block.state
+        number = self._database.number_of(block_hash)
+        if number is None:
+            raise UnknownBlock(block_hash.hex())
+        return self._database.state_at(number)
+
+    def unfinalized(self) -> Sequence[Block]:
+        """Executed blocks above the final one, parents first."""
+        return list(self._unfinalized.values())
+
+    def subscribe(self, listener: ChainListener) -> Cancellable:
+        """Tell `listener` of changes from now on."""
+        self._listeners.append(listener)
+        return _Subscription(self._listeners, listener)
+
+    def insert(self, block: Block) -> None:
+        """Take an executed block; its parent must be known and not below the final block.
+
+        Raises:
+            TooManyUnfinalized: the tree is full.
+            Bug: the parent is unknown.
+        """
+        if block.hash in self._unfinalized or block.hash in self._recent:
+            return
+        parent = block.header.parent_hash
+        invariant(parent in self._unfinalized or parent == self._final.hash, "a block without its parent")
+        if len(self._unfinalized) >= UNFINALIZED_MAX:
+            raise TooManyUnfinalized(f"{UNFINALIZED_MAX} blocks wait for finality")
+        self._unfinalized[block.hash] = block
+        for listener in tuple(self._listeners):
+            listener.on_block(block)
+
+    def set_best(self, block_hash: Hash32) -> None:
+        """Make a known block that is final or above the final one the head."""
+        block = self.get(block_hash)
+        if block is None or block.number < self._final.number or block.hash == self._best.hash:
+            return
+        self._best = block
+        for listener in tuple(self._listeners):
+            listener.on_best(block)
+
+    def finalize(
+        self, block_hash: Hash32, justification: bytes | None, meta: Mapping[bytes, bytes] | None = None
+    ) -> None:
+        """Make an executed block and its ancestors final: on disk first, then in memory, then to listeners.
+
+        Args:
+            block_hash: of the block the certificate names.
+            justification: its SCALE finality certificate.
+            meta: records of consensus that must change with the final block.
+
+        Raises:
+            Bug: the block is unknown or does not descend from the final block.
+            Unavailable: the disk refused; the process must stop.
+        """
+        if block_hash in self._recent:
+            return
+        path = self._path_to(block_hash)
+        self._database.commit([self._committed(block, block_hash, justification) for block in path], dict(meta or {}))
+        for block in path:
+            self._state.absorb(_layer_of(block), self._database.view_at(BlockNumber(block.number - 1)))
+        self._final = path[-1]
+        for block in path:
+            del self._unfinalized[block.hash]
+            self._recent[block.hash] = block
+        while len(self._recent) > RECENT_FINAL_BLOCKS:
+            self._recent.popitem(last=False)
+        pruned = self._prune()
+        if self._best.number < self._final.number or self._best.hash in pruned:
+            self._best = self._final
+            for listener in tuple(self._listeners):
+                listener.on_best(self._final)
+        for listener in tuple(self._listeners):
+            listener.on_finalized(path, pruned)
+
+    def _path_to(self, block_hash: Hash32) -> list[Block]:
+        path = []
+        cursor = block_hash
+        while cursor != self._final.hash:
+            block = self._unfinalized.get(cursor)
+            if block is None:
+                raise Bug(f"block {block_hash.hex()} does not descend from the final block {self._final.hash.hex()}")
+            path.append(block)
+            cursor = block.header.parent_hash
+        return path[::-1]
+
+    @staticmethod
+    def _committed(block: Block, certified: Hash32, justification: bytes | None) -> CommittedBlock:
+        layer = _layer_of(block)
+        return CommittedBlock(
+            number=block.number,
+            hash=block.hash,
+            header=block.header.encode(),
+            body=[xt.raw for xt in block.body],
+            justification=justification if block.hash == certified else None,
+            changes=layer.changes,
+            before=layer.before,
+        )
+
+    def _prune(self) -> list[Hash32]:
+        """Drop unfinalised blocks that do not descend from the final one; return their hashes, parents first."""
+        pruned: list[Hash32] = []
+        alive = {self._final.hash}
+        for block in list(self._unfinalized.values()):
+            if block.header.parent_hash in alive:
+                alive.add(block.hash)
+            else:
+                pruned.append(block.hash)
+                del self._unfinalized[block.hash]
+        return pruned
+
+
+def _layer_of(block: Block) -> Layer:
+    if not isinstance(block.state, Layer):
+        raise Bug("the state of an unfinalised block is a layer")
+    return block.state

@@ -1,0 +1,226 @@
+"""The composition root: every part of a node is made and wired here, and nowhere else.
+
+    genesis file, data directory -> database, chain
+    chain  <- executor <- driver (consensus) <- network <- peers
+    chain  -> JSON-RPC, then pool            (listeners hear in this order)
+    pool   <- JSON-RPC, network              (one door for transactions)
+
+`assemble` stores and wires; `Node.start` opens sockets and begins to vote; `run` is the whole life of a process.
+A failure that must stop a node (disk, an invariant, a critical task) ends `run` with an exit code of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import Final
+
+from aitoken.crypto import ed25519
+from aitoken.crypto.derive import Scheme, pair_from_uri
+from aitoken.keystore import node_keys
+from chain.params import Params
+from consensus.types import Pace
+from node.chain.executor import Executor
+from node.chain.jobs import JobRunner
+from node.chain.opening import OpenChain, open_chain
+from node.clock import SystemClock
+from node.config import NodeConfig
+from node.driver.driver import Driver, Ports, StartPoint
+from node.faces import ConsensusFace, Narrator, NetworkFace, Work
+from node.net.network import Network, NetworkConfig
+from node.pool.pool import Pool
+from node.pool.rules import Rules
+from node.pool.verify import verifier_for
+from node.rpc.assemble import Rpc, RpcSettings
+from node.rpc.ports import ChainInfo
+from node.store.files import DiskFiles
+from node.store.journal import Journal
+from node.store.journal_thread import JournalThread
+from node.store.voting_record import VotingRecordFile
+from node.tasks import cancel, spawn
+from node.telemetry.metrics import Metrics, ProcessMetrics
+
+EXIT_STOPPED: Final = 0
+EXIT_FAILED: Final = 70
+"""Something that must not go on: EX_SOFTWARE of BSD sysexits."""
+BUILD_SHARE: Final = 4
+"""A leader takes transactions for a quarter of the block time; verifying costs everybody else as much."""
+DELTA_MS_MAX: Final = 1000
+
+log = logging.getLogger(__name__)
+
+
+class Node:
+    """A wired node: `start` it, wait for `failed`, `stop` it."""
+
+    def __init__(
+        self,
+        opened: OpenChain,
+        driver: Driver,
+        network: Network,
+        pool: Pool,
+        rpc: Rpc,
+        journal: JournalThread,
+        process: ProcessMetrics,
+        failed: asyncio.Future[BaseException],
+    ) -> None:
+        self.opened = opened
+        self.driver = driver
+        self.network = network
+        self.pool = pool
+        self.rpc = rpc
+        self.failed = failed
+        self._journal = journal
+        self._process = process
+
+    async def start(self) -> None:
+        """Open sockets and take part."""
+        chain = self.opened.chain
+        chain.subscribe(self.rpc.feed)
+        chain.subscribe(self.pool)
+        chain.subscribe(Narrator())
+        self.pool.start()
+        self.pool.on_ready(lambda _: self.driver.set_work(available=True))
+        chain.subscribe(Work(self.pool, self.driver))
+        await self.network.start()
+        self.driver.start()
+        await self.rpc.start()
+        self._process.watch_pauses()
+
+    async def stop(self) -> None:
+        """Stop in the reverse order; nothing final is lost, whatever is cut short."""
+        self.driver.stop()
+        await self.rpc.close()
+        await self.network.stop()
+        await self.pool.close()
+        self._journal.close()
+        self._process.close()
+        self.opened.database.close()
+
+
+def assemble(config: NodeConfig) -> Node:
+    """Make and wire a node; call it on a running event loop.
+
+    Raises:
+        Rejected: configuration, genesis file or data directory cannot be used.
+        Unavailable: another process uses the directory, or the disk refuses.
+    """
+    loop = asyncio.get_running_loop()
+    failed: asyncio.Future[BaseException] = loop.create_future()
+
+    def fail(failure: BaseException) -> None:
+        if not failed.done():
+            failed.set_result(failure)
+
+    history = None if config.storage.archive else config.storage.history_blocks
+    opened = open_chain(config.chain, config.data_dir, history_blocks=history)
+    spec, runtime = opened.spec, opened.runtime
+    chain, clock = opened.chain, SystemClock()
+    metrics = Metrics()
+
+    signer = _signer(config)
+    network = Network(
+        NetworkConfig(
+            host=config.p2p.host,
+            port=config.p2p.port,
+            chain_id=spec.id,
+            reserved=config.p2p.bootnodes,
+            book_path=config.data_dir / "peers",
+        ),
+        node_keys.network_key(_keys(config)),
+        chain,
+        signer,
+    )
+    rules = runtime.new_instance()
+    pool = Pool(Rules(rules.executive, rules.system), chain, clock, verifier=verifier_for(config.workers))
+    jobs = JobRunner(loop.call_soon, fail)
+    executor = Executor(chain, opened.database, runtime, pool, jobs, spec.params.block_time_ms // BUILD_SHARE)
+    consensus = ConsensusFace(chain, network, is_validator=signer is not None)
+    journal = Journal(DiskFiles(config.data_dir / "journal"))
+    if journal.damage is not None:
+        log.error("the journal of votes is damaged: %s", journal.damage)
+    journal_thread = JournalThread(journal, fail)
+    record = VotingRecordFile(config.data_dir / "voting.json")
+    driver = Driver(
+        Ports(clock, journal_thread, record, network, executor, executor, signer, ed25519.verify, consensus),
+        _pace(spec.params),
+        StartPoint(
+            genesis_hash=opened.genesis_hash,
+            committed=opened.committed,
+            certificate=opened.certificate,
+            epoch=opened.epoch,
+            journal=journal.found,
+            force_sign=config.validator.force_sign,
+        ),
+    )
+    consensus.driver = driver
+    network.attach_consensus(driver)
+    network.attach_pool(pool)
+    rpc = Rpc(
+        RpcSettings(host=config.rpc.host, port=config.rpc.port, origins=config.rpc.cors, unsafe=config.rpc.unsafe),
+        chain=chain,
+        pool=pool,
+        network=NetworkFace(network, chain),
+        consensus=consensus,
+        runtime=runtime,
+        info=ChainInfo(chain=spec.name, chain_type=spec.chain_type, properties=spec.properties),
+        metrics=metrics,
+    )
+    return Node(opened, driver, network, pool, rpc, journal_thread, ProcessMetrics(metrics), failed)
+
+
+def run(config: NodeConfig) -> int:
+    """Run a node until it is told to stop or must; return the exit code of the process."""
+    return asyncio.run(_run(config))
+
+
+async def _run(config: NodeConfig) -> int:
+    loop = asyncio.get_running_loop()
+    stop, over = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    node = assemble(config)
+    try:
+        await node.start()
+        log.info("node is up", extra={"rpc": config.rpc.port, "p2p": node.network.port, "node": config.name})
+        stopping = spawn(stop.wait(), "wait for a signal")
+        stopping.add_done_callback(lambda _: over.set())
+        node.failed.add_done_callback(lambda _: over.set())
+        await over.wait()
+        await cancel([stopping])
+        if node.failed.done():
+            failure = node.failed.result()
+            log.critical("the node must stop: %r", failure)
+            return EXIT_FAILED
+    finally:
+        await node.stop()
+    log.info("stopped")
+    return EXIT_STOPPED
+
+
+def _keys(config: NodeConfig) -> Path:
+    return config.data_dir / "keys"
+
+
+def _signer(config: NodeConfig) -> ed25519.Pair | None:
+    validator = config.validator
+    if not validator.enabled:
+        return None
+    if validator.dev_key:
+        pair = pair_from_uri(validator.dev_key, Scheme.ED25519)
+        if not isinstance(pair, ed25519.Pair):
+            raise TypeError("an ed25519 URI gives an ed25519 pair")
+        return pair
+    if validator.key_file is not None:
+        return node_keys.session_key(validator.key_file.parent)
+    return node_keys.session_key(_keys(config))
+
+
+def _pace(params: Params) -> Pace:
+    return Pace(
+        block_time_ms=params.block_time_ms,
+        idle_interval_ms=params.idle_interval_ms,
+        delta_ms=min(max(params.block_time_ms, 300), DELTA_MS_MAX),
+    )
