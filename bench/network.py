@@ -71,14 +71,19 @@ class Network:
 @asynccontextmanager
 async def network(count: int, accounts: int, *, base_port: int = 19_944) -> AsyncIterator[Network]:
     """Run `count` validators whose chain has `accounts` funded accounts; they are stopped and deleted at the end."""
-    while not all(port_is_free(base_port + offset) for offset in range(count)):
+    while not all(port_is_free(base_port + offset) for offset in (*range(count), *range(100, 100 + count))):
         base_port += 10
     with tempfile.TemporaryDirectory(prefix="aitoken-bench-") as name:
         folder = Path(name)
         chain = folder / "chain.json"
         chain.write_text(write_spec(with_accounts(read_spec(GENESIS), accounts)), encoding="utf-8")
         plan = make_plan(
-            folder=folder / "devnet", chain=chain, count=count, base_port=base_port, p2p_base_port=None, preset=None
+            folder=folder / "devnet",
+            chain=chain,
+            count=count,
+            base_port=base_port,
+            p2p_base_port=base_port + 100,  # below the ports that outgoing connections take
+            preset=None,
         )
         prepare(plan)
         nodes: list[NodeProcess] = []
@@ -88,13 +93,14 @@ async def network(count: int, accounts: int, *, base_port: int = 19_944) -> Asyn
                 nodes.append(await start(plan, node))  # noqa: PERF401 - those that started are stopped on failure
             for running in nodes:
                 if not await wait_until_serving(running, START_SECONDS):
-                    raise RuntimeError(running.obituary())
+                    raise RuntimeError(f"node {running.plan.index} does not serve")
             serving = time.perf_counter() - began
             await _first_final(nodes[0].plan.url)
             yield Network(nodes, serving, time.perf_counter() - began)
         except BaseException:
             for running in nodes:
-                print(running.obituary(), file=sys.stderr)
+                if not running.alive:
+                    print(running.obituary(), file=sys.stderr)
             raise
         finally:
             await stop(nodes)
