@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from operator import eq
 from typing import Final
 
 from aitoken.errors import Bug
@@ -69,24 +70,24 @@ class Layer:
     def __init__(self, parent: Layer | Anchor, changes: Changes) -> None:
         """Compute the state after `changes`; those that change nothing are dropped."""
         self.parent = parent
-        kept: list[tuple[bytes, bytes | None]] = []
-        self.before: Final[dict[bytes, bytes | None]] = {}
-        """The parent's values of the keys in `changes`; None where there was none."""
-        existed = []
-        get = parent.get
-        for key in sorted(changes):
-            old, new = get(key), changes[key]
-            if old != new:
-                kept.append((key, new))
-                self.before[key] = old
-                existed.append(old is not None)
-        self.changes: Final = dict(kept)
-        """What is different from the parent, ascending by key; None where a key was removed."""
-        self.keys: Final = list(self.changes)
         anchor, find = _trie_of(parent)
+        get = parent.get
+        keys = sorted(changes)
+        values = [changes[key] for key in keys]
+        olds = [get(key) for key in keys]
+        if any(map(eq, values, olds)):
+            keys = [key for key, new, old in zip(keys, values, olds, strict=True) if new != old]
+            values = [changes[key] for key in keys]
+            olds = [get(key) for key in keys]
+        self.keys: Final = keys
+        self.changes: Final = dict(zip(keys, values, strict=True))
+        """What is different from the parent, ascending by key; None where a key was removed."""
+        self.before: Final = dict(zip(keys, olds, strict=True))
+        """The parent's values of the keys in `changes`; None where there was none."""
         self.nodes: Nodes = {}
-        if kept:
-            update = Update(parent, find, kept, existed, anchor.final.hashed_from)
+        if keys:
+            existed = [old is not None for old in olds]
+            update = Update(parent, find, keys, values, existed, anchor.final.hashed_from)
             self.root = update.root()
             self.nodes = update.overlay
         else:

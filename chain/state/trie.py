@@ -35,6 +35,7 @@ from chain.state.nodes import (
     Leaf,
     branch,
     children_in,
+    digest,
     leaf,
     merkle_value,
     partial_of,
@@ -73,7 +74,8 @@ class Update:
         self,
         view: KeyValue,
         find: Find,
-        changes: Sequence[tuple[bytes, bytes | None]],
+        keys: Sequence[bytes],
+        values: Sequence[bytes | None],
         existed: Sequence[bool],
         hashed_from: int,
     ) -> None:
@@ -82,16 +84,17 @@ class Update:
         Args:
             view: the state before.
             find: path -> its branch node.
-            changes: keys, ascending, and their new values; each differs from what it was.
+            keys: what changes, ascending.
+            values: the new value of each, different from what it was; None removes.
             existed: which of the keys had a value before.
             hashed_from: the length from which on values are held by their hash.
         """
         self.overlay: Nodes = {}
         self._view = view
         self._find = find
-        self._keys = [key for key, _ in changes]
-        self._paths = [key.hex() for key in self._keys]
-        self._values = [value for _, value in changes]
+        self._keys = keys
+        self._paths = [key.hex() for key in keys]
+        self._values = values
         self._existed = existed
         self._hashed_from = hashed_from
 
@@ -148,7 +151,7 @@ class Update:
             below: Subtree
             patch = plain
             if branches & bit:
-                below = self._update(full + digit, low, end)
+                below = self._update(full + digit, low, end) if end - low > 1 else self._update_one(full + digit, low)
             elif bitmap & bit and end == low + 1 and existed[low] and (value := values[low]) is not None:
                 below = merkle_value(leaf(keys[low], depth + 1, value, self._hashed_from))
                 if not plain or len(below) != 32:
@@ -166,6 +169,32 @@ class Update:
             return self._restructure(path, full, bytes(patched), others, own)
         self.overlay[path] = node = bytes(patched)
         return merkle_value(node[PREFIX_SIZE:])
+
+    def _update_one(self, path: str, at: int) -> Subtree:
+        """Do what `_update` does, for one change; most nodes lie on the way to one, so this is the hot loop."""
+        goal = self._paths[at]
+        node = self._find(path)
+        if node is None:
+            raise Bug(f"the trie has no node at {path!r}")
+        branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
+        depth = len(path) + count
+        if not plain or len(goal) == depth or (count and goal[len(path) : depth] != partial_of(node, count)):
+            return self._update(path, at, at + 1)
+        nibble = _NIBBLE[goal[depth]]
+        bit = 1 << nibble
+        if branches & bit:
+            below = self._update_one(goal[: depth + 1], at)
+        elif bitmap & bit and self._existed[at] and (value := self._values[at]) is not None:
+            below = leaf(self._keys[at], depth + 1, value, self._hashed_from)
+            below = digest(below) if len(below) >= 32 else Leaf(self._keys[at], value)
+        else:
+            below = self._grow(goal[: depth + 1], at, at + 1, occupied=bitmap & bit != 0)
+            return self._restructure(path, goal[:depth], node, {nibble: below}, None)
+        if type(below) is not bytes or len(below) != 32:
+            return self._restructure(path, goal[:depth], node, {nibble: below}, None)
+        start += 1 + 33 * (bitmap & (bit - 1)).bit_count()
+        self.overlay[path] = node = node[:start] + below + node[start + 32 :]
+        return digest(node[PREFIX_SIZE:])
 
     def _grow(self, path: str, low: int, high: int, *, occupied: bool) -> Subtree:
         """Return what hangs at `path` after the changes [low, high), where a leaf (if `occupied`) or nothing was."""

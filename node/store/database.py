@@ -249,12 +249,13 @@ class Database:
             raise StateDiscarded(f"the state of block {block} is no longer kept")
         undone: dict[bytes, bytes | None] = {}
         for number in range(self._final[0], block, -1):
-            keys = self._changed_by(number)
-            keys_max -= len(keys)
+            past_keys = self._changed_by(number)
+            keys_max -= len(past_keys)
             if keys_max < 0:
                 raise StateDiscarded(f"too much changed since block {block} to prove its state")
-            for key in keys:
-                undone[key] = schema.past_value_of(_needed(self._db, schema.past_key(key) + schema.number(number)))
+            for past_key in past_keys:
+                stored = past_key + schema.number(number)
+                undone[schema.past_parts(stored)[0]] = schema.past_value_of(_needed(self._db, stored))
         return undone
 
     def close(self) -> None:
@@ -271,9 +272,10 @@ class Database:
         batch.put(schema.BODY + number, msgpack.packb(list(block.body)))
         if block.justification is not None:
             batch.put(schema.JUSTIFICATION + number, block.justification)
-        for key in block.changes:
-            batch.put(schema.past_key(key) + number, schema.past_value(block.before[key]))
-        batch.put(schema.CHANGED + number, msgpack.packb(list(block.changes)))
+        past_keys = [schema.past_key(key) for key in block.changes]
+        for past_key, key in zip(past_keys, block.changes, strict=True):
+            batch.put(past_key + number, schema.past_value(block.before[key]))
+        batch.put(schema.CHANGED + number, msgpack.packb(past_keys))
 
     def _prune(self, batch: Batch, number: int, oldest: int) -> int:
         """Drop the past values that only states too old for us need; return the oldest state that is left."""
@@ -283,14 +285,15 @@ class Database:
             if oldest >= number - self._keep or oldest >= self._final[0]:
                 break
             oldest += 1
-            for key in self._changed_by(oldest):
-                batch.delete(schema.past_key(key) + schema.number(oldest))
-            batch.delete(schema.CHANGED + schema.number(oldest))
+            at = schema.number(oldest)
+            for past_key in self._changed_by(oldest):
+                batch.delete(past_key + at)
+            batch.delete(schema.CHANGED + at)
         return oldest
 
     def _changed_by(self, number: int) -> list[bytes]:
-        keys: list[bytes] = msgpack.unpackb(_needed(self._db, schema.CHANGED + schema.number(number)))
-        return keys
+        past_keys: list[bytes] = msgpack.unpackb(_needed(self._db, schema.CHANGED + schema.number(number)))
+        return past_keys
 
     def _check(self, path: Path) -> None:
         number, block_hash = self._final

@@ -53,11 +53,15 @@ class FlatState:
             yield key[1:], value
 
     def changed(self, changes: Changes) -> None:
-        """Hold what was written to disk."""
+        """Hold what was written to disk. Former values may stay in the old generation: the young one goes before it."""
+        if len(self._young) >= self._limit:
+            self._old = self._young
+            self._young = {}
+        self._young.update(changes)
         for key, value in changes.items():
-            self._old.pop(key, None)
-            self._young.pop(key, None)
-            self._keep(key, value)
+            if value is not None and len(value) > _CACHED_SIZE_MAX:
+                del self._young[key]
+                self._old.pop(key, None)
 
     def _keep(self, key: bytes, value: bytes | None) -> None:
         if value is not None and len(value) > _CACHED_SIZE_MAX:

@@ -10,7 +10,7 @@
 | `b` number | its body: msgpack list of the extrinsics as submitted |
 | `j` number | its finality certificate, SCALE, where one was made |
 | `t` escaped key, number | what a state key held before that block changed it: 01 value; empty if absent |
-| `k` number | msgpack list of the state keys that block changed |
+| `k` number | msgpack list of the `t` keys, without number, of what that block changed |
 
 Numbers are u32 big-endian, so that order of keys is order of blocks. A state key is escaped to make the end of it
 smaller than everything that can follow: `00` becomes `00 ff`, the end is `00 01`. Then keys keep their order, and the

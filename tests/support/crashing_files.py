@@ -72,7 +72,7 @@ class CrashingFiles:
             raise PowerCut
 
     def after_power_cut(self) -> Iterator[dict[str, bytes]]:
-        """Yield what may be found: any state of the directory since its sync, unsynced data cut at any byte or zeros."""
+        """Yield what may be found: the directory as at any time since its sync, unsynced data cut anywhere or zeros."""
         for directory in self._directories:
             yield {name: inode.data for name, inode in directory.items()}
             for torn, inode in directory.items():
