@@ -27,6 +27,7 @@ NEW_PER_SOURCE_MAX: Final = 64
 TRIED_MAX: Final = 256
 TRIED_PER_GROUP_MAX: Final = 8
 ANCHORS: Final = 3
+OWN_MAX: Final = 32
 FAILURES_MAX: Final = 8
 """A tried address that failed so often in a row is forgotten when there is no room."""
 FILE_SIZE_MAX: Final = 1024 * 1024
@@ -50,6 +51,7 @@ class Book:
         self._new: OrderedDict[Address, Entry] = OrderedDict()
         self._tried: OrderedDict[Address, Entry] = OrderedDict()
         self.anchors: list[Address] = []
+        self._own: OrderedDict[Address, None] = OrderedDict()
         self.dirty = False
 
     def __len__(self) -> int:
@@ -60,7 +62,7 @@ class Book:
         host, port = address
         if not host or len(host) > HOST_SIZE_MAX or not 0 < port < 65_536:
             return False
-        if address in self._tried or address in self._new:
+        if address in self._tried or address in self._new or address in self._own:
             return False
         origin = wide_group(source)
         own = [known for known, entry in self._new.items() if entry.source == origin]
@@ -95,10 +97,14 @@ class Book:
             del self._new[address]
         self.dirty = True
 
-    def forget(self, address: Address) -> None:
-        """Drop an address: it is our own, or of another chain."""
+    def forget(self, address: Address, *, own: bool = False) -> None:
+        """Drop an address: it is of another chain, or our own and never to be noted again."""
         self._new.pop(address, None)
         self._tried.pop(address, None)
+        if own:
+            self._own[address] = None
+            if len(self._own) > OWN_MAX:
+                self._own.popitem(last=False)
 
     def pick(self, now: float, allowed: Callable[[Address], bool]) -> Address | None:
         """Return an address to dial: tried ones and hearsay with even chances, random within a shelf."""

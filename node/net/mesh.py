@@ -340,6 +340,7 @@ class Mesh:
             else:
                 target.identity = peer.identity or target.identity
                 if peer.reason is Reason.SELF:
+                    self._book.forget(target.address, own=True)
                     return
                 await peer.over
                 if loop.time() - started > STEADY_S or peer.reason is Reason.DUPLICATE:
@@ -377,7 +378,7 @@ class Mesh:
         if peer.is_open or peer.reason is Reason.DUPLICATE:
             self._book.reached(address)
         elif peer.reason in (Reason.SELF, Reason.OTHER_GENESIS):
-            self._book.forget(address)
+            self._book.forget(address, own=peer.reason is Reason.SELF)
         else:
             self._book.failed(address, asyncio.get_running_loop().time())
 

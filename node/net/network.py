@@ -191,7 +191,7 @@ class Network:
 
     def begin_epoch(self, keys: Sequence[bytes]) -> None:
         """Learn the validator keys of the epoch that runs from now on."""
-        self.set_validators(keys)
+        self.mesh.set_validators(keys)
 
     def broadcast(self, message: consensus.Message) -> None:
         """Send to every connected validator of the epoch."""

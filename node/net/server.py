@@ -40,7 +40,7 @@ UNPROVEN_MAX: Final = 16
 PROOF_DEADLINE_S: Final = 5.0
 SIMULTANEOUS_S: Final = 10.0
 """Two connections within this time crossed each other; a later one means that the peer lost the first."""
-QUIET_REASONS: Final = frozenset({Reason.DUPLICATE, Reason.SHUTDOWN})
+QUIET_REASONS: Final = frozenset({Reason.DUPLICATE, Reason.SHUTDOWN, Reason.SELF})
 
 log = logging.getLogger(__name__)
 

@@ -89,6 +89,15 @@ def test_hearsay_that_fails_twice_is_forgotten_and_failures_wait() -> None:
     assert len(book) == 0
 
 
+def test_our_own_address_is_noted_once_and_never_dialled_again() -> None:
+    book = Book()
+    book.add(("1.1.1.1", 1), "2.2.2.2")
+    book.forget(("1.1.1.1", 1), own=True)
+
+    assert not book.add(("1.1.1.1", 1), "2.2.2.2")
+    assert book.pick(0.0, lambda _: True) is None
+
+
 def test_the_book_survives_a_restart_and_a_damaged_file_is_an_empty_book(tmp_path: Path) -> None:
     path = tmp_path / "peers"
     book = Book(path)
