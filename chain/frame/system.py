@@ -328,7 +328,7 @@ class System(Pallet, index=0, crate="frame_system"):
         self.parent_hash.put(parent_hash)
         self.block_hash.put(BlockNumber(number - 1), parent_hash)
         forgotten = number - self.block_hash_count - 1
-        if forgotten >= 0:
+        if forgotten > 0:  # the hash of genesis is part of every signed payload and stays
             self.block_hash.remove(BlockNumber(forgotten))
         self._new_digest = list(digest.logs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from aitoken.crypto.derive import pair_from_uri
@@ -33,6 +34,12 @@ PALLETS = (System, Timestamp, Balances, TransactionPayment)
 ROOMY = replace(PRESETS["devnet"], block_weight_ms=100_000, block_length_max=64 * 1024 * 1024)
 
 
+@cache
+def small_schema(params: Params) -> Schema:
+    """Resolve the small runtime's declarations; it takes a tenth of a second, so once."""
+    return Schema(PALLETS, (CoreApis, CallPaymentApis), params, spec_version=100, transaction_version=1)
+
+
 class Authors:
     """Always the same author."""
 
@@ -56,9 +63,7 @@ class Chain:
         params: Params = PRESETS["devnet"],
         schema: Schema | None = None,
     ) -> None:
-        self.schema = schema or Schema(
-            PALLETS, (CoreApis, CallPaymentApis), params, spec_version=100, transaction_version=1
-        )
+        self.schema = schema or small_schema(params)
         self.machine, self.system, self.balances, self.payment, self.executive = assemble(self.schema)
         given = {account(ALICE): 1000 * AIT, account(BOB): 1000 * AIT} if balances is None else balances
         self.balances.build_genesis((who, Balance(amount)) for who, amount in given.items())
