@@ -10,6 +10,7 @@
 | 5 | unusable | a folder, port, key or lock of this machine cannot be used |
 | 6 | unhealthy | `doctor` found something wrong, or a node of the devnet died |
 | 7 | unknown | a transaction was sent, its fate was not seen; look before sending again |
+| 70 | failed | a running node had to stop: its disk failed, or something that must hold did not; see its log |
 | 130 | interrupted | stopped by Ctrl-C before it was done |
 """
 
@@ -31,6 +32,7 @@ class Exit(IntEnum):
     UNUSABLE = 5
     UNHEALTHY = 6
     UNKNOWN = 7
+    FAILED = 70
     INTERRUPTED = 130
 
 
@@ -60,7 +62,7 @@ _BY_CLASS: tuple[tuple[type[AiTokenError], Exit], ...] = (
     (Rejected, Exit.REFUSED),
     (Unavailable, Exit.UNREACHABLE),
 )
-_LOCAL = ("config.", "ss58.", "crypto.", "keystore.", "genesis.")
+_LOCAL = ("config.", "ss58.", "crypto.", "keystore.", "genesis.", "spec.")
 """Errors about what the person gave, found on this machine: their codes start so, and nothing was sent."""
 
 _BY_CODE = {

@@ -83,7 +83,7 @@ def _run(command: Callable[[], object]) -> int:
     cls=Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 ok, 1 bug, 2 usage, 3 refused by the chain, 4 unreachable, 5 unusable folder, port or key, "
-    "6 unhealthy, 7 fate of a sent transaction unknown.",
+    "6 unhealthy, 7 fate of a sent transaction unknown, 70 a running node failed.",
 )
 @click.version_option(package_name="aitoken-node", prog_name="aitoken", message="%(prog)s %(version)s")
 def main() -> None:

@@ -110,18 +110,20 @@ def with_validators(spec: Spec, count: int) -> Spec:
         chosen.append(model | {"stash": f"{uri}//stash", "keys": {"bft": uri}})
         balances.setdefault(uri, start)
         balances.setdefault(f"{uri}//stash", start)
-    stashes = {entry["stash"] for entry in chosen}
-    staking = spec["genesis"]["staking"] | {
-        "validators": chosen,
-        "validatorCount": count,
-        "nominators": [
-            nominator | {"targets": [target for target in nominator["targets"] if target in stashes]}
-            for nominator in spec["genesis"]["staking"].get("nominators", [])
-            if any(target in stashes for target in nominator["targets"])
-        ],
-    }
-    staking["minimumValidatorCount"] = min(staking.get("minimumValidatorCount", 1), count)
+    staking = spec["genesis"]["staking"] | {"validators": chosen}
+    if "validatorCount" in staking:
+        staking["validatorCount"] = count
+    if "minimumValidatorCount" in staking:
+        staking["minimumValidatorCount"] = min(staking["minimumValidatorCount"], count)
+    if "nominators" in staking:
+        staking["nominators"] = _nominators(staking["nominators"], {entry["stash"] for entry in chosen})
     return spec | {"genesis": spec["genesis"] | {"balances": balances, "staking": staking}}
+
+
+def _nominators(nominators: list[dict[str, Any]], stashes: set[str]) -> list[dict[str, Any]]:
+    """Those that still nominate somebody, with the targets that are left."""
+    left = [entry | {"targets": [target for target in entry["targets"] if target in stashes]} for entry in nominators]
+    return [entry for entry in left if entry["targets"]]
 
 
 def with_preset(spec: Spec, preset: str | None) -> Spec:

@@ -79,7 +79,8 @@ def run(file: Path | None, stop_with_parent: bool, **options: Any) -> None:
 
     Later wins: defaults, the TOML file, AITOKEN_* variables (AITOKEN_RPC_PORT, ...), these options.
 
-    Exit codes: 0 stopped as told, 1 a bug, 2 wrong settings, 5 the data folder, a port or a key cannot be used.
+    Exit codes: 0 stopped as told, 1 a bug, 2 wrong settings, 5 the data folder, a port or a key cannot be used,
+    70 it had to stop while running: see the log.
     """
     from node import config as settings
     from node.telemetry import log
@@ -94,14 +95,16 @@ def run(file: Path | None, stop_with_parent: bool, **options: Any) -> None:
 
 
 def _run(config: Any) -> None:
-    from node import service
+    from node.service import run as run_node
 
     try:
-        code = service.run(config)
+        code = run_node(config)
     except Bug:
         raise
     except AiTokenError as error:
         raise Unusable(f"this node cannot run: {sentence_of(error)} [{error.code}]") from error
+    except OSError as error:
+        raise Unusable(f"this node cannot run: {error.strerror or error}") from error
     if code:
         sys.exit(code)
 

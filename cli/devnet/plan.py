@@ -28,6 +28,7 @@ from cli.specs import (
 )
 
 MARK: Final = "devnet.json"
+LOCK: Final = "devnet.lock"
 P2P_OFFSET: Final = 30_333 - 9_944
 """Where a node's peer port lies above its RPC port unless told otherwise."""
 
@@ -120,7 +121,7 @@ def is_ours(folder: Path) -> bool:
     try:
         if (folder / MARK).is_file():
             return (folder / "genesis.json").is_file()
-        strangers = [path.name for path in folder.iterdir()][:3] if folder.exists() else []
+        strangers = [path.name for path in folder.iterdir() if path.name != LOCK][:3] if folder.exists() else []
     except OSError as error:
         raise Unusable(f"cannot use {folder}: {error.strerror}") from None
     if strangers:
@@ -171,7 +172,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         Unusable: one runs on it.
     """
-    with (folder / "devnet.lock").open("a+", encoding="ascii") as lock:
+    with (folder / LOCK).open("a+", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

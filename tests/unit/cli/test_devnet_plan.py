@@ -107,6 +107,15 @@ def test_cleaning_leaves_what_is_not_a_devnets(tmp_path: Path, chain: Path) -> N
     assert (plan.folder / "notes.txt").read_text() == "mine"
 
 
+def test_a_start_that_was_refused_leaves_the_folder_usable(tmp_path: Path, chain: Path) -> None:
+    (tmp_path / "net").mkdir()
+    with locked(tmp_path / "net"):
+        pass
+
+    assert plan_of(tmp_path, chain).nodes
+    clean(tmp_path / "net")
+
+
 def test_cleaning_what_is_not_there_does_nothing(tmp_path: Path) -> None:
     clean(tmp_path / "net")
 

@@ -58,6 +58,15 @@ def test_more_validators_get_keys_names_and_the_same_terms() -> None:
     assert spec_of("Alice", "Bob", "Charlie", "Dave") == FOUR, "the source must not change"
 
 
+def test_no_key_is_added_that_the_file_does_not_have() -> None:
+    """The reader of genesis files refuses keys it does not know."""
+    bare = spec_of("Alice", "Bob")
+    for key in ("validatorCount", "minimumValidatorCount", "nominators"):
+        del bare["genesis"]["staking"][key]
+
+    assert set(with_validators(bare, 7)["genesis"]["staking"]) == {"validators"}
+
+
 def test_fewer_validators_drop_nominations_of_those_that_are_gone() -> None:
     staking = with_validators(FOUR, 1)["genesis"]["staking"]
 
