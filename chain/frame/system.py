@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 from aitoken.codec.base import compact_encode
-from aitoken.codec.hints import COMPACT, TypeName, codec_of, u16, u32
+from aitoken.codec.hints import COMPACT, TypeName, codec_of, u16, u32, u64
 from aitoken.crypto.hashing import blake2_256, twox_128
 from aitoken.proto.digest import DIGEST, Digest, DigestItem
 from aitoken.types import AccountId, BlockNumber, Hash32, Nonce
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from chain.frame.machine import Machine
 
 CODE_KEY: Final = b":code"
+HEAP_PAGES_KEY: Final = b":heappages"
 CONSUMERS_MAX: Final = 128
 NORMAL_PERCENT: Final = 75
 BASE_EXTRINSIC: Final = weight(20)
@@ -237,6 +238,12 @@ class System(Pallet, index=0, crate="frame_system"):
     @call(0, weight=weight(5))
     def remark(self, origin: Origin, remark: bytes) -> None:
         """Make some on-chain remark. Can be executed by every `origin`."""
+
+    @call(1, weight=weight(10, writes=1), dispatch_class=DispatchClass.Operational)
+    def set_heap_pages(self, origin: Origin, pages: u64) -> None:
+        """Set the number of pages in the WebAssembly environment's heap; kept for clients, nothing here reads it."""
+        ensure_root(origin)
+        self._raw_write(HEAP_PAGES_KEY, pages.to_bytes(8, "little"))
 
     @call(4, weight=weight(100, writes=10), dispatch_class=DispatchClass.Operational)
     def set_storage(self, origin: Origin, items: Annotated[list[KeyValuePair], TypeName("Vec<KeyValue>")]) -> None:
