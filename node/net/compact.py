@@ -16,7 +16,7 @@ Source: section 15.4 and pitfall P12 of the consensus paper.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -101,13 +101,17 @@ def check_body(header: bytes, extrinsics: Sequence[bytes]) -> Header:
 class Proposals:
     """Makes proposals compact on the way out and full on the way in."""
 
-    def __init__(self, lookup: Lookup, deliver: Callable[[Peer, Proposal], None]) -> None:
+    def __init__(
+        self, lookup: Lookup, deliver: Callable[[Peer, Proposal], None], counts: Counter[str] | None = None
+    ) -> None:
         """Store what it is made of.
 
         Args:
             lookup: extrinsics by hash.
             deliver: gets proposals from peers with their block in full.
+            counts: where to count what happens.
         """
+        self._counts = Counter() if counts is None else counts
         self._lookup = lookup
         self._deliver = deliver
         self._served: OrderedDict[Hash32, tuple[bytes, ...]] = OrderedDict()
@@ -190,6 +194,9 @@ class Proposals:
                 if found is None:
                     gaps.append(index)
         partial = _Partial(peer, proposal, extrinsics, gaps)
+        self._counts["proposals_compact"] += 1
+        self._counts["proposals_extrinsics"] += len(extrinsics)
+        self._counts["proposals_gaps"] += len(gaps)
         if not gaps:
             self._complete(partial)
             return
@@ -273,6 +280,7 @@ class Proposals:
             self._end(block_hash)  # consensus will ask around once others vote for it
             return
         partial.wants_full = True
+        self._counts["proposals_asked_in_full"] += 1
         partial.peer.send(GetBlock(block_hash))
         self._await_answer(block_hash, partial)
 

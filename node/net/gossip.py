@@ -76,6 +76,7 @@ class Gossip:
         neighbours: Neighbours,
         is_behind: Callable[[], bool],
         next_leaders: Callable[[], Sequence[Peer]] | None = None,
+        counts: Counter[str] | None = None,
     ) -> None:
         """Store what it is made of.
 
@@ -84,7 +85,9 @@ class Gossip:
             neighbours: whom they are told to.
             is_behind: while True, transactions are neither announced nor asked for.
             next_leaders: the peers that lead soon, for large meshes; the first validators where not given.
+            counts: where to count what happens.
         """
+        self._counts: Counter[str] = Counter() if counts is None else counts
         self._pool = pool
         self._neighbours = neighbours
         self._is_behind = is_behind
@@ -184,6 +187,7 @@ class Gossip:
             for peer in targets:
                 peer.send_encoded(Channel.TRANSACTIONS, data)
         hashes = [tx.hash for tx in pushing]
+        self._counts["transactions_pushed"] += len(hashes) * len(targets)
         for peer in targets:
             known = self._known.get(peer)
             if known is not None:
@@ -206,6 +210,7 @@ class Gossip:
             for start in range(0, len(hashes), ANNOUNCED_MAX):
                 some = hashes[start : start + ANNOUNCED_MAX]
                 known.update(some)
+                self._counts["transactions_announced"] += len(some)
                 peer.send(Announce(b"".join(some)))
 
     # -- in
@@ -228,6 +233,8 @@ class Gossip:
             arriving[tx_hash] = (raw, origin)
             fresh.append(raw)
             hashes.append(tx_hash)
+        self._counts["transactions_received"] += len(arrived)
+        self._counts["transactions_duplicate"] += len(arrived) - len(fresh)
         if fresh:
             task = spawn(self._submit(peer, fresh, hashes), "net: transactions to the pool")
             self._tasks.add(task)
@@ -288,6 +295,7 @@ class Gossip:
     # -- pulling
 
     def _ask(self, peer: Peer, wanted: list[Hash32]) -> None:
+        self._counts["transactions_asked_for"] += len(wanted)
         for start in range(0, len(wanted), PULL_COUNT):
             peer.send(GetTransactions(b"".join(wanted[start : start + PULL_COUNT])))
         if wanted and self._pull_timer is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,9 @@ class Network:
         )
         self.sync = BlockSync(chain, self)
         self._gossip: Gossip | None = None
-        self._proposals = Proposals(NothingKnown(), self._deliver)
+        self.counts: Counter[str] = Counter()
+        """What happened so far, by name; for metrics."""
+        self._proposals = Proposals(NothingKnown(), self._deliver, self.counts)
         self._consensus: Consensus | None = None
         self._validators: tuple[bytes, ...] = ()
         self._sync_task: asyncio.Task[None] | None = None
@@ -154,8 +157,8 @@ class Network:
             keys = next_leaders() if next_leaders is not None else self.mesh.present[:4]
             return [peer for peer in map(self.mesh.peer_of, keys) if peer is not None]
 
-        gossip = self._gossip = Gossip(pool, self, lambda: self.sync.gap > BEHIND, leaders)
-        self._proposals = Proposals(gossip, self._deliver)
+        gossip = self._gossip = Gossip(pool, self, lambda: self.sync.gap > BEHIND, leaders, self.counts)
+        self._proposals = Proposals(gossip, self._deliver, self.counts)
         self._handlers |= {
             Announce: gossip.on_announce,
             GetTransactions: gossip.on_get,
@@ -174,6 +177,7 @@ class Network:
 
     async def stop(self) -> None:
         """Close everything, telling the peers."""
+        log.info("network so far", extra=dict(self.counts))
         await self.mesh.stop()
         if self._sync_task is not None:
             await cancel([self._sync_task])
