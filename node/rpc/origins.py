@@ -61,6 +61,7 @@ class Hosts:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(name.lower() for name in names)
+        self._last = ""
 
     @property
     def is_checked(self) -> bool:
@@ -73,7 +74,12 @@ class Hosts:
             return True
         if not host:
             return False
-        return host_name(host) in self._names
+        if host == self._last:
+            return True
+        if host_name(host) not in self._names:
+            return False
+        self._last = host
+        return True
 
 
 def host_name(host: str) -> str | None:

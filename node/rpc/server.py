@@ -37,6 +37,8 @@ PREFLIGHT_AGE_S: Final = "600"
 READ_SLICE_S: Final = 0.005
 """A connection that sends request after request lets others run after so much work."""
 SHUTDOWN_S: Final = 2.0
+SMALL_BYTES: Final = 32 * 1024
+"""Answers below this fit into the buffers of an idle connection; aiohttp waits for the reader above 64 KiB."""
 Page = Callable[[], tuple[int, str, bytes]]
 """Status, content type and body of something served to GET."""
 
@@ -128,6 +130,11 @@ class RpcServer:
     async def _send(self, request: web.BaseRequest, response: web.Response) -> web.StreamResponse:
         """Write within `write_s`, or cut the connection: a reader that stalls holds nothing for long."""
         response.headers["Server"] = "aitoken"
+        transport = request.transport
+        if transport is None:
+            return response
+        if len(response.body or b"") < SMALL_BYTES and not transport.get_write_buffer_size():  # type: ignore[arg-type]
+            return response  # aiohttp writes it without waiting for the reader
         try:
             async with asyncio.timeout(self._limits.write_s):
                 await response.prepare(request)
@@ -157,8 +164,7 @@ class RpcServer:
         if headers.get("Content-Encoding", "identity").lower() != "identity":
             return _plain(415, "the body must not be encoded")
         try:
-            async with asyncio.timeout(self._limits.body_s):
-                body = await self._read(request)
+            body = await self._body(request)
         except TimeoutError:
             return _closing(_plain(408, "the body took too long"))
         if body is None:
@@ -168,11 +174,19 @@ class RpcServer:
         answer = outcome if isinstance(outcome, Answer) else await outcome
         return _json(b"" if answer.body is None else answer.body)
 
-    async def _read(self, request: web.BaseRequest) -> bytes | None:
+    async def _body(self, request: web.BaseRequest) -> bytes | None:
         """Return the body, None when it is too large; no more than the limit is ever held."""
         limit = self._limits.request_bytes
         if (request.content_length or 0) > limit:
             return None
+        if request.content.is_eof():  # it came with the headers, as nearly always
+            body = request.content.read_nowait()
+            return body if len(body) <= limit else None
+        async with asyncio.timeout(self._limits.body_s):
+            return await self._read(request, limit)
+
+    @staticmethod
+    async def _read(request: web.BaseRequest, limit: int) -> bytes | None:
         chunks: list[bytes] = []
         size = 0
         while True:
