@@ -50,13 +50,14 @@ Waiter = Callable[[Outcome], None]
 class _Job:
     """Bytes at the door and who waits for what becomes of them."""
 
-    __slots__ = ("hash", "raw", "waiters", "watcher")
+    __slots__ = ("hash", "raw", "waiters", "watcher", "xt")
 
     def __init__(self, raw: bytes, tx_hash: Hash32, watcher: Watcher | None) -> None:
         self.raw = raw
         self.hash = tx_hash
         self.watcher = watcher
         self.waiters: list[Waiter] = []
+        self.xt: Extrinsic | None = None
 
     def end(self, outcome: Outcome) -> None:
         """Answer everybody who waits; who came second learns that it is there already."""
@@ -192,36 +193,24 @@ class Pool(TransactionPool):
             self._wake.set()
         job.waiters.append(waiter)
 
-    async def prepare(self, body: Sequence[bytes], parent: Block) -> list[Extrinsic]:
-        """Make ready the extrinsics of a block built on `parent`, so that executing it checks no signature.
+    def get(self, tx_hash: Hash32) -> Extrinsic | None:
+        """The one object of a transaction this node has, also when it still waits at the door for its check.
 
-        Known ones are taken from the pool; the signatures of the others are checked here. A bad one stays
-        unmarked, and execution will find it.
-
-        Raises:
-            Undecodable: one is no extrinsic.
+        For execution: whoever checks its signature first marks it, and the other one need not.
         """
-        extrinsics: list[Extrinsic] = []
-        unknown: list[tuple[Extrinsic, bytes]] = []
-        for raw in body:
-            tx_hash = Hash32(blake2_256(raw))
-            xt = self.lookup(tx_hash)
-            if xt is None:
-                xt = self._runtime.parse(raw)
-                if xt.signer is not None:
-                    self._need(xt, parent, unknown)
-            extrinsics.append(xt)
-        verdicts = await self._verifier.verify([_check_of(xt, additional) for xt, additional in unknown])
-        for (xt, additional), good in zip(unknown, verdicts, strict=True):
-            if good:
-                xt.verified_for = additional
-        return extrinsics
-
-    def _need(self, xt: Extrinsic, parent: Block, unknown: list[tuple[Extrinsic, bytes]]) -> None:
+        xt = self.lookup(tx_hash)
+        job = self._in_flight.get(tx_hash) if xt is None else None
+        if job is None:
+            return xt
         try:
-            unknown.append((xt, self._runtime.additional_signed(parent, xt)))
+            return self._parsed(job)
         except PoolRejected:
-            return  # execution will say so
+            return None
+
+    def _parsed(self, job: _Job) -> Extrinsic:
+        if job.xt is None:
+            job.xt = self.parse(job.raw)
+        return job.xt
 
     # Serving
 
@@ -290,7 +279,7 @@ class Pool(TransactionPool):
     def _open(self, job: _Job) -> Candidate | None:
         """Do the cheap checks; what fails is answered here."""
         try:
-            return self.examine(job.raw)
+            return self.examine(self._parsed(job))
         except PoolRejected as error:
             self._end(job, error)
             return None

@@ -94,8 +94,6 @@ class TransactionPool:
         included = self._included.get(tx_hash)
         return included.xt if included is not None else self._returning.get(tx_hash)
 
-    get = lookup
-
     def hashes(self) -> Iterator[Hash32]:
         """Hashes of everything `lookup` finds, for short ids of compact blocks."""
         yield from self._waiting.by_hash
@@ -147,17 +145,22 @@ class TransactionPool:
                 raise error.with_traceback(None)
             del self._banned[tx_hash]
 
-    def examine(self, raw: bytes) -> Candidate:
-        """Parse and check everything but the signature, pool room included.
+    def parse(self, raw: bytes) -> Extrinsic:
+        """Read an extrinsic of bounded size.
+
+        Raises:
+            Undecodable: it is none.
+        """
+        if len(raw) > self.limits.size:
+            raise TooLarge(len(raw), self.limits.size)
+        return self._runtime.parse(raw)
+
+    def examine(self, xt: Extrinsic) -> Candidate:
+        """Check everything but the signature, pool room included.
 
         Raises:
             PoolRejected: why it is not wanted.
         """
-        if len(raw) > self.limits.size:
-            raise TooLarge(len(raw), self.limits.size)
-        return self._examine(self._runtime.parse(raw))
-
-    def _examine(self, xt: Extrinsic) -> Candidate:
         best = self._best
         verdict = self._runtime.check(best, xt)
         signer = xt.signer
@@ -182,7 +185,7 @@ class TransactionPool:
         """
         tx_hash = candidate.pooled.hash
         if candidate.at != self._best.hash:
-            candidate = self._examine(candidate.pooled.xt)
+            candidate = self.examine(candidate.pooled.xt)
             if candidate.needs_signature:
                 raise Invalid(BadProof())  # it signed a block that has left the chain
         if watcher is not None:
@@ -362,7 +365,7 @@ class TransactionPool:
     def _take_back(self, tx_hash: Hash32) -> None:
         xt = self._returning.pop(tx_hash)
         try:
-            candidate = self._examine(xt)
+            candidate = self.examine(xt)
             if candidate.needs_signature:
                 # It signed a birth block that left the chain with it.
                 raise Invalid(BadProof())

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from aitoken.crypto.hashing import blake2_256
 from chain.frame.errors import CannotPay, Stale
 from node.pool import pool as door
 from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, TooLarge, Undecodable
@@ -138,18 +139,28 @@ async def test_watcher_hears_from_the_first_status_on(pool) -> None:
     assert stages == ["ready"]
 
 
-async def test_block_of_known_transactions_is_prepared_without_a_check(pool, checks) -> None:
-    known, unknown, bad = make_xt(1, 0), make_xt(2, 0), make_xt(3, 0, good=False)
-    await pool.submit(known.raw, source="a")
+async def test_transaction_at_the_door_is_the_one_that_execution_gets(pool, checks) -> None:
+    xt = make_xt(1, 0)
+    waiting = asyncio.ensure_future(pool.submit(xt.raw))
+    await asyncio.sleep(0)
+    executed = pool.get(xt.hash)
+    executed.verified_for = ADDITIONAL
     checks.clear()
 
-    prepared = await pool.prepare([known.raw, unknown.raw, bad.raw], GENESIS)
+    await waiting
 
-    assert prepared[0] is pool.lookup(known.hash)
-    assert [xt.verified_for for xt in prepared] == [ADDITIONAL, ADDITIONAL, None]
-    assert len(checks) == 2
+    assert pool.get(xt.hash) is executed
+    assert pool.lookup(xt.hash) is executed
+    assert checks == []
+
+
+async def test_nothing_is_got_for_unknown_or_undecodable_bytes(pool) -> None:
+    assert pool.get(bytes(32)) is None
+    junk = asyncio.ensure_future(pool.submit(b"junk"))
+    await asyncio.sleep(0)
+    assert pool.get(blake2_256(b"junk")) is None
     with pytest.raises(Undecodable):
-        await pool.prepare([b"junk"], GENESIS)
+        await junk
 
 
 async def test_transaction_overtaken_by_a_block_is_stale(checks) -> None:

@@ -45,7 +45,7 @@ def pool(runtime) -> TransactionPool:
 def add(pool, xt, watch=None):
     """Submit as if the signature had been checked."""
     pool.refuse_known(xt.hash)
-    candidate = pool.examine(xt.raw)
+    candidate = pool.examine(pool.parse(xt.raw))
     candidate.pooled.xt.verified_for = candidate.additional
     pool.settle(candidate, watch)
     return candidate.pooled.xt
@@ -119,9 +119,9 @@ def test_included_transaction_is_stale_when_it_comes_again(pool) -> None:
 
 def test_junk_is_refused_by_size_and_form(pool) -> None:
     with pytest.raises(Undecodable):
-        pool.examine(b"junk")
+        pool.parse(b"junk")
     with pytest.raises(TooLarge):
-        pool.examine(bytes(301))
+        pool.parse(bytes(301))
 
 
 def test_rival_of_the_same_nonce_in_a_block_makes_it_invalid(pool) -> None:
@@ -329,7 +329,7 @@ def test_refused_transaction_leaves_no_watcher(pool) -> None:
     watch = Watch()
     add(pool, make_xt(1, 0, 5))
     weak = make_xt(1, 0, 5)
-    candidate = pool.examine(make_xt(1, 0, 6).raw)
+    candidate = pool.examine(make_xt(1, 0, 6))
     add(pool, make_xt(1, 0, 7))
     with pytest.raises(PriorityTooLow):
         pool.settle(candidate, watch)
