@@ -104,7 +104,6 @@ def write_private(path: Path, data: bytes, *, replace: bool = False) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o600)  # whatever the umask is
                 file.write(data)
                 file.flush()
                 os.fsync(descriptor)

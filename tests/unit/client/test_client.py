@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -366,12 +367,16 @@ async def test_a_retracted_block_is_not_the_end(client: Client, script: Scripted
     assert receipt.index == 1
 
 
-@pytest.mark.parametrize("updates", [[{"finalityTimeout": "0xb1"}], ["ready"], [{}, 5, None]])
-async def test_an_unseen_fate_is_said_to_be_so(client: Client, script: Scripted, updates: list[Any]) -> None:
+@pytest.mark.parametrize(
+    ("updates", "why"),
+    [([{"finalityTimeout": "0xb1"}], "stopped watching"), (["ready"], "within 0.1 s"), ([{}, 5, None], "within 0.1 s")],
+)
+async def test_an_unseen_fate_is_said_to_be_so(client: Client, script: Scripted, updates: list[Any], why: str) -> None:
     script.updates = updates
+    call = client.call("System", "remark", remark=b"")
 
-    with pytest.raises(FateUnknown) as caught:
-        await client.submit(client.call("System", "remark", remark=b""), ALICE, wait="final", timeout_seconds=0.1)
+    with pytest.raises(FateUnknown, match=re.escape(why)) as caught:
+        await client.submit(call, ALICE, wait="final", timeout_seconds=0.1)
     assert caught.value.hash == "0x" + blake2_256(unhex(script.sent[0])).hex()
 
 
