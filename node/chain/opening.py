@@ -16,6 +16,7 @@ import msgspec
 from aitoken.crypto.hashing import blake2_256
 from aitoken.errors import Rejected
 from aitoken.proto.digest import NEXT_EPOCH
+from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
 from aitoken.proto.votes import Certificate
 from aitoken.types import BlockNumber, Hash32
@@ -105,7 +106,7 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
     number, block_hash = database.finalized()
     data = database.header(number) or b""
     body = tuple(database.body(number) or ())
-    block = Block(block_hash, Header.decode(data), (), database.state)
+    block = Block(block_hash, Header.decode(data), tuple(Extrinsic(raw) for raw in body), database.state)
     chain = Chain(database, database.state, genesis_hash, block)
     justification = database.justification(number)
     announced = NEXT_EPOCH.decode(runtime.call(database.state, "ConsensusApi_epoch", b""))

@@ -1,0 +1,205 @@
+"""Blocks are built, executed and refused as consensus asks for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aitoken.proto.digest import Digest
+from aitoken.proto.extrinsic import Extrinsic
+from aitoken.proto.header import Header
+from aitoken.proto.votes import FINALIZE, Certificate
+from aitoken.types import Hash32
+from chain.frame.errors import InvalidTransaction
+from consensus.types import Block, Slot
+from node.chain.executor import Executor
+from node.chain.jobs import JOBS_MAX, JobRunner, TooManyJobs
+from node.chain.opening import OpenChain
+from node.driver.headers import read_block
+from tests.support.real_chain import open_in, remark
+
+GENESIS_MS = 1_767_225_600_000
+
+
+class Loop:
+    """Runs what was scheduled when the test says so."""
+
+    def __init__(self) -> None:
+        self.calls: deque[Callable[[], None]] = deque()
+        self.failures: list[BaseException] = []
+
+    def soon(self, call: Callable[[], None]) -> None:
+        self.calls.append(call)
+
+    def run(self) -> int:
+        turns = 0
+        while self.calls:
+            self.calls.popleft()()
+            turns += 1
+        return turns
+
+
+class Waiting:
+    """A pool that offers a fixed list."""
+
+    def __init__(self) -> None:
+        self.offered: list[Extrinsic] = []
+        self.rejected: list[tuple[Hash32, InvalidTransaction]] = []
+
+    def iter_ready(self) -> Iterator[Extrinsic]:
+        return iter(self.offered)
+
+    def get(self, tx_hash: Hash32) -> Extrinsic | None:
+        return next((xt for xt in self.offered if xt.hash == tx_hash), None)
+
+    def reject(self, tx_hash: Hash32, error: InvalidTransaction) -> None:
+        self.rejected.append((tx_hash, error))
+
+
+class Rig:
+    """An executor on a real chain with a loop and a pool of the test's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.opened: OpenChain = open_in(folder)
+        self.loop, self.pool = Loop(), Waiting()
+        jobs = JobRunner(self.loop.soon, self.loop.failures.append)
+        self.executor = Executor(
+            self.opened.chain, self.opened.database, self.opened.runtime, self.pool, jobs, build_budget_ms=10_000
+        )
+
+    def build(self, number: int, parent: Hash32, view: int | None = None) -> Block:
+        answers: list[Block | None] = []
+        slot = Slot((number - 1) // 30, view or number, 0, 0, GENESIS_MS + 1000 * number, number, number % 30 == 0)
+        self.executor.build(parent, slot, answers.append)
+        self.loop.run()
+        assert answers[0] is not None
+        return answers[0]
+
+    def verify(self, block: Block) -> bool:
+        answers: list[bool] = []
+        self.executor.verify(block, answers.append)
+        self.loop.run()
+        return answers[0]
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path / "a")
+    yield made
+    made.opened.database.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path / "b")
+    yield made
+    made.opened.database.close()
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+
+
+def test_what_one_node_builds_another_accepts_and_nobody_accepts_a_changed_one(rig: Rig, other: Rig) -> None:
+    rig.pool.offered = [remark(rig.opened, 0), remark(rig.opened, 1)]
+    block = rig.build(1, rig.opened.genesis_hash)
+
+    assert len(block.extrinsics) == 3
+    header = Header.decode(block.header)
+    for changed in (
+        Header(header.parent_hash, header.number, Hash32(b"x" * 32), header.extrinsics_root, header.digest),
+        Header(header.parent_hash, header.number, header.state_root, Hash32(b"x" * 32), header.digest),
+        Header(
+            header.parent_hash,
+            header.number,
+            header.state_root,
+            header.extrinsics_root,
+            Digest(header.digest.logs[:1] * 2),
+        ),
+    ):
+        wrong = replace(block, hash=changed.hash, header=changed.encode())
+        assert not other.verify(wrong)
+    assert not other.verify(replace(block, hash=Hash32(b"y" * 32), extrinsics=block.extrinsics[:2]))
+    assert not other.verify(replace(block, hash=Hash32(b"z" * 32), extrinsics=(*block.extrinsics, b"\x04\x04\xff\xff")))
+    assert other.verify(block)
+    assert other.opened.chain.get(block.hash) is not None
+
+
+def test_a_transaction_from_the_future_waits_and_a_stale_one_is_thrown_out(rig: Rig) -> None:
+    rig.pool.offered = [remark(rig.opened, 5), remark(rig.opened, 0)]
+    first = rig.build(1, rig.opened.genesis_hash)
+    assert len(first.extrinsics) == 2
+    assert rig.pool.rejected == []
+
+    rig.build(2, first.hash)
+
+    assert [tx_hash for tx_hash, _ in rig.pool.rejected] == [rig.pool.offered[1].hash]
+
+
+def test_execution_of_a_long_block_lets_the_loop_turn(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.pool.offered = [remark(rig.opened, nonce) for nonce in range(100)]
+    monkeypatch.setattr("node.chain.jobs.time.perf_counter", iter(range(10**6)).__next__)
+    answers: list[Block | None] = []
+
+    rig.executor.build(rig.opened.genesis_hash, Slot(0, 1, 0, 0, GENESIS_MS + 1000, 1, False), answers.append)
+
+    assert rig.loop.run() > 5
+    assert answers[0] is not None
+
+
+def test_a_certificate_that_ends_an_epoch_is_kept_for_ever(rig: Rig) -> None:
+    parent = rig.opened.genesis_hash
+    for number in range(1, 31):
+        block = rig.build(number, parent)
+        parent = block.hash
+    certificate = Certificate(FINALIZE, 0, 30, block.hash, b"\x07", (b"s" * 64,) * 3)
+    done: list[bool] = []
+
+    rig.executor.commit(certificate, block.hash, lambda: done.append(True))
+
+    assert done == [True]
+    assert rig.executor.terminal_certificate(0) == certificate
+    assert rig.executor.terminal_certificate(1) is None
+    assert rig.executor.next_epoch(block).epoch == 1
+    assert rig.executor.block(block.hash) == (block.header, block.extrinsics)
+
+
+def test_an_unknown_parent_gives_no_block_and_no_verdict_of_validity(rig: Rig) -> None:
+    block = rig.build(1, rig.opened.genesis_hash)
+    answers: list[Block | None] = []
+
+    rig.executor.build(Hash32(b"?" * 32), Slot(0, 2, 0, 0, GENESIS_MS + 5000, 2, False), answers.append)
+    rig.loop.run()
+
+    assert answers == [None]
+    assert not rig.verify(replace(block, hash=Hash32(b"n" * 32), parent_hash=Hash32(b"?" * 32)))
+
+
+def test_blocks_read_back_as_consensus_wrote_them(rig: Rig) -> None:
+    block = rig.build(1, rig.opened.genesis_hash, view=7)
+
+    assert read_block(block.header, block.extrinsics) == block
+    assert (block.epoch, block.view, block.number) == (0, 7, 1)
+
+
+def test_jobs_are_bounded_and_a_failing_one_stops_the_node() -> None:
+    loop = Loop()
+    runner = JobRunner(loop.soon, loop.failures.append)
+
+    def fails() -> Iterator[None]:
+        yield
+        raise ValueError("broken")
+
+    for _ in range(JOBS_MAX):
+        runner.add(fails())  # type: ignore[arg-type]
+    with pytest.raises(TooManyJobs):
+        runner.add(fails())  # type: ignore[arg-type]
+    loop.run()
+
+    assert [str(failure) for failure in loop.failures] == ["broken"]
