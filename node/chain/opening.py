@@ -24,6 +24,7 @@ from chain.frame.runtime import Runtime
 from chain.genesis import build_genesis
 from chain.runtime import build_runtime
 from chain.spec import ChainSpec, parse_spec
+from chain.state.layer import FinalState, Layer
 from consensus.epochs import Epoch
 from consensus.types import Block as ConsensusBlock
 from node.chain.tree import Chain
@@ -106,7 +107,7 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
     number, block_hash = database.finalized()
     data = database.header(number) or b""
     body = tuple(database.body(number) or ())
-    block = Block(block_hash, Header.decode(data), tuple(Extrinsic(raw) for raw in body), database.state)
+    block = Block(block_hash, Header.decode(data), tuple(Extrinsic(raw) for raw in body), _resting_on(database.state))
     chain = Chain(database, database.state, genesis_hash, block)
     justification = database.justification(number)
     announced = NEXT_EPOCH.decode(runtime.call(database.state, "ConsensusApi_epoch", b""))
@@ -121,6 +122,13 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
         certificate=None if justification is None else Certificate.decode(justification),
         epoch=epoch_after(_base_of(database, announced.first_block, genesis_hash, spec.timestamp_ms), announced),
     )
+
+
+def _resting_on(final: FinalState) -> Layer:
+    """Return the final state as the state of its block: it stays what it is when the final state moves on."""
+    layer = final.child({})
+    final.absorb(layer)
+    return layer
 
 
 def _genesis_hash(remembered: Path, runtime: Runtime, spec: ChainSpec, digest: bytes) -> Hash32:

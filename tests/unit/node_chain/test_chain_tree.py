@@ -158,3 +158,16 @@ def test_another_genesis_or_a_second_process_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(WrongGenesis, match="belongs to the chain with genesis"):
         open_in(tmp_path)
+
+
+def test_the_block_a_node_starts_on_keeps_its_state_when_others_become_final(opened: OpenChain) -> None:
+    start = opened.chain.finalized
+    before = dict(start.state.iterate(b""))
+    first = build(opened, start, [remark(opened, 0)])
+    opened.chain.set_best(first.hash)
+
+    opened.chain.finalize(first.hash, b"certificate")
+
+    assert dict(opened.chain.state_at(start.hash).iterate(b"")) == before
+    assert dict(start.state.iterate(b"")) == before
+    assert dict(first.state.iterate(b"")) != before
