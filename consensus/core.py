@@ -92,15 +92,10 @@ class Core:
         """Whether a certificate is news; its signatures need not be checked otherwise."""
         return tally.wants_certificate(self._state, certificate)
 
-    def wants_proposal(self, view: int, block_hash: Hash32) -> bool:
-        """Whether a proposal of this block in this view is news."""
+    def wants_proposal(self, view: int, vote: Vote) -> bool:
+        """Whether a proposal for this view, with this vote of its leader, is news."""
         state = self._state
-        if state.done or not state.in_window(view):
-            return False
-        found = state.rounds.get(view)
-        return found is None or (
-            len(found.offers) < OFFERS_MAX and all(offer.hash != block_hash for offer in found.offers)
-        )
+        return _is_leaders(state, view, vote) and _has_room(state, view, vote.hash)
 
     def lacks_certificates(self, low: int, high: int) -> bool:
         """Whether a view of the range, above the final one, has no certificate here."""
@@ -154,6 +149,8 @@ def _on_start(state: State, event: inputs.Start) -> None:
             else:
                 found.my_finalize = vote
             state.next_view = max(state.next_view, vote.view)
+    state.blocks[event.committed.hash] = event.committed
+    state.valid[event.committed.hash] = True
     for certificate in event.certificates:
         tally.add_certificate(state, certificate)
     finalized = [effect for effect in state.effects if isinstance(effect, Finalized)]
@@ -196,22 +193,25 @@ def _on_proposal(state: State, event: inputs.ProposalReceived) -> None:
     for certificate in reversed(proposal.justification):
         tally.add_certificate(state, certificate)
     view, vote = proposal.view, proposal.vote
-    if (vote.kind, vote.view, vote.signer) != (NOTARIZE, view, state.epoch.leader(view)):
+    if not _is_leaders(state, view, vote) or (block is not None and block.hash != vote.hash):
         return
-    if block is None or block.hash == vote.hash:
-        tally.add_vote(state, vote)
-        _keep_offer(state, Offer(view, proposal.parent_view, vote.hash, block is None, vote), block)
-
-
-def _keep_offer(state: State, offer: Offer, block: Block | None) -> None:
-    if state.done or not state.in_window(offer.view):
-        return
-    found = state.round(offer.view)
-    if len(found.offers) < OFFERS_MAX and all(held.hash != offer.hash for held in found.offers):
-        found.offers.append(offer)
+    tally.add_vote(state, vote)
+    if _has_room(state, view, vote.hash):
+        state.round(view).offers.append(Offer(view, proposal.parent_view, vote.hash, block is None, vote))
         if block is not None:
             state.blocks.setdefault(block.hash, block)
         state.dirty = True
+
+
+def _is_leaders(state: State, view: int, vote: Vote) -> bool:
+    return view >= 1 and (vote.kind, vote.view, vote.signer) == (NOTARIZE, view, state.epoch.leader(view))
+
+
+def _has_room(state: State, view: int, block_hash: Hash32) -> bool:
+    if state.done or not state.in_window(view):
+        return False
+    found = state.rounds.get(view)
+    return found is None or (len(found.offers) < OFFERS_MAX and all(held.hash != block_hash for held in found.offers))
 
 
 def _on_status(state: State, event: inputs.StatusReceived) -> None:

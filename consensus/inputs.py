@@ -29,9 +29,11 @@ class TimerKind(IntEnum):
 class Start:
     """The first input: everything durable above the final block, in the order it was written.
 
+    `committed` is the last committed block: executed, and the base of the epoch or a final block of it.
     `certificates` begins with the certificate of the final block where there is one.
     """
 
+    committed: Block
     certificates: Sequence[Certificate]
     own_votes: Sequence[Vote]
     blocks: Sequence[Block]

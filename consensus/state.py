@@ -70,7 +70,7 @@ class Round:
         self.my_notarize: Vote | None = None
         self.my_nullify: Vote | None = None
         self.my_finalize: Vote | None = None
-        self.reported: set[int] = set()
+        self.reported: set[tuple[int, int, int]] = set()
         self.retries = 0
 
 

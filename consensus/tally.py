@@ -35,9 +35,10 @@ def wants_vote(state: State, vote: Vote) -> bool:
     tally = tallies.get(vote.hash)
     if tally is not None and vote.signer in tally.signatures:
         return False
+    others = sum(vote.signer in held.signatures for held in tallies.values())
     if vote.kind == NOTARIZE and found.notarized is not None and found.notarized.hash == vote.hash:
-        return _signed(tallies, vote.signer)
-    return True
+        return others == 1
+    return others < 2
 
 
 def wants_certificate(state: State, certificate: Certificate) -> bool:
@@ -60,13 +61,11 @@ def add_vote(state: State, vote: Vote) -> None:
     if signer == state.me and vote not in (found.my_notarize, found.my_nullify, found.my_finalize):
         _meet_doppelganger(state, vote)
     state.seen_views[signer] = max(state.seen_views[signer], vote.view + (vote.kind == FINALIZE))
-    conflicts = _conflicts(found, vote)
-    for other in conflicts:
-        if signer != state.me and vote.kind not in found.reported:
-            found.reported.add(vote.kind)
+    for other in _conflicts(found, vote):
+        offence = (signer, min(other.kind, vote.kind), max(other.kind, vote.kind))
+        if signer != state.me and offence not in found.reported:
+            found.reported.add(offence)
             state.emit(Report(Evidence(other, vote)))
-    if sum(other.kind == vote.kind for other in conflicts) > 1:
-        return
     tally = _tally(found, vote.kind, vote.hash)
     tally.signatures[signer] = vote.signature
     tally.weight += state.epoch.validators.weights[signer]

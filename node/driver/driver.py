@@ -39,6 +39,10 @@ JOURNAL_BYTES_MAX: Final = 8 * 1024 * 1024
 """A journal segment is started anew beyond this size, with only what is unsettled."""
 
 
+HOLD_DELTAS: Final = 4
+"""A new key at genesis waits to hear a quorum say that nothing is final, but not longer than this after the first."""
+
+
 class VoteNotDurable(Bug):
     """An own vote was about to leave before it was on disk."""
 
@@ -119,10 +123,10 @@ class Driver:
         self._timers: dict[inputs.TimerKind, Cancellable] = {}
         self._undurable: set[Vote] = set()
         self._relays: dict[Peer, None] = {}
-        self._hold: dict[Peer, bytes | None] | None = None
+        self._holding = False
         self._hold_keys: set[bytes] = set()
         self._work = False
-        self._wants_relay = False
+        self._heard: dict[Peer, int] = {}
         self.core = Core(start.epoch, None, pace, self._sign, voting=False)
         self._perform: dict[type[Any], Callable[[Core, Any], None]] = {
             effects.Persist: self._persist,
@@ -153,7 +157,8 @@ class Driver:
         point = self._start_point
         index = point.epoch.index
         found = None if point.journal is None else replay(point.journal, self.genesis_hash, self._key, index)
-        fresh = found is None and self._ports.record.epoch is None and point.committed.number == 0
+        unused = found is None or (not found.own_votes and found.votes_from > index)
+        fresh = unused and self._ports.record.epoch is None and point.committed.number == 0
         self._votes_from = first_epoch_to_vote(
             journal_intact=found is not None,
             recorded_epoch=self._ports.record.epoch,
@@ -185,18 +190,20 @@ class Driver:
     def receive(self, peer: Peer, message: Message) -> None:
         """Handle a message of a peer, already within the limits of `consensus.messages`."""
         if not self._stopped:
+            if isinstance(message, Vote | Proposal):
+                self._heard[peer] = self.clock.now_ms()
             self.inbox.receive(peer, message)
 
     def connected(self, peer: Peer) -> None:
         """A connection came up, or the peer proved a validator key."""
-        self._check_relay()
+        self._heard[peer] = self.clock.now_ms()
         if not self._stopped:
             self.step(inputs.Connected(peer))
 
     def disconnected(self, peer: Peer) -> None:
         """A connection is gone."""
         self._relays.pop(peer, None)
-        self._check_relay()
+        self._heard.pop(peer, None)
 
     def set_work(self, *, available: bool) -> None:
         """Say whether the pool has something to put into a block."""
@@ -276,14 +283,14 @@ class Driver:
         self.step(inputs.BlockReceived(block))
         self.follower.advance()
 
-    def note_peer(self, peer: Peer, *, wants_relay: bool, status: Status) -> None:
+    def note_peer(self, peer: Peer, *, wants_relay: bool) -> None:
         """Learn from a peer's status."""
         if wants_relay:
             self._relays[peer] = None
         else:
             self._relays.pop(peer, None)
-        if self._hold is not None:
-            self._hear_at_genesis(peer, status)
+        if self._holding:
+            self._hear_at_genesis(peer)
 
     # Epochs.
 
@@ -302,8 +309,7 @@ class Driver:
             self._record_epoch(epoch.index)
         self.core = Core(epoch, me, self._pace, self._sign, voting=voting)
         self.transport.begin_epoch(epoch.validators.keys)
-        self._check_relay()
-        self.step(inputs.Start(certificates, votes, blocks))
+        self.step(inputs.Start(self.follower.committed, certificates, votes, blocks))
         if self._work:
             self.step(inputs.WorkChanged(available=True))
 
@@ -345,25 +351,29 @@ class Driver:
     # Waiting at genesis until enough peers say that nothing is final.
 
     def _begin_hold(self) -> None:
-        self._hold = {}
+        self._holding = True
         self._hold_keys = {self._key}
         self._end_hold_if_known()
 
-    def _hear_at_genesis(self, peer: Peer, status: Status) -> None:
-        if status.epoch > 0 or status.final_number > 0 or self.follower.committed.number > 0:
-            self._hold = None
+    def _hear_at_genesis(self, peer: Peer) -> None:
+        if self.core.final.view > 0:  # proven, unlike what a status says
+            self._holding = False
             return
-        for key in self.core.epoch.validators.keys:
-            if self.transport.validator(key) == peer:
-                self._hold_keys.add(key)
+        if len(self._hold_keys) == 1:
+            self.clock.call_later(HOLD_DELTAS * self._pace.delta_ms, self._end_hold)
+        self._hold_keys.update(key for key in self.core.epoch.validators.keys if self.transport.validator(key) == peer)
         self._end_hold_if_known()
 
     def _end_hold_if_known(self) -> None:
         validators = self.core.epoch.validators
         weight = sum(w for key, w in zip(validators.keys, validators.weights, strict=True) if key in self._hold_keys)
-        if weight < validators.quorum or self._hold is None:
+        if weight >= validators.quorum:
+            self._end_hold()
+
+    def _end_hold(self) -> None:
+        if not self._holding or self._stopped:
             return
-        self._hold = None
+        self._holding = False
         self._votes_from = self.core.epoch.index
         opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, self._votes_from)
         self._ports.journal.append(encode_record(opening))
@@ -407,7 +417,7 @@ class Driver:
             vote = message.vote if isinstance(message, Proposal) else message
             if vote in self._undurable:
                 raise VoteNotDurable(repr(vote))
-        if self._wants_relay and isinstance(message, Status):
+        if isinstance(message, Status) and self._hears_too_little():
             return replace(message, flags=message.flags | WANTS_RELAY)
         return message
 
@@ -521,12 +531,13 @@ class Driver:
     def _is_validator(self, peer: Peer) -> bool:
         return any(self.transport.validator(key) == peer for key in self.core.epoch.validators.keys)
 
-    def _check_relay(self) -> None:
-        """Find out whether the validators heard directly, and this one, are a quorum."""
+    def _hears_too_little(self) -> bool:
+        """Whether the validators heard directly of late, and this one, are no quorum: others must pass on to us."""
         validators = self.core.epoch.validators
-        weight = sum(
-            weight
-            for key, weight in zip(validators.keys, validators.weights, strict=True)
-            if key == self._key or self.transport.validator(key) is not None
-        )
-        self._wants_relay = weight < validators.quorum
+        since = self.clock.now_ms() - max(2 * self._pace.status_interval_ms, 4 * self._pace.idle_interval_ms)
+        weight = 0
+        for key, own in zip(validators.keys, validators.weights, strict=True):
+            peer = self.transport.validator(key)
+            if key == self._key or (peer is not None and self._heard.get(peer, 0) > since):
+                weight += own
+        return weight < validators.quorum

@@ -160,7 +160,7 @@ class Inbox:
             if certificate.epoch == proposal.epoch and core.wants_certificate(certificate):
                 self.check_certificate(certificate)
                 wanted.append(certificate)
-        news = core.wants_proposal(proposal.view, vote.hash)
+        news = core.wants_proposal(proposal.view, vote)
         block = None
         if news or wanted:
             if vote.epoch != proposal.epoch or vote.signer >= len(core.epoch.validators):
@@ -189,7 +189,7 @@ class Inbox:
         return block
 
     def _on_status(self, peer: Peer, status: Status) -> None:
-        self._driver.note_peer(peer, wants_relay=bool(status.flags & WANTS_RELAY), status=status)
+        self._driver.note_peer(peer, wants_relay=bool(status.flags & WANTS_RELAY))
         if self._is_current(peer, status.epoch, status):
             self._driver.step(inputs.StatusReceived(peer, status))
 

@@ -1,0 +1,242 @@
+"""One run: everything of one seed, from the first start to the verdict."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from hashlib import blake2b
+from random import Random
+from typing import Final
+
+from aitoken.proto.votes import Vote
+from aitoken.types import Hash32
+from consensus.types import Block, Slot
+from simulation.invariants import Invariants
+from simulation.ledger import GENESIS, Blocks
+from simulation.liars import LIARS
+from simulation.loop import Loop
+from simulation.network import Network, neighbours
+from simulation.node import Node
+from simulation.scenario import Scenario
+
+BLOCKS_AFTER_HEALING: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        failure: None, or which invariant broke and how.
+    """
+
+    seed: int
+    failure: str | None
+    detail: str
+    blocks: int
+    events: int
+    messages: int
+    lost: int
+    crashes: int
+    evidence: int
+    healed_ms: int
+    trace: str
+
+
+class Registry:
+    """Plays signatures: a vote is valid once its owner has sent it. Liars can sign anything as themselves."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._made: set[tuple[bytes, bytes]] = set()
+
+    def make(self, key: bytes, vote: Vote, *, honest: bool) -> None:
+        """A vote leaves its owner."""
+        statement = (key, vote.sign_bytes(GENESIS.hash))
+        if statement not in self._made:
+            self._made.add(statement)
+            self._world.trace(key[-4:], vote.encode()[:51])
+            self._world.invariants.made(key, vote, honest=honest)
+
+    def verify(self, signature: bytes, message: bytes, public: bytes) -> bool:
+        """Whether the owner of the key made this statement."""
+        return (public, message) in self._made and signature[:32] == public
+
+
+class World:
+    """The network of one seed."""
+
+    def __init__(self, scenario: Scenario, mutations: frozenset[str] = frozenset()) -> None:
+        self.scenario = scenario
+        self.mutations = mutations
+        self.rng = Random(scenario.seed ^ 0x5EED)  # noqa: S311 - a simulation
+        self.loop = Loop()
+        self.blocks = Blocks()
+        self.registry = Registry(self)
+        self.invariants = Invariants(self)
+        self.network = Network(self)
+        self.crashed = 0
+        self.allowed_alarms: frozenset[str] = frozenset()
+        self.failure: str | None = None
+        self.detail = ""
+        self._trace = blake2b(digest_size=8)
+        self._by_hash: dict[Hash32, Block] = {GENESIS.hash: GENESIS}
+        self._goal: int | None = None
+        self.healed_ms = 0
+        self.nodes: list[Node] = []
+        self.nodes_of: dict[bytes, list[int]] = {}
+        self._make_nodes()
+        self.honest = [node for node in self.nodes if node.honest]
+        self.honest_keys = {node.key for node in self.honest}
+
+    def run(self, limit_ms: int | None = None) -> Outcome:
+        """Run to the verdict: after the faults end, every honest node must commit so many new blocks in time."""
+        self._schedule()
+        scenario = self.scenario
+        self.loop.run(scenario.gst_ms, self._has_failed)
+        if not self._has_failed():
+            self._heal()
+            self._goal = self.invariants.height + BLOCKS_AFTER_HEALING
+            limit = scenario.gst_ms + (self.allowance_ms() if limit_ms is None else limit_ms)
+            self.loop.run(limit, self._is_over)
+            self.healed_ms = self.loop.now - scenario.gst_ms
+            if not self._is_over():
+                self.fail("I8", self._stall_report())
+        self.invariants.bounds()
+        return Outcome(
+            scenario.seed,
+            self.failure,
+            self.detail,
+            self.invariants.height,
+            self.loop.events,
+            self.network.sent,
+            self.network.lost,
+            self.crashed,
+            self.invariants.evidence_seen,
+            self.healed_ms,
+            self._trace.hexdigest(),
+        )
+
+    def allowance_ms(self) -> int:
+        """Return the time in which a healed network must make its blocks."""
+        pace = self.scenario.pace
+        restart = 6500 if self.crashed else 0
+        slow = 3 * (self.scenario.latency_ms + self.scenario.jitter_ms) + self.scenario.verify_ms
+        return 2 * pace.status_interval_ms + restart + 60 * pace.delta_ms + 10 * pace.idle_interval_ms + 20 * slow
+
+    def fail(self, code: str, what: str, error: BaseException | None = None) -> None:
+        """Note the first thing that went wrong."""
+        if self.failure is None:
+            self.failure = f"{code}: {what}"
+            if error is not None:
+                self.detail = "".join(traceback.format_exception(error))
+
+    def trace(self, *parts: bytes) -> None:
+        """Add to the trace by which two runs of a seed are compared."""
+        self._trace.update(b"%d|" % self.loop.now)
+        for part in parts:
+            self._trace.update(part)
+
+    def fsync_ms(self) -> int:
+        """Return how long this sync takes."""
+        most = self.scenario.fsync_max_ms
+        return self.rng.randint(0, most) if most else 0
+
+    def make_block(self, parent_hash: Hash32, slot: Slot, *, valid: bool = True) -> Block:
+        """Return a new block."""
+        block = self.blocks.make(parent_hash, slot, valid=valid)
+        self._by_hash[block.hash] = block
+        return block
+
+    def block(self, block_hash: Hash32) -> Block:
+        """Return any block ever made."""
+        return self._by_hash[block_hash]
+
+    def _make_nodes(self) -> None:
+        scenario = self.scenario
+        names: list[tuple[int, str | None]] = [(node, scenario.liars.get(node)) for node in range(scenario.nodes)]
+        twins = [(node, "twins") for node, strategy in scenario.liars.items() if strategy == "twins"]
+        for node, strategy in names + twins:
+            made = Node(self, len(self.nodes), scenario.key(node))
+            if strategy is not None:
+                made.liar = LIARS[strategy](made)
+            self.nodes.append(made)
+            self.nodes_of.setdefault(made.key, []).append(made.name)
+        honest = [node.name for node in self.nodes if node.honest]
+        liars = [node.name for node in self.nodes if not node.honest]
+        for name, others in neighbours(scenario.graph, honest, liars).items():
+            self.nodes[name].neighbours = others
+
+    def _schedule(self) -> None:
+        scenario = self.scenario
+        for node in self.nodes:
+            if node.liar is None or node.liar.runs:
+                self.loop.at(self.rng.randint(0, 100), node.start)
+            if node.liar is not None:
+                node.liar.begin()
+        for time, name, calls in scenario.crashes:
+            self.loop.at(time, self._arm, name, calls)
+        if scenario.power_cut_ms is not None:
+            self.loop.at(scenario.power_cut_ms, self._cut_power)
+        for _, end, group, _ in scenario.cuts:
+            self.loop.at(end, self._reconnect, group)
+        if scenario.work != "never":
+            self.loop.at(150, self._work)
+
+    def _arm(self, name: int, calls: int) -> None:
+        self.nodes[name].fuse = calls
+
+    def _cut_power(self) -> None:
+        for node in self.nodes:
+            node.crash()
+
+    def _reconnect(self, group: frozenset[int]) -> None:
+        for node in self.nodes:
+            for other in node.neighbours:
+                if (node.name in group) != (other in group) and node.driver is not None:
+                    node.guard(node.driver.connected, other)
+
+    def _heal(self) -> None:
+        for node in self.nodes:
+            node.fuse = None
+
+    def _work(self) -> None:
+        available = self.scenario.work == "always" or self.rng.random() < 0.5
+        for node in self.nodes:
+            if node.driver is not None:
+                self.loop.at(self.rng.randint(0, 100), self._set_work, node, available)
+        self.loop.at(self.rng.randint(500, 2000), self._work)
+
+    def _set_work(self, node: Node, available: bool) -> None:  # noqa: FBT001 - a scheduled call
+        if node.driver is not None:
+            driver = node.driver
+            node.guard(lambda: driver.set_work(available=available))
+
+    def _has_failed(self) -> bool:
+        return self.failure is not None
+
+    def _is_over(self) -> bool:
+        return self.failure is not None or self._reached()
+
+    def _reached(self) -> bool:
+        goal = self._goal
+        return (
+            goal is not None
+            and self.invariants.height >= goal
+            and all(node.disk.committed.number >= goal for node in self.honest)
+        )
+
+    def _stall_report(self) -> str:
+        lines = [f"goal {self._goal}"]
+        for node in self.nodes:
+            driver = node.driver
+            if driver is None:
+                lines.append(f"node {node.name}: down")
+                continue
+            state = driver.round_state()
+            lines.append(
+                f"node {node.name}{'' if node.honest else ' (liar)'}: committed {state.committed_number}, epoch "
+                f"{state.epoch}, view {state.view}, final view {state.final_view}, voting {state.voting}, "
+                f"{state.holds_back}"
+            )
+        return "\n    ".join(lines)
