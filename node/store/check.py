@@ -15,7 +15,6 @@ from aitoken.types import BlockNumber, Hash32
 from chain.state.ordered import ordered_root
 from node.store.database import Database
 
-
 _ALL: Final = 1 << 62
 
 
