@@ -1,4 +1,4 @@
-"""Validators that lie, each in its own way. They run the real driver for what they know; what they send is their own."""
+"""Validators that lie, each in its own way. They run the real driver for what they know, and send what they like."""
 
 from __future__ import annotations
 
