@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from aitoken.errors import AiTokenError
 from cli.session import Client
 from cli.specs import read_spec
-from cli.status import in_words, is_moving, look
+from cli.status import holds_back, in_words, is_moving, look, trouble_in
 
 FREE_BYTES_BAD: Final = 500 * 1024 * 1024
 FREE_BYTES_LOW: Final = 5 * 1024 * 1024 * 1024
@@ -97,15 +97,16 @@ def disk_space(folder: Path, free_of: Callable[[Path], int] = lambda path: shuti
 
 
 def _lock(folder: Path) -> Finding:
-    for lock in sorted(folder.rglob("*")):
-        if lock.name.lower() not in {"lock", ".lock", "node.lock"} or not lock.is_file() or "db" in lock.parent.name:
-            continue
-        with lock.open("rb") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return Finding("lock", "ok", "a node runs on this folder")
-    return Finding("lock", "ok", "no node runs on this folder")
+    """Whether a node works here now; the lock is released at once, and only if nobody held it."""
+    lock = folder / "db" / "lock"
+    if not lock.is_file():
+        return Finding("lock", "warn", "no node ever ran on this folder", "")
+    with lock.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return Finding("lock", "ok", "a node runs on this folder")
+    return Finding("lock", "ok", "no node runs on this folder now")
 
 
 def _genesis_file(chain: Path) -> Finding:
@@ -125,7 +126,8 @@ async def running_node(client: Client, chain: Path | None) -> list[Finding]:
     if chain is not None:
         findings.append(_same_genesis(facts, chain))
     lines, well = in_words(facts)
-    findings.append(Finding("network", "ok" if well else "bad", "; ".join(lines[2:])))
+    waits = [f"it waits: {words}"] if (words := holds_back(facts.get("round"))) else []
+    findings.append(Finding("network", "ok" if well else "bad", "; ".join([*trouble_in(lines), *waits])))
     if await is_moving(client):
         findings.append(Finding("chain", "ok", "blocks become final"))
     else:

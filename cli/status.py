@@ -77,15 +77,20 @@ def in_words(facts: dict[str, Any]) -> tuple[list[str], bool]:
     return lines, well
 
 
+def trouble_in(lines: list[str]) -> list[str]:
+    """Of the lines of `in_words`, those about the chain and the network."""
+    return [line for line in lines[2:] if not line.startswith(("consensus:", "  "))]
+
+
 def round_in_words(state: dict[str, Any] | None) -> list[str]:
     """What the consensus is doing; nothing when the node does not say."""
     if not state:
         return []
     shares = {kind: _share(state, f"{kind}_weight") for kind in ("notarize", "nullify", "finalize")}
-    votes = ", ".join(f"{kind} {share}" for kind, share in shares.items() if share)
+    votes = ", ".join(f"{kind} {share} %" for kind, share in shares.items() if share)
     lines = [
         f"consensus: epoch {state.get('epoch')}, view {state.get('view')}, leader is validator {state.get('leader')}",
-        f"  stake heard in this view: {votes or 'none told'}; more than 66 % make a certificate",
+        f"  stake heard in this view: {votes or 'none yet'}; more than 66 % make a certificate",
         f"  this node {'votes' if state.get('voting') else 'does not vote'}",
     ]
     if holds_back(state):
@@ -99,10 +104,10 @@ def holds_back(state: dict[str, Any] | None) -> str:
     return "" if words == "nothing" else words
 
 
-def _share(state: dict[str, Any], name: str) -> str:
-    """A weight as a share of the whole stake."""
+def _share(state: dict[str, Any], name: str) -> int:
+    """A weight in percent of the whole stake, rounded down."""
     weight, total = state.get(name), state.get("total")
-    return f"{weight * 100 // total} %" if isinstance(weight, int) and isinstance(total, int) and total else ""
+    return weight * 100 // total if isinstance(weight, int) and isinstance(total, int) and total else 0
 
 
 def _is_alone(facts: dict[str, Any]) -> bool:

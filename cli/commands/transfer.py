@@ -72,7 +72,8 @@ def transfer(
     data = _facts(receipt)
     out.result(data | {"value": value}, _sentence(data, wait))
     if receipt.success is False:
-        raise CallFailed(f"the transfer failed: {receipt.error}. {receipt.reason} The fee was paid.")
+        why = f"{receipt.error}: {receipt.reason}" if receipt.reason else f"{receipt.error}."
+        raise CallFailed(f"the transfer failed, the fee was paid: {why}")
 
 
 def _facts(receipt: Any) -> dict[str, Any]:
@@ -84,6 +85,6 @@ def _facts(receipt: Any) -> dict[str, Any]:
 def _sentence(data: dict[str, Any], wait: str) -> str:
     if "block_hash" not in data:
         return f"sent: transaction {data['hash']}"
-    state = "final" if wait == "final" else "included"
+    state = "failed" if data.get("success") is False else "final" if wait == "final" else "included"
     fee = f", fee {show_amount(data['fee'])}" if "fee" in data else ""
     return f"{state} in block {data['block_number']:_} {data['block_hash']}: transaction {data['hash']}{fee}"
