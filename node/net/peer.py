@@ -36,6 +36,8 @@ STALLED_DEADLINE_S: Final = 20.0
 PING_INTERVAL_S: Final = 15.0
 SILENT_TICKS_MAX: Final = 2
 """A peer heard nothing of for so many ping intervals is gone."""
+PAUSE_MIN_S: Final = 0.05
+"""A peer that is too fast is read again after so long at the earliest: in slices, not message by message."""
 WRITE_BUFFER_HIGH: Final = 128 * KIB
 """What is beyond our control once written: a vote may wait behind it."""
 FLUSH_SIZE: Final = 64 * KIB
@@ -72,7 +74,7 @@ class Host(Protocol):
         """A message arrived. Raising `Rejected` ends the connection."""
 
     def throttled(self, peer: Peer) -> None:
-        """The peer exceeds a rate and is not read for a moment."""
+        """The peer exceeded a rate in this second and is not read for a moment."""
 
     def closed(self, peer: Peer) -> None:
         """The connection is over; told once, whatever state it was in."""
@@ -121,6 +123,7 @@ class Peer(asyncio.Protocol):
         self._resume_timer: asyncio.TimerHandle | None = None
         self._heard = True
         self._silent_ticks = 0
+        self._throttled_at = -1.0
         self.sent_bytes = 0
         self.received_bytes = 0
         self.settled: asyncio.Future[bool] = self._loop.create_future()
@@ -292,10 +295,13 @@ class Peer(asyncio.Protocol):
         delay = self._inbox.wait(self._loop.time())
         if delay <= 0 or self._transport is None or self.state is not State.OPEN:
             return False
-        self._host.throttled(self)
+        now = self._loop.time()
+        if now - self._throttled_at >= 1.0:
+            self._throttled_at = now
+            self._host.throttled(self)
         if self.is_open:
             self._transport.pause_reading()
-            self._resume_timer = self._loop.call_later(delay, self._resume_reading)
+            self._resume_timer = self._loop.call_later(max(delay, PAUSE_MIN_S), self._resume_reading)
         return True
 
     def _resume_reading(self) -> None:
