@@ -14,6 +14,7 @@ from chain.pallets.authorship import Authorship
 from chain.pallets.babe import Babe
 from chain.pallets.balances import Balances
 from chain.pallets.consensus import Consensus
+from chain.pallets.fast_transfer import FastTransfer
 from chain.pallets.session import Session
 from chain.pallets.staking import Staking
 from chain.pallets.sudo import Sudo
@@ -77,6 +78,7 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
         Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
+    FastTransfer(system, balances, payment).install(executive, schema)
     return Instance(machine, system, executive, (CoreApis(machine, executive, metadata), CallPaymentApis(payment)))
 
 

@@ -203,34 +203,34 @@ def compact_encode(value: int) -> bytes:
     return bytes((size - 4 << 2 | 3,)) + value.to_bytes(size, "little")
 
 
-def compact_read(data: bytes, offset: int) -> tuple[int, int]:
-    """Read a compact integer of at most 128 bits; refuse any form but the shortest."""
+def compact_read(data: bytes, offset: int, limit: int = 1 << COMPACT_BITS_MAX) -> tuple[int, int]:
+    """Read a compact integer below `limit` (of at most 128 bits); refuse any form but the shortest."""
     try:
         first = data[offset]
     except IndexError:
         raise truncated(1, data, offset) from None
     mode = first & 3
     if mode == 0:
-        return first >> 2, offset + 1
-    if mode == 1:
+        value, end, least = first >> 2, offset + 1, 0
+    elif mode == 1:
         end = offset + 2
-        value = int.from_bytes(data[offset:end], "little") >> 2
-        least = 0x40
+        value, least = int.from_bytes(data[offset:end], "little") >> 2, 0x40
     elif mode == 2:
         end = offset + 4
-        value = int.from_bytes(data[offset:end], "little") >> 2
-        least = 0x4000
+        value, least = int.from_bytes(data[offset:end], "little") >> 2, 0x4000
     else:
         size = (first >> 2) + 4
         if size > COMPACT_BITS_MAX // 8:
             raise DecodeError(f"compact integer of {size} bytes")
         end = offset + 1 + size
         value = int.from_bytes(data[offset + 1 : end], "little")
-        least = max(0x4000_0000, 1 << 8 * (size - 1))
+        least = 0x4000_0000 if size == 4 else 1 << 8 * (size - 1)
     if end > len(data):
         raise truncated(end - offset, data, offset)
     if value < least:
         raise DecodeError(f"compact integer {value} is not in its shortest form")
+    if value >= limit:
+        raise DecodeError(f"compact integer {value} does not fit its type")
     return value, end
 
 

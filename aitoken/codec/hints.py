@@ -279,6 +279,36 @@ def compile_arguments(
     return c.Tuple(*(codec for _, codec in fields)).encode, _compile(fields, "", None)[1]
 
 
+def compile_writer(head: bytes, fields: list[tuple[str, Codec[Any]]], tail: bytes) -> Callable[..., bytes]:
+    """Generate a function from fixed-size field values to `head`, their bytes, and `tail`; half the cost of a record.
+
+    Raises:
+        TypeError: a field has no fixed size.
+    """
+    layout, given = f"<{len(head)}s", ["HEAD"]
+    for name, codec in fields:
+        if codec.packed is None:
+            raise TypeError(f"{name} has no fixed size")
+        layout += codec.packed[0]
+        given += [f"{name} & LOW", f"{name} >> 64"] if codec.packed[1] == "wide" else [name]
+    checks = [
+        f"    if len({name}) != {codec.size_min}:\n        raise EncodeError('{name}: {codec.size_min} bytes wanted')\n"
+        for name, codec in fields
+        if codec.packed and codec.packed[1] == "bytes"
+    ]
+    names: dict[str, Any] = {
+        "HEAD": head, "TAIL": tail, "LOW": (1 << 64) - 1, "EncodeError": EncodeError, "error": struct.error,
+        "pack": struct.Struct(f"{layout}{len(tail)}s").pack,
+    }  # fmt: skip
+    source = (
+        f"def write({', '.join(name for name, _ in fields)}):\n{''.join(checks)}    try:\n"
+        f"        return pack({', '.join(given)}, TAIL)\n"
+        f"    except error as e:\n        raise EncodeError(str(e)) from None\n"
+    )
+    writer: Callable[..., bytes] = _execute(source, names)["write"]
+    return writer
+
+
 def _compile(
     fields: list[tuple[str, Codec[Any]]], maker: str, cls: type[Record] | None
 ) -> tuple[Callable[[Any], bytes], Callable[[bytes, int], tuple[Any, int]]]:

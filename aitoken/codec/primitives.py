@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 from aitoken.codec.base import (
@@ -93,12 +93,7 @@ def Compact(inner: Codec[int]) -> Codec[int]:  # noqa: N802
             raise EncodeError(f"{value} does not fit {inner.size_min} bytes")
         return compact_encode(value)
 
-    def read(data: bytes, offset: int) -> tuple[int, int]:
-        value, end = compact_read(data, offset)
-        if value >= limit:
-            raise DecodeError(f"{value} does not fit {inner.size_min} bytes")
-        return value, end
-
+    read = partial(compact_read, limit=limit)
     return Codec(encode, read, default=int, size_min=1, shape=lambda: Shape(CompactOf(inner)))
 
 

@@ -28,7 +28,7 @@ from aitoken.types import AccountId, Balance, Hash32, Nonce
 SIGNED_V4: Final = 0x84
 BARE_VERSIONS: Final = (0x04, 0x05)
 PAYLOAD_PLAIN_MAX: Final = 256
-_U32_MAX: Final = 2**32 - 1
+_U32_LIMIT: Final = 2**32
 _NO_METADATA_HASH: Final = b"\x00"
 _ADDRESS_NAMES: Final = {1: "Index", 2: "Raw", 3: "Address32", 4: "Address20"}
 
@@ -92,7 +92,10 @@ class Extrinsic:
             DecodeError: it is not exactly one well-formed extrinsic.
         """
         end = len(raw)
-        length, at = compact_read(raw, 0)
+        if end > 66 and raw[0] & 3 == 1:
+            length, at = (raw[0] | raw[1] << 8) >> 2, 2
+        else:
+            length, at = compact_read(raw, 0)
         if at + length != end or length == 0:
             raise DecodeError(f"length prefix {length}, but {end - at} bytes follow")
         self.raw = raw
@@ -107,7 +110,7 @@ class Extrinsic:
         try:
             if raw[at + 1] == 0:
                 self.address_kind = 0
-                self.signer = AccountId(raw[at + 2 : at + 34])
+                self.signer = raw[at + 2 : at + 34]  # type: ignore[assignment]
                 at += 34
             else:
                 self.signer = None
@@ -128,12 +131,16 @@ class Extrinsic:
             else:
                 at += 1
             self.era_code = code
-            nonce, at = compact_read(raw, at)
-            if nonce > _U32_MAX:
-                raise DecodeError(f"nonce {nonce} does not fit 32 bits")
-            self.nonce = Nonce(nonce)
-            tip, at = compact_read(raw, at)
-            self.tip = Balance(tip)
+            first = raw[at]
+            if first & 3:
+                self.nonce, at = compact_read(raw, at, _U32_LIMIT)  # type: ignore[assignment]
+            else:
+                self.nonce, at = first >> 2, at + 1  # type: ignore[assignment]
+            first = raw[at]
+            if first & 3:
+                self.tip, at = compact_read(raw, at)  # type: ignore[assignment]
+            else:
+                self.tip, at = first >> 2, at + 1  # type: ignore[assignment]
             mode = raw[at]
         except IndexError:
             raise truncated(1, raw, at) from None

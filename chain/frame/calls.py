@@ -75,11 +75,15 @@ def call(
 
 
 class CallInfo:
-    """A call of one runtime: where it leads and how its arguments are read."""
+    """A call of one runtime: where it leads and how its arguments are read.
+
+    `fixed_weight`, `class_index` and `charges` repeat what is declared in the form the executive can use fastest;
+    `tails` are encoded ends of the extrinsic's last event, by (weight used, whether a fee is paid).
+    """
 
     __slots__ = (
-        "arguments", "dispatch_class", "docs", "encode", "fields", "index", "key", "name", "pallet_index",
-        "pallet_name", "pays", "read", "slot", "success_event", "weight",
+        "arguments", "charges", "class_index", "dispatch_class", "docs", "encode", "fields", "fixed_weight", "index",
+        "key", "name", "pallet_index", "pallet_name", "pays", "read", "slot", "tails", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +103,9 @@ class CallInfo:
         self.name = name
         self.index = declaration.index
         self.weight = declaration.weight
+        self.fixed_weight = declaration.weight if isinstance(declaration.weight, int) else None
+        self.class_index = int(declaration.dispatch_class)
+        self.charges = declaration.pays is Pays.Yes
         self.dispatch_class = declaration.dispatch_class
         self.pays = declaration.pays
         self.arguments = tuple(argument[0] for argument in arguments)
@@ -108,7 +115,7 @@ class CallInfo:
         self.docs = docs
         self.key = bytes((pallet_index, declaration.index))
         self.slot = slot
-        self.success_event: bytes | None = None
+        self.tails: dict[tuple[int, bool], bytes] = {}
 
     def __repr__(self) -> str:
         return f"{self.pallet_name}.{self.name}"
@@ -127,7 +134,7 @@ class Call:
     def weight(self) -> int:
         """What the call announces to use at most, in picoseconds."""
         announced = self.info.weight
-        return announced if isinstance(announced, int) else announced(*self.args)
+        return announced if isinstance(announced, int) else int(announced(*self.args))
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -168,8 +175,24 @@ class CallCodec:
         """Make a call readable."""
         self._table[info.pallet_index << 8 | info.index] = info
 
+    def decode(self, data: bytes) -> Call:
+        """Decode exactly one call.
+
+        Raises:
+            DecodeError: see `read`; or bytes are left over.
+        """
+        if len(data) < 2:
+            raise truncated(2, data, 0)
+        info = self._table.get(data[0] << 8 | data[1])
+        if info is None:
+            raise DecodeError(f"no call {data[0]}.{data[1]}")
+        args, end = info.read(data, 2)
+        if end != len(data):
+            raise DecodeError(f"{len(data) - end} bytes left over behind the call")
+        return Call(info, args)
+
     def read(self, data: bytes, offset: int) -> tuple[Call, int]:
-        """Read one call.
+        """Read one call inside another.
 
         Raises:
             DecodeError: no such call, malformed arguments, or calls nested deeper than `NESTING_MAX`.
@@ -179,7 +202,7 @@ class CallCodec:
         info = self._table.get(data[offset] << 8 | data[offset + 1])
         if info is None:
             raise DecodeError(f"no call {data[offset]}.{data[offset + 1]}")
-        if self._depth > NESTING_MAX:
+        if self._depth >= NESTING_MAX:
             raise DecodeError(f"calls nested deeper than {NESTING_MAX}")
         self._depth += 1
         try:

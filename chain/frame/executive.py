@@ -14,8 +14,9 @@ Source: `frame_executive`; the nine extensions in `chain.frame.extensions`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aitoken.codec.base import DecodeError
 from aitoken.codec.hints import codec_of
@@ -24,7 +25,7 @@ from aitoken.errors import Bug
 from aitoken.proto.digest import PRE_RUNTIME, Digest, DigestItem
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, bare_extrinsic
 from aitoken.proto.header import Header
-from aitoken.types import AccountId, Balance, BlockNumber, Hash32
+from aitoken.types import AccountId, BlockNumber, Hash32
 from chain.frame.calls import Call, CallInfo, PostInfo
 from chain.frame.errors import (
     AncientBirthBlock,
@@ -54,13 +55,16 @@ from chain.frame.types import (
 from chain.state.ordered import ordered_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from chain.frame.machine import Machine
     from chain.state.base import State
 
 ZERO_ACCOUNT: Final = AccountId(bytes(32))
-NORMAL, OPERATIONAL, MANDATORY = DispatchClass.Normal, DispatchClass.Operational, DispatchClass.Mandatory
+NORMAL: Final = int(DispatchClass.Normal)
+OPERATIONAL: Final = int(DispatchClass.Operational)
+MANDATORY: Final = int(DispatchClass.Mandatory)
+TAILS_MAX: Final = 1024
 _EVENT_INFO: Final = codec_of(DispatchEventInfo)
 _U64_MAX: Final = 2**64 - 1
 
@@ -68,9 +72,8 @@ _U64_MAX: Final = 2**64 - 1
 class Fees(Protocol):
     """What the executive needs of the pallet that charges fees."""
 
-    @property
-    def pending(self) -> int:
-        """Fees and tips taken in this block and not yet given out."""
+    pending: int
+    """Fees and tips taken in this block and not yet given out."""
 
     def open_block(self) -> None:
         """Forget what the last block collected."""
@@ -78,20 +81,27 @@ class Fees(Protocol):
     def note_usage(self, normal_weight: int) -> None:
         """Be told, before the block is closed, what its normal transactions weigh."""
 
-    def fee(self, length: int, weight: int) -> Balance:
+    def fee(self, length: int, weight: int) -> int:
         """Return the fee, without tip, of a transaction of that length whose call has that weight."""
 
     def check_payable(self, account: AccountInfo, amount: int) -> None:
         """Raise `CannotPay` unless the account can pay `amount` and live on."""
 
-    def charged(self, who: AccountId, amount: Balance) -> None:
+    def charged(self, who: AccountId, amount: int) -> None:
         """Note that `amount` was taken from `who`."""
 
-    def settle(self, who: AccountId, charged: Balance, actual: Balance, tip: Balance) -> None:
+    def settle(self, who: AccountId, charged: int, actual: int, tip: int) -> None:
         """Give back what was charged too much and record what was paid."""
 
     def priority(self, length: int, weight: int, dispatch_class: DispatchClass, tip: int) -> int:
         """Return the priority of a transaction."""
+
+
+Shortcut = Callable[[AccountId, AccountInfo, tuple[Any, ...], int, int, bytes, bytes], bool]
+"""(signer, its account, arguments, fee and tip together, tip, phase, end of the success event) to whether it did it.
+
+A shortcut either does everything the general way would do for a call that succeeds, or nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +147,30 @@ class Executive:
         self._length_max = (length * 75 // 100, length, length)
         self._number = BlockNumber(0)
         self._weight = [0, 0, 0]
+        self._total_weight = 0
         self._length = 0
         self._body: list[Extrinsic] = []
         self._additional: dict[int, bytes] = {}
         self._parent: tuple[Header, State] | None = None
-        self._success: dict[tuple[int, int, int], bytes] = {}
+        self._settled: State | None = None
+        self._shortcuts: dict[CallInfo, Shortcut] = {}
         self._on_initialize = machine.hooks("on_initialize")
         self._on_idle = machine.hooks("on_idle")
         self._on_finalize = machine.hooks("on_finalize")
         self._inherents = machine.hooks("create_inherent")
         self._checks = machine.hooks("check_block")
 
+    def use_shortcut(self, info: CallInfo, shortcut: Shortcut) -> None:
+        """Try `shortcut` before the general way for transactions that make this call, which must charge a fee."""
+        if not info.charges or info.fixed_weight is None:
+            raise Bug(f"{info!r} has no fixed fee")
+        self._shortcuts[info] = shortcut
+
     # --------------------------------------------------------------------------------------------- reading
 
     def load(self, state: State) -> None:
         """Read from `state` from now on; for queries and validation."""
+        self._settled = None
         self._store.load(state)
         self._additional.clear()
         self._parent = None
@@ -167,6 +186,10 @@ class Executive:
         self._system.block_hash.put(number, block_hash)
         self._additional.clear()
         return BlockNumber(number + 1)
+
+    def continues(self, state: State) -> bool:
+        """Whether the last block sealed here gave this state, so that the next one starts with warm caches."""
+        return state is self._settled
 
     def decode(self, extrinsic: Extrinsic) -> Call:
         """Return the call of an extrinsic, decoding it once.
@@ -199,7 +222,7 @@ class Executive:
     def _check_signed(self, extrinsic: Extrinsic, call: Call, number: int) -> tuple[AccountId, AccountInfo]:
         """Check everything up to the signature; return signer and account."""
         if not extrinsic.is_signed:
-            if call.info.dispatch_class is MANDATORY:
+            if call.info.class_index == MANDATORY:
                 raise MandatoryValidation
             raise NoUnsignedValidator
         signer = extrinsic.signer
@@ -231,9 +254,11 @@ class Executive:
         signer, account = self._check_signed(extrinsic, call, number)
         weight, length = call.weight, len(extrinsic.raw)
         info = call.info
-        fee = self._fees.fee(length, weight) if info.pays is Pays.Yes else 0
+        fee = self._fees.fee(length, weight) if info.charges else 0
         self._fees.check_payable(account, fee + extrinsic.tip)
-        self._check_room(info, weight, length, alone=True)
+        limit = min(self._weight_max[info.class_index], self._weight_max[OPERATIONAL])
+        if weight + BASE_EXTRINSIC > limit or length > self._length_max[info.class_index]:
+            raise ExhaustsResources
         nonce = extrinsic.nonce
         requires = () if nonce == account.nonce else (_tag(signer, nonce - 1),)
         return ValidTransaction(
@@ -243,16 +268,6 @@ class Executive:
             longevity=min(extrinsic.era.death(number) - number, _U64_MAX),
         )
 
-    def _check_room(self, info: CallInfo, weight: int, length: int, *, alone: bool = False) -> None:
-        kind = info.dispatch_class
-        used = 0 if alone else self._weight[kind]
-        together = 0 if alone else sum(self._weight)
-        weight += BASE_EXTRINSIC
-        if used + weight > self._weight_max[kind] or together + weight > self._weight_max[OPERATIONAL]:
-            raise ExhaustsResources
-        if (0 if alone else self._length) + length > self._length_max[kind]:
-            raise ExhaustsResources
-
     def apply(self, extrinsic: Extrinsic) -> None:
         """Apply a signed transaction to the open block.
 
@@ -260,63 +275,74 @@ class Executive:
             DecodeError: the call is malformed; nothing has changed.
             InvalidTransaction: it does not belong into this block; nothing has changed.
         """
-        call = self.decode(extrinsic)
+        call: Call = extrinsic.call or self.decode(extrinsic)
         signer, account = self._check_signed(extrinsic, call, self._number)
         nonce = extrinsic.nonce
         if nonce != account.nonce:
             raise Future
-        info, raw_length, tip, fees = call.info, len(extrinsic.raw), extrinsic.tip, self._fees
-        weight = call.weight
-        charged = Balance((fees.fee(raw_length, weight) if info.pays is Pays.Yes else 0) + tip)
+        info, length, tip, fees, store = call.info, len(extrinsic.raw), extrinsic.tip, self._fees, self._store
+        weight = info.fixed_weight
+        if weight is None:
+            weight = call.weight
+        charged = fees.fee(length, weight) + tip if info.charges else tip
         fees.check_payable(account, charged)
-        self._check_room(info, weight, raw_length)
+        self._check_room(info.class_index, weight, length)
 
-        store = self._store
-        store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
+        phase = store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
+        shortcut = self._shortcuts.get(info)
+        if shortcut is not None:
+            tail = info.tails.get((weight, True)) or self._tail(info, weight, charges=True)
+            if shortcut(signer, account, call.args, charged, tip, phase, tail):
+                self._weight[info.class_index] += weight + BASE_EXTRINSIC
+                self._total_weight += weight + BASE_EXTRINSIC
+                self._length += length
+                self._body.append(extrinsic)
+                return
         account = account.copy()
         account.nonce = nonce + 1
         account.free -= charged
         self._accounts.put(signer, account)
         fees.charged(signer, charged)
+        used, charges = weight, info.charges
+        failure: DispatchError | None = None
         try:
             post = self._machine.dispatch(call, Signed(signer))
-            failure: DispatchError | None = None
         except DispatchError as error:
             post, failure = None, error
-        used, pays = weight, info.pays
+        actual = charged
         if post is not None:
             used = weight if post.weight is None else min(post.weight, weight)
-            pays = pays if post.pays is None else post.pays
-        actual = charged if used == weight else Balance(fees.fee(raw_length, used) + tip)
-        if pays is Pays.No:
-            actual = tip
+            charges = charges if post.pays is None else post.pays is Pays.Yes
+            actual = fees.fee(length, used) + tip if charges else tip
         fees.settle(signer, charged, actual, tip)
-        self._finish_extrinsic(extrinsic, info, used, pays, failure)
+        if store.imbalance + fees.pending != 0:
+            raise Bug(f"extrinsic {len(self._body)}: balances changed by {store.imbalance + fees.pending}")
 
-    def _finish_extrinsic(
-        self, extrinsic: Extrinsic, info: CallInfo, used: int, pays: Pays, failure: DispatchError | None
-    ) -> None:
-        store = self._store
-        if store.imbalance + self._fees.pending != 0:
-            raise Bug(f"extrinsic {len(self._body)}: balances changed by {store.imbalance + self._fees.pending}")
-        if failure is None:
-            tail = self._success_tail(used, info.dispatch_class, pays)
-            store.events.append(store.phase + b"\x00\x00" + tail)
-        else:
-            tail = self._success_tail(used, info.dispatch_class, pays)
-            store.events.append(store.phase + b"\x00\x01" + failure.scale + tail)
-        self._weight[info.dispatch_class] += used + BASE_EXTRINSIC
-        self._length += len(extrinsic.raw)
+        tail = info.tails.get((used, charges)) or self._tail(info, used, charges=charges)
+        end = b"\x00\x00" if failure is None else b"\x00\x01" + failure.scale
+        store.events.append(phase + end + tail)
+        self._weight[info.class_index] += used + BASE_EXTRINSIC
+        self._total_weight += used + BASE_EXTRINSIC
+        self._length += length
         self._body.append(extrinsic)
 
-    def _success_tail(self, used: int, kind: DispatchClass, pays: Pays) -> bytes:
+    def _check_room(self, class_index: int, weight: int, length: int) -> None:
+        weight += BASE_EXTRINSIC
+        if (
+            self._weight[class_index] + weight > self._weight_max[class_index]
+            or self._total_weight + weight > self._weight_max[OPERATIONAL]
+            or self._length + length > self._length_max[class_index]
+        ):
+            raise ExhaustsResources
+
+    @staticmethod
+    def _tail(info: CallInfo, used: int, *, charges: bool) -> bytes:
         """Return the encoded dispatch info and the (no) topics that end an extrinsic's last event."""
-        key = (used, kind, pays)
-        tail = self._success.get(key)
-        if tail is None:
-            if len(self._success) > 4096:
-                self._success.clear()
-            tail = self._success[key] = _EVENT_INFO.encode(DispatchEventInfo(Weight(used, 0), kind, pays)) + b"\x00"
+        if len(info.tails) > TAILS_MAX:
+            info.tails.clear()
+        pays = Pays.Yes if charges else Pays.No
+        what = DispatchEventInfo(Weight(used, 0), info.dispatch_class, pays)
+        tail = info.tails[used, charges] = _EVENT_INFO.encode(what) + b"\x00"
         return tail
 
     # --------------------------------------------------------------------------------------------- blocks
@@ -329,21 +355,31 @@ class Executive:
             parent_header: its header.
             digest: the pre-runtime items of the new block.
         """
-        self.load(parent_state)
+        if parent_state is self._settled:
+            self._settled = None
+            self._additional.clear()
+        else:
+            self.load(parent_state)
         self._parent = (parent_header, parent_state)
         number = BlockNumber(parent_header.number + 1)
         self._number = number
         self._weight = [0, 0, BASE_BLOCK]
+        self._total_weight = BASE_BLOCK
         self._length = 0
         self._body = []
         self._fees.open_block()
         self._system.initialize(number, parent_header.hash, digest)
         for hook in self._on_initialize:
-            self._weight[MANDATORY] += hook(number)
+            self._use(hook(number))
         for create in self._inherents:
             call = create(digest)
             if call is not None:
                 self._apply_inherent(bare_extrinsic(call.encode()))
+
+    def _use(self, weight: int) -> None:
+        """Count weight that hooks used."""
+        self._weight[MANDATORY] += weight
+        self._total_weight += weight
 
     def _apply_inherent(self, extrinsic: Extrinsic) -> None:
         call = self.decode(extrinsic)
@@ -355,7 +391,12 @@ class Executive:
             raise BadMandatory(f"{call!r}: {error!r}") from error
         weight = call.weight
         used = weight if post is None or post.weight is None else min(post.weight, weight)
-        self._finish_extrinsic(extrinsic, call.info, used, call.info.pays, None)
+        info = call.info
+        store.events.append(store.phase + b"\x00\x00" + self._tail(info, used, charges=info.charges))
+        self._weight[info.class_index] += used + BASE_EXTRINSIC
+        self._total_weight += used + BASE_EXTRINSIC
+        self._length += len(extrinsic.raw)
+        self._body.append(extrinsic)
 
     @property
     def extrinsics(self) -> Sequence[Extrinsic]:
@@ -375,9 +416,9 @@ class Executive:
         number, store = self._number, self._store
         store.phase = b"\x01"
         for hook in self._on_idle:
-            left = self._weight_max[OPERATIONAL] - sum(self._weight)
+            left = self._weight_max[OPERATIONAL] - self._total_weight
             if left > 0:
-                self._weight[MANDATORY] += hook(number, left)
+                self._use(hook(number, left))
         self._fees.note_usage(self._weight[NORMAL])
         for hook in self._on_finalize:
             hook(number)
@@ -389,6 +430,8 @@ class Executive:
         state = parent_state.child(store.changes())
         header = Header(parent_header.hash, number, state.root, ordered_root([xt.raw for xt in self._body]), digest)
         self._parent = None
+        self._settled = state
+        store.settle(state)
         return ExecutedBlock(header, tuple(self._body), state)
 
 

@@ -75,7 +75,8 @@ class Machine:
         Raises:
             DispatchError: the call failed; its writes and events are undone.
         """
-        self.check_filters(call, origin)
+        if self._filters or origin.__class__ is not Signed or origin.call_filter is not None:
+            self.check_filters(call, origin)
         store = self.store
         mark = store.mark()
         if self._depth >= NESTING_MAX:

@@ -85,11 +85,17 @@ class Runtime:
         Raises:
             InvalidBlock: a given block is too short to hold its inherents.
         """
-        executive = self._spare.pop() if self._spare else self.new_instance().executive
+        executive = self._take(parent_state)
         builder = BlockBuilder(executive, parent_state, parent_header, items, self._release)
         if given is not None and given < len(builder.extrinsics):
             raise InvalidBlock(f"block {builder.number} has {given} extrinsics and lacks inherents")
         return builder
+
+    def _take(self, parent_state: State) -> Executive:
+        for position, executive in enumerate(self._spare):
+            if executive.continues(parent_state):
+                return self._spare.pop(position)
+        return self._spare.pop() if len(self._spare) == SPARE_MAX else self.new_instance().executive
 
     def _release(self, executive: Executive) -> None:
         if len(self._spare) < SPARE_MAX:

@@ -23,7 +23,15 @@ from aitoken.codec.base import (
     truncated,
 )
 from aitoken.codec.containers import Vec
-from aitoken.codec.hints import Resolver, compile_arguments, compile_record, docs_of, field_name, type_name_of
+from aitoken.codec.hints import (
+    Resolver,
+    compile_arguments,
+    compile_record,
+    compile_writer,
+    docs_of,
+    field_name,
+    type_name_of,
+)
 from aitoken.codec.primitives import Bytes
 from aitoken.crypto.hashing import blake2_256
 from chain.frame.calls import RUNTIME_CALL, Call, CallCodec, CallDeclaration, CallInfo, pallet_call_shape
@@ -191,11 +199,7 @@ class Schema:
         Raises:
             DecodeError: malformed, or there is no such call.
         """
-        call: Call
-        call, end = self._calls.read(data, 0)
-        if end != len(data):
-            raise DecodeError(f"{len(data) - end} bytes left over behind the call")
-        return call
+        return self._calls.decode(data)
 
     def make_call(self, name: str, /, *args: Any, **named: Any) -> Call:
         """Build a call from "Pallet.call" and its arguments."""
@@ -209,6 +213,15 @@ class Schema:
     def decode_events(self, data: bytes) -> list[EventRecord]:
         """Decode the value of `System.Events`."""
         return self.event_records.decode(data)
+
+    def event_writer(self, event: type[Ev]) -> Callable[..., bytes]:
+        """Return a function from the fields of an event to its record without the phase: no object is made.
+
+        For events of fixed-size fields on hot paths; the same bytes as `Pallet.emit` writes.
+        """
+        pallet = next(pallet for pallet in self.pallets if event in members_of(pallet, "Event", Ev))
+        fields = [(name, codec) for name, codec, _ in self.resolver.fields_of(event)]
+        return compile_writer(bytes((pallet.index, event.scale_index)), fields, b"\x00")
 
     def all_calls(self) -> list[CallInfo]:
         """Return the calls of all pallets; position is `CallInfo.slot`."""

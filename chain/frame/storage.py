@@ -49,6 +49,10 @@ TWOX_64_CONCAT: Final = Hasher.TWOX_64_CONCAT
 IDENTITY: Final = Hasher.IDENTITY
 
 
+CACHE_MAX: Final = 400_000
+"""Decoded values kept from block to block, some 300 bytes each."""
+
+
 # ------------------------------------------------------------------------------------------------- declarations
 
 
@@ -113,7 +117,8 @@ class Store:
     """The storage of one runtime instance while it works on one block.
 
     Attributes:
-        events: encoded event records of the block so far.
+        events: encoded event records of the block so far; an entry may hold several.
+        events_joined: how many records there are beyond the number of entries.
         phase: the encoded phase events are recorded under.
         events_value: raw key and value of `System.Events`, once the block is closed.
         raw: any key as bytes.
@@ -121,12 +126,13 @@ class Store:
             and not yet given out are the only legitimate difference; the executive checks it after every extrinsic.
     """
 
-    __slots__ = ("_items", "events", "events_value", "imbalance", "journal", "phase", "raw", "state")
+    __slots__ = ("_items", "events", "events_joined", "events_value", "imbalance", "journal", "phase", "raw", "state")
 
     def __init__(self, state: KeyValue) -> None:
         self.state = state
         self.journal: list[tuple[Item[Any, Any], Any, Any]] = []
         self.events: list[bytes] = []
+        self.events_joined = 0
         self.raw = Raw(self)
         self.events_value: tuple[bytes, bytes] | None = None
         self.phase = b"\x02"
@@ -142,14 +148,33 @@ class Store:
     def load(self, state: KeyValue) -> None:
         """Start anew on top of `state`, forgetting everything."""
         self.state = state
+        self._forget_block()
+        for item in (*self._items, self.raw):
+            if item.cache:
+                item.cache.clear()
+                item.original.clear()
+                item.raw_keys.clear()
+
+    def settle(self, state: KeyValue) -> None:
+        """Go on from `state`, which is the present one with all changes made: what is decoded stays decoded.
+
+        Raw writes may have gone behind typed items, so after them everything is forgotten.
+        """
+        if self.raw.original or sum(len(item.cache) for item in self._items) > CACHE_MAX:
+            self.load(state)
+            return
+        self.state = state
+        self._forget_block()
+        for item in self._items:
+            item.original.clear()
+
+    def _forget_block(self) -> None:
         self.journal.clear()
         self.events.clear()
+        self.events_joined = 0
         self.events_value = None
         self.phase = b"\x02"
         self.imbalance = 0
-        for item in (*self._items, self.raw):
-            item.cache.clear()
-            item.original.clear()
 
     def mark(self) -> tuple[int, int, int]:
         """Open a transactional layer."""
@@ -195,10 +220,11 @@ class Item(Generic[K, V]):
     Attributes:
         cache: logical key to value, None where there is none; a plain value has the key None.
         original: what each key written in this block held before; its keys are what may have changed.
+        raw_keys: logical to raw key, where an item keeps that.
         checked: whether values are test-encoded after each extrinsic; an item whose writers check ranges turns it off.
     """
 
-    __slots__ = ("cache", "encode", "info", "original", "read", "store")
+    __slots__ = ("cache", "encode", "info", "original", "raw_keys", "read", "store")
 
     checked = True
 
@@ -207,6 +233,7 @@ class Item(Generic[K, V]):
         self.info = info
         self.cache: dict[Any, Any] = {}
         self.original: dict[Any, Any] = {}
+        self.raw_keys: dict[Any, bytes] = {}
         self.encode = info.value.encode
         self.read = info.value.decode
 
@@ -424,6 +451,7 @@ class Raw(Item[bytes, bytes]):
         self.store = store
         self.cache = {}
         self.original = {}
+        self.raw_keys = {}
 
     def load(self, key: bytes) -> bytes | None:
         """Read a key of the state."""

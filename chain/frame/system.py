@@ -9,11 +9,12 @@ Source: `frame_system`. `set_code` and its kin are left out: code is the node re
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Annotated, Final
 
 from aitoken.codec.base import compact_encode
 from aitoken.codec.hints import COMPACT, TypeName, codec_of, u16, u32, u64
-from aitoken.crypto.hashing import blake2_256, twox_128
+from aitoken.crypto.hashing import blake2_128_concat, blake2_256, twox_128
 from aitoken.proto.digest import DIGEST, Digest, DigestItem
 from aitoken.types import AccountId, BlockNumber, Hash32, Nonce
 from chain.frame.calls import PS_PER_US, READ_US, WRITE_US, call, weight
@@ -65,12 +66,38 @@ Key = Annotated[bytes, TypeName("Key")]
 CompactNonce = Annotated[Nonce, COMPACT]
 
 
+_unpack: Final = Struct("<4I8Q").unpack
+
+
 class AccountMap(Map[AccountId, StoredAccount]):
     """The accounts. Every change of a balance passes through here, which is what makes conservation checkable."""
 
     __slots__ = ()
 
     checked = False  # balances are checked here; the other fields are small counters
+
+    def raw_key(self, key: AccountId) -> bytes:
+        """Return the key in the state."""
+        raw = self.raw_keys.get(key)
+        if raw is None:
+            raw = self.raw_keys[key] = self.info.prefix + blake2_128_concat(key)
+        return raw
+
+    def load(self, key: AccountId) -> AccountInfo | None:
+        """Read an account that is not in the cache."""
+        raw_key = self.raw_keys[key] = self.info.prefix + blake2_128_concat(key)
+        raw = self.store.state.get(raw_key)
+        if raw is None:
+            self.cache[key] = None
+            return None
+        nonce, consumers, providers, sufficients, free, free1, held, held1, frozen, frozen1, flags, flags1 = _unpack(
+            raw
+        )
+        account = self.cache[key] = AccountInfo(
+            nonce, consumers, providers, sufficients,
+            free | free1 << 64, held | held1 << 64, frozen | frozen1 << 64, flags | flags1 << 64,
+        )  # fmt: skip
+        return account
 
     def write(self, key: AccountId, new: AccountInfo | None) -> None:
         """Set or remove an account and add its change of balance to the imbalance of the store.
@@ -360,9 +387,10 @@ class System(Pallet, index=0, crate="frame_system"):
         digest = Digest(tuple(self._new_digest))
         self.digest.put(digest)
         self.block_weight.put(used)
-        events = self._store.events
-        self.event_count.put(len(events))
-        self._store.events_value = self.events.raw_key(None), compact_encode(len(events)) + b"".join(events)
+        store = self._store
+        count = len(store.events) + store.events_joined
+        self.event_count.put(count)
+        store.events_value = self.events.raw_key(None), compact_encode(count) + b"".join(store.events)
         return digest
 
     def hash_of(self, number: int) -> Hash32 | None:

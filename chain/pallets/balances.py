@@ -353,6 +353,7 @@ class Balances(Pallet, index=4, crate="pallet_balances"):
         super().__init__(machine)
         self._system = system
         self._accounts = system.account
+        self._write_transfer = machine.schema.event_writer(self.Event.Transfer)
         self._ledger: IssuanceLedger | None = None
 
     def book_with(self, ledger: IssuanceLedger) -> None:
@@ -451,7 +452,8 @@ class Balances(Pallet, index=4, crate="pallet_balances"):
             giver = giver.copy()
             giver.free = left
             accounts.put(source, giver)
-        self.emit(self.Event.Transfer(source, dest, amount))
+        store = self._store
+        store.events.append(store.phase + self._write_transfer(source, dest, amount))
 
     def deposit(self, who: AccountId, amount: Balance) -> None:
         """Put money that was taken elsewhere into an account; creates it where needed.

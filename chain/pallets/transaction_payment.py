@@ -122,8 +122,10 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         params = machine.schema.params
         self._base, self._per_byte = params.fee_base, params.fee_per_byte
         self._deposit = params.existential_deposit
+        self._write_withdraw = machine.schema.event_writer(balances.Event.Withdraw)
+        self._write_paid = machine.schema.event_writer(self.Event.TransactionFeePaid)
         self._capacity = params.block_weight_ms * PS_PER_MS * NORMAL_PERCENT // 100
-        self._fees = 0
+        self.pending = 0
         self._tips = 0
         self._used = 0
 
@@ -133,9 +135,9 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         """Return the fee of a weight at the multiplier of this block."""
         return weight * FEE_PER_PS[0] // FEE_PER_PS[1] * self.next_fee_multiplier.get() // FIXED_ONE
 
-    def fee(self, length: int, weight: int) -> Balance:
+    def fee(self, length: int, weight: int) -> int:
         """Return the fee, without tip, of a transaction of that length whose call has that weight."""
-        return Balance(self._base + length * self._per_byte + self.weight_fee(weight))
+        return self._base + length * self._per_byte + self.weight_fee(weight)
 
     def priority(self, length: int, weight: int, dispatch_class: DispatchClass, tip: int) -> int:
         """Return the priority of a transaction: its tip and fee per unit of what it occupies."""
@@ -148,14 +150,9 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
 
     # --------------------------------------------------------------------------------------------- the executive's
 
-    @property
-    def pending(self) -> int:
-        """Fees and tips taken in this block and not yet given out."""
-        return self._fees + self._tips
-
     def open_block(self) -> None:
         """Forget what the last block collected."""
-        self._fees = self._tips = self._used = 0
+        self.pending = self._tips = self._used = 0
 
     def note_usage(self, normal_weight: int) -> None:
         """Be told, before the block is closed, what its normal transactions weigh."""
@@ -173,36 +170,43 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         if not account.providers and not account.sufficients:
             raise CannotPay
 
-    def charged(self, who: AccountId, amount: Balance) -> None:
+    def charged(self, who: AccountId, amount: int) -> None:
         """Note that `amount` was taken from `who`."""
-        self._fees += amount
-        self.emit(self._balances.Event.Withdraw(who, amount))
+        self.pending += amount
+        store = self._store
+        store.events.append(store.phase + self._write_withdraw(who, amount))
 
-    def settle(self, who: AccountId, charged: Balance, actual: Balance, tip: Balance) -> None:
+    def took(self, charged: int, tip: int) -> None:
+        """Note money that was taken and needs no settling."""
+        self.pending += charged
+        self._tips += tip
+
+    def settle(self, who: AccountId, charged: int, actual: int, tip: int) -> None:
         """Give back what was charged too much and record what was paid."""
         if actual < charged:
             back = Balance(charged - actual)
             if self._balances.can_receive(who, back):
                 self._balances.deposit(who, back)
-                self._fees -= back
+                self.pending -= back
             else:
                 actual = charged
-        self._fees -= tip
         self._tips += tip
-        self.emit(self.Event.TransactionFeePaid(who, actual, tip))
+        store = self._store
+        store.events.append(store.phase + self._write_paid(who, actual, tip))
 
     # --------------------------------------------------------------------------------------------- the end of a block
 
     def on_finalize(self, number: BlockNumber) -> None:  # noqa: ARG002 - the same for every block
         """Give out what the block collected and move the multiplier."""
-        if self._fees or self._tips:
+        if self.pending:
             self._give_out()
         self.next_fee_multiplier.put(self._moved_multiplier())
 
     def _give_out(self) -> None:
-        burned = self._fees * BURN_PERCENT // 100
-        treasury = self._fees * TREASURY_PERCENT // 100
-        author_share = self._fees - burned - treasury + self._tips
+        fees = self.pending - self._tips
+        burned = fees * BURN_PERCENT // 100
+        treasury = fees * TREASURY_PERCENT // 100
+        author_share = self.pending - burned - treasury
         author = self._author.current_author()
         if author is not None and author_share and self._balances.can_receive(author, Balance(author_share)):
             self._balances.deposit(author, Balance(author_share))
@@ -213,7 +217,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         else:
             burned += treasury
         self._balances.rescind(Balance(burned), BurnReason.Fee)
-        self._fees = self._tips = 0
+        self.pending = self._tips = 0
 
     def _moved_multiplier(self) -> int:
         multiplier = self.next_fee_multiplier.get()
@@ -226,7 +230,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
     def call_info(self, call: Call, length: int) -> RuntimeDispatchInfo:
         """Return what a call of an extrinsic of `length` bytes weighs and costs."""
         weight, kind = call.weight, call.info.dispatch_class
-        fee = self.fee(length, weight) if call.info.pays is Pays.Yes else Balance(0)
+        fee = Balance(self.fee(length, weight) if call.info.pays is Pays.Yes else 0)
         return RuntimeDispatchInfo(Weight(weight, 0), kind, fee)
 
     def call_details(self, call: Call, length: int) -> FeeDetails:

@@ -19,6 +19,7 @@ from chain.frame.schema import Schema
 from chain.frame.system import CODE_KEY, System
 from chain.frame.types import ZERO_HASH
 from chain.pallets.balances import Balances
+from chain.pallets.fast_transfer import FastTransfer
 from chain.pallets.timestamp import Timestamp
 from chain.pallets.transaction_payment import CallPaymentApis, TransactionPayment
 from chain.params import PRESETS, Params
@@ -122,11 +123,14 @@ class Chain:
         return 0 if raw is None else self.system.account.read(raw).free
 
 
-def assemble(schema: Schema) -> tuple[Machine, System, Balances, TransactionPayment, Executive]:
+def assemble(schema: Schema, *, fast: bool = True) -> tuple[Machine, System, Balances, TransactionPayment, Executive]:
     machine = Machine(schema)
     system = System(machine)
     timestamp = Timestamp(machine)
     balances = Balances(machine, system)
     payment = TransactionPayment(machine, system, balances, Authors())
     machine.install(system, timestamp, balances, payment)
-    return machine, system, balances, payment, Executive(machine, system, payment)
+    executive = Executive(machine, system, payment)
+    if fast:
+        FastTransfer(system, balances, payment).install(executive, schema)
+    return machine, system, balances, payment, executive
