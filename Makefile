@@ -40,7 +40,7 @@ check: $(VENV)/.dev  ## format, lint, types, import contracts, house rules
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache
+	@found=$$($(BIN)/lint-imports --no-cache) || { echo "$$found"; exit 1; }
 	@$(BIN)/python -m pytest -q tests/tidy
 
 format:  ## put the code into house format
