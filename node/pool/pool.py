@@ -239,7 +239,7 @@ class Pool(TransactionPool):
             job = self._queue.pop()
             candidate = self._open(job)
             if candidate is not None:
-                good = not candidate.needs_signature or _check_of(candidate.pooled.xt, candidate.additional).run()
+                good = not candidate.needs_signature or _check_of(candidate).run()
                 self._finish(job, candidate, good=good)
             if self._seconds() >= end:
                 return
@@ -264,7 +264,7 @@ class Pool(TransactionPool):
 
     async def _verify_batch(self, batch: list[tuple[_Job, Candidate]]) -> None:
         try:
-            checks = [_check_of(candidate.pooled.xt, candidate.additional) for _, candidate in batch]
+            checks = [_check_of(candidate) for _, candidate in batch]
             verdicts = await self._verifier.verify(checks)
         finally:
             self._under_way.release()
@@ -290,9 +290,7 @@ class Pool(TransactionPool):
             self.ban(job.hash, error)
             self._end(job, error)
             return
-        xt = candidate.pooled.xt
-        if xt.signer is not None:
-            xt.verified_for = candidate.additional
+        candidate.pooled.xt.verified_for = candidate.additional
         try:
             self.settle(candidate, job.watcher)
         except PoolRejected as refused:
@@ -309,5 +307,6 @@ class Pool(TransactionPool):
         job.end(outcome)
 
 
-def _check_of(xt: Extrinsic, additional: bytes) -> Check:
-    return Check(xt.signature_kind, xt.signature, xt.payload(additional), xt.signer or b"")
+def _check_of(candidate: Candidate) -> Check:
+    xt = candidate.pooled.xt
+    return Check(xt.signature_kind, xt.signature, xt.payload(candidate.additional or b""), xt.signer or b"")

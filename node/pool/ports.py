@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from aitoken.proto.extrinsic import Extrinsic
     from node.ports import Block
 
 
-class ValidTransaction(Protocol):
-    """The runtime's good verdict (`sp_runtime::transaction_validity::ValidTransaction`)."""
+class Verdict(NamedTuple):
+    """A transaction keeps every rule of the next block but, perhaps, the signature, which nobody has looked at."""
 
-    @property
-    def priority(self) -> int:
-        """Higher is built first."""
-
-    @property
-    def requires(self) -> Sequence[bytes]:
-        """Tags that must be provided first."""
-
-    @property
-    def provides(self) -> Sequence[bytes]:
-        """Tags this one provides; two transactions that provide the same one exclude each other."""
-
-    @property
-    def longevity(self) -> int:
-        """For how many blocks from the next one on the verdict holds."""
-
-    @property
-    def propagate(self) -> bool:
-        """Whether peers are told."""
+    sender: bytes
+    """Whose nonces order it: the account; for an unsigned one a name of what it provides, so that two that provide the
+    same meet as one sender's nonce 0."""
+    nonce: int
+    base: int
+    """The sender's next nonce on chain."""
+    priority: int
+    """Higher is built first."""
+    longevity: int
+    """For how many blocks from the next one on this holds, eras considered."""
+    propagate: bool
+    """Whether peers are told."""
+    additional: bytes | None
+    """What the signature must cover besides what is sent: versions, genesis, birth block. None without a signature."""
 
 
 class TransactionRuntime(Protocol):
@@ -44,20 +38,13 @@ class TransactionRuntime(Protocol):
             Undecodable: it is none.
         """
 
-    def check(self, parent: Block, xt: Extrinsic) -> ValidTransaction:
+    def check(self, parent: Block, xt: Extrinsic) -> Verdict:
         """Apply every rule but the signature: cheap, so that junk costs little.
 
         Raises:
             Invalid: a rule is broken.
             UnknownValidity: the rules do not say.
             CannotValidate: the runtime itself failed.
-        """
-
-    def additional_signed(self, parent: Block, xt: Extrinsic) -> bytes:
-        """What a signature covers besides what is sent: versions, genesis, birth block.
-
-        Raises:
-            Invalid: the birth block is not known any more.
         """
 
     def nonce(self, parent: Block, account: bytes) -> int:

@@ -9,9 +9,10 @@ from aitoken.proto.extrinsic import Extrinsic
 from aitoken.types import AccountId
 from chain.frame.errors import InvalidTransaction
 from node.pool.errors import Undecodable, refusal
+from node.pool.ports import Verdict
 
 if TYPE_CHECKING:
-    from chain.frame.executive import Executive, ValidTransaction
+    from chain.frame.executive import Executive
     from chain.frame.system import System
     from node.ports import Block
 
@@ -42,37 +43,31 @@ class Rules:
             raise Undecodable(str(error)) from None
         return xt
 
-    def check(self, parent: Block, xt: Extrinsic) -> ValidTransaction:
+    def check(self, parent: Block, xt: Extrinsic) -> Verdict:
         """Apply every rule of the block after `parent` but the signature.
 
         Raises:
             PoolRejected: one is broken.
         """
         self._load(parent)
-        marked = xt.verified_for
+        executive, number, signer = self._executive, parent.number + 1, xt.signer
+        marked, additional = xt.verified_for, None
         try:
-            if xt.signer is not None:
+            if signer is not None:
                 # Marked as verified for the length of this call, so that the cheap rules speak first.
-                xt.verified_for = self._executive.additional(xt.era_code, xt, parent.number + 1)
-            return self._executive.validate(xt, parent.number + 1)
+                additional = xt.verified_for = executive.additional(xt.era_code, xt, number)
+            valid = executive.validate(xt, number)
         except InvalidTransaction as error:
             raise refusal(error) from None
         except DecodeError as error:
             raise Undecodable(str(error)) from None
         finally:
             xt.verified_for = marked
-
-    def additional_signed(self, parent: Block, xt: Extrinsic) -> bytes:
-        """What a signature covers besides what is sent.
-
-        Raises:
-            PoolRejected: the birth block is not known any more.
-        """
-        self._load(parent)
-        try:
-            return self._executive.additional(xt.era_code, xt, parent.number + 1)
-        except InvalidTransaction as error:
-            raise refusal(error) from None
+        if signer is None:
+            tags = b"unsigned:" + b"".join(valid.provides)
+            return Verdict(tags, 0, 0, valid.priority, valid.longevity, valid.propagate, None)
+        base = self._system.account_nonce(signer)
+        return Verdict(signer, xt.nonce, base, valid.priority, valid.longevity, valid.propagate, additional)
 
     def nonce(self, parent: Block, account: bytes) -> int:
         """The account's next nonce as the state after `parent` has it."""

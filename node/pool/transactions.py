@@ -50,14 +50,13 @@ class Candidate(NamedTuple):
     """Its sender's on-chain nonce."""
     at: Hash32
     """The head it was checked against."""
-    additional: bytes
-    """What its signature must cover besides; see `Extrinsic`."""
+    additional: bytes | None
+    """What its signature must cover besides; None where it has none."""
 
     @property
     def needs_signature(self) -> bool:
         """Whether a signature is still to be checked."""
-        xt = self.pooled.xt
-        return xt.signer is not None and xt.verified_for != self.additional
+        return self.additional is not None and self.pooled.xt.verified_for != self.additional
 
 
 class _Included(NamedTuple):
@@ -162,18 +161,10 @@ class TransactionPool:
             PoolRejected: why it is not wanted.
         """
         best = self._best
-        verdict = self._runtime.check(best, xt)
-        signer = xt.signer
-        if signer is None:
-            # Unsigned ones have no nonce; two that provide the same tag meet as one sender's nonce 0.
-            sender, nonce, base, additional = b"unsigned:" + b"".join(verdict.provides), 0, 0, b""
-        else:
-            sender, nonce, base = signer, xt.nonce, self._runtime.nonce(best, signer)
-            additional = self._runtime.additional_signed(best, xt)
-        death = min(best.number + 1 + verdict.longevity, IMMORTAL)
-        self._waiting.check_room(sender, nonce, base, verdict.priority, len(xt.raw))
-        pooled = Pooled(xt, sender, nonce, verdict.priority, death, propagate=verdict.propagate)
-        return Candidate(pooled, base, best.hash, additional)
+        sender, nonce, base, priority, longevity, propagate, additional = self._runtime.check(best, xt)
+        self._waiting.check_room(sender, nonce, base, priority, len(xt.raw))
+        death = min(best.number + 1 + longevity, IMMORTAL)
+        return Candidate(Pooled(xt, sender, nonce, priority, death, propagate=propagate), base, best.hash, additional)
 
     def settle(self, candidate: Candidate, watcher: Watcher | None = None) -> None:
         """Take in a candidate whose signature is good.

@@ -103,7 +103,8 @@ class Waiting:
         self._ranking = False
         """Whether `_worst` is kept: only while the pool is crowded, because nothing is evicted before."""
         self._far: LazyHeap[_Rank] = LazyHeap(self._is_far)
-        self._deaths: LazyHeap[_Head] = LazyHeap(lambda entry: self.by_hash.get(entry[2].hash) is entry[2])
+        self._first_death = IMMORTAL
+        """No transaction dies before this block number; a lower bound, so that most blocks need no look at all."""
 
     # What is alive in the heaps
 
@@ -233,8 +234,7 @@ class Waiting:
         self.bytes += tx.size
         self.future_count += 1
         self.future_bytes += tx.size
-        if tx.death < IMMORTAL:
-            self._deaths.push((tx.death, tx.turn, tx))
+        self._first_death = min(self._first_death, tx.death)
         if ready:
             self._promote(lane)
         else:
@@ -251,8 +251,7 @@ class Waiting:
         self.by_hash[new.hash] = new
         self.bytes += new.size - old.size
         new.ready = old.ready
-        if new.death < IMMORTAL:
-            self._deaths.push((new.death, new.turn, new))
+        self._first_death = min(self._first_death, new.death)
         if new.ready:
             self._refloor(lane, new.nonce)
             if lane.base == new.nonce:
@@ -449,8 +448,11 @@ class Waiting:
 
     def expire(self, number: int) -> None:
         """Drop what cannot be in block `number` or later because its era is over."""
-        while (entry := self._deaths.peek()) is not None and entry[0] <= number:
-            self.discard(entry[2].hash, Invalid(AncientBirthBlock()), with_later=False)
+        if number < self._first_death:
+            return
+        for tx in [tx for tx in self.by_hash.values() if tx.death <= number]:
+            self.discard(tx.hash, Invalid(AncientBirthBlock()), with_later=False)
+        self._first_death = min((tx.death for tx in self.by_hash.values()), default=IMMORTAL)
 
 
 class Walk:

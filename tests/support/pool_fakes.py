@@ -13,6 +13,7 @@ from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
 from chain.frame.errors import AncientBirthBlock, CannotPay, Stale
 from node.pool.errors import Invalid, Undecodable
+from node.pool.ports import Verdict
 
 ADDITIONAL = b"genesis and versions"
 PAIRS = {who: Pair(bytes([who]) * 32) for who in range(64)}
@@ -54,15 +55,6 @@ def make_xt(
 def unsigned_xt(tag: int, tip: int = 0) -> FakeXt:
     """An unsigned one that provides `tag`."""
     return FakeXt(b"\xff" + bytes([tag, tip]), None, 0, tip, IMMORTAL_ERA, b"")
-
-
-@dataclass(slots=True)
-class FakeValid:
-    priority: int
-    provides: Sequence[bytes]
-    longevity: int
-    requires: Sequence[bytes] = ()
-    propagate: bool = True
 
 
 @dataclass(frozen=True)
@@ -115,10 +107,10 @@ class FakeRuntime:
         nonce, tip = int.from_bytes(raw[1:3], "little"), int.from_bytes(raw[3:7], "little")
         return FakeXt(raw, ACCOUNT_OF[raw[0]], nonce, tip, int.from_bytes(raw[7:9], "little"), raw[9:73])
 
-    def check(self, parent: Any, xt: Any) -> FakeValid:
+    def check(self, parent: Any, xt: Any) -> Verdict:
         self.checks += 1
         if xt.signer is None:
-            return FakeValid(xt.tip, [xt.raw[1:2]], 64)
+            return Verdict(b"unsigned:" + xt.raw[1:2], 0, 0, xt.tip, 64, True, None)
         who = WHO_OF[xt.signer]
         nonce, balance = parent.state.get(who, (0, 100))
         if parent.number + 1 >= xt.era_end:
@@ -128,10 +120,7 @@ class FakeRuntime:
         if balance == 0:
             raise Invalid(CannotPay())
         longevity = 2**64 - 1 if xt.era_end == IMMORTAL_ERA else xt.era_end - parent.number - 1
-        return FakeValid(xt.tip, [xt.signer + xt.nonce.to_bytes(4, "little")], longevity)
-
-    def additional_signed(self, parent: Any, xt: Any) -> bytes:
-        return self.additional
+        return Verdict(xt.signer, xt.nonce, nonce, xt.tip, longevity, True, self.additional)
 
     def nonce(self, parent: Any, account: bytes) -> int:
         return parent.state.get(WHO_OF.get(account, -1), (0, 100))[0]
