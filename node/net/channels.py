@@ -86,7 +86,7 @@ LIMITS: Final[dict[int, Limits]] = {
     Channel.CERTIFICATES: Limits(64 * KIB, 100, MIB, 256, 4 * MIB, Overflow.DROP_OLDEST),
     Channel.PROPOSALS: Limits(5 * MIB, 60, 8 * MIB, 512, 8 * MIB, Overflow.CLOSE),
     Channel.SYNC: Limits(2200 * KIB, 20, 8 * MIB, 64, 8 * MIB, Overflow.REFUSE, may_deflate=True),
-    Channel.TRANSACTIONS: Limits(MIB, 200, 4 * MIB, 1024, 4 * MIB, Overflow.DROP_OLDEST),
+    Channel.TRANSACTIONS: Limits(MIB, 100, 2 * MIB, 1024, 4 * MIB, Overflow.DROP_OLDEST),
     Channel.PEERS: Limits(64 * KIB, 2, 64 * KIB, 16, 256 * KIB, Overflow.DROP_OLDEST),
 }
 STRICT: Final = (Channel.CONTROL, Channel.VOTES, Channel.CERTIFICATES, Channel.PROPOSALS)

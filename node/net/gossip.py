@@ -263,6 +263,8 @@ class Gossip:
 
     def on_get(self, peer: Peer, message: GetTransactions) -> None:
         """Answer with what we have, in messages of bounded size, up to a bound in all."""
+        if peer.waiting_bytes > ANSWER_SIZE_MAX:
+            return  # it asks faster than it reads
         known = self._known.get(peer)
         found: list[bytes] = []
         size = 0

@@ -15,23 +15,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, Protocol
 
 from aitoken.crypto import ed25519
-from aitoken.errors import Rejected
+from node.net.address_record import ADDRESSES_MAX, AddressRecord, BadAuth
 from node.net.addresses import Address, is_local, is_public, parse, wide_group
 from node.net.book import Book
 from node.net.messages import GetPeers, Peers, Reason, ValidatorAddresses, ValidatorAuth
 from node.net.peer import Peer
 from node.net.server import CannotDial, Server
+from node.net.wire import PEERS_MAX
 from node.tasks import cancel, spawn
 
 AUTH_PREFIX: Final = b"SMPX-peer-1"
-ADDRESS_PREFIX: Final = b"SMPX-addr-1"
 PAUSE_MIN_S: Final = 0.2
 PAUSE_MAX_S: Final = 6.0
 """A healed network is whole again within this time; finality then resumes in the ten seconds that are our goal."""
@@ -44,15 +45,8 @@ SEARCH_PAUSE_S: Final = 5.0
 SEARCH_AGAIN_S: Final = 60.0
 """Addresses that failed may be tried again, though nothing new was heard."""
 RECORDS_MAX: Final = 2048
-ADDRESSES_PER_RECORD: Final = 4
 
 log = logging.getLogger(__name__)
-
-
-class BadAuth(Rejected):
-    """The proof of a validator key is not for this connection, or not by this key."""
-
-    code = "net.bad_auth"
 
 
 class SessionKey(Protocol):
@@ -64,54 +58,6 @@ class SessionKey(Protocol):
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature."""
-
-
-@dataclass(frozen=True, slots=True)
-class AddressRecord:
-    """Where a validator can be dialled, signed by its session key; a higher `sequence` replaces a lower one."""
-
-    session: bytes
-    identity: bytes
-    sequence: int
-    addresses: tuple[Address, ...]
-    signature: bytes = b""
-
-    def unsigned(self) -> bytes:
-        """Return the bytes before the signature."""
-        places = b"".join(
-            bytes([len(host)]) + host.encode("ascii") + port.to_bytes(2, "little") for host, port in self.addresses
-        )
-        return (
-            self.session + self.identity + self.sequence.to_bytes(8, "little") + bytes([len(self.addresses)]) + places
-        )
-
-    def encode(self) -> bytes:
-        """Return the record as it is passed on."""
-        return self.unsigned() + self.signature
-
-    @staticmethod
-    def decode(data: bytes) -> AddressRecord:
-        """Read a record; its signature is not checked here.
-
-        Raises:
-            BadAuth: it is none.
-        """
-        if len(data) < 137 or data[72] > ADDRESSES_PER_RECORD:
-            raise BadAuth("not an address record")
-        offset = 73
-        addresses = []
-        for _ in range(data[72]):
-            size = data[offset] if offset < len(data) else 0
-            host = data[offset + 1 : offset + 1 + size]
-            port = int.from_bytes(data[offset + 1 + size : offset + 3 + size], "little")
-            offset += 3 + size
-            if not host or offset > len(data) or not host.isascii() or not port:
-                raise BadAuth("not an address record")
-            addresses.append((host.decode("ascii"), port))
-        if len(data) != offset + 64:
-            raise BadAuth("not an address record")
-        sequence = int.from_bytes(data[64:72], "little")
-        return AddressRecord(data[:32], data[32:64], sequence, tuple(addresses), data[offset:])
 
 
 @dataclass(slots=True)
@@ -226,14 +172,18 @@ class Mesh:
         """Whether the peer is at an address we always keep."""
         return any(target.identity == peer.identity for target in self._targets.values())
 
+    def is_reserved_host(self, host: str) -> bool:
+        """Whether a peer we always keep lives at this host."""
+        return any(address[0] == host for address in self._targets)
+
     def greet(self, peer: Peer) -> None:
         """Say to a new peer what it should know of us: who signs here, and where validators are."""
         if self._key is not None:
             message = AUTH_PREFIX + self._genesis + peer.handshake_hash + bytes([peer.initiator])
             peer.send(ValidatorAuth(self._key.public, self._key.sign(message)))
-        if self._records:
-            newest = list(self._records.values())[-32:]
-            peer.send(ValidatorAddresses(tuple(record.encode() for record in newest)))
+        wanted = [record.encode() for session, record in self._records.items() if session in self._wanted]
+        for start in range(0, len(wanted), PEERS_MAX):
+            peer.send(ValidatorAddresses(tuple(wanted[start : start + PEERS_MAX])))
 
     def on_auth(self, peer: Peer, auth: ValidatorAuth) -> None:
         """Bind a session key to a connection.
@@ -245,6 +195,8 @@ class Mesh:
         own = self._key is not None and auth.session == self._key.public
         if own or not ed25519.verify(auth.signature, message, auth.session):
             raise BadAuth("our own session key" if own else "the signature is not of this connection")
+        if self._by_session.get(peer.session) is peer:
+            del self._by_session[peer.session]  # one key for each connection: what is kept stays bounded
         peer.session = auth.session
         self._by_session[auth.session] = peer
         if auth.session in self._wanted:
@@ -294,9 +246,7 @@ class Mesh:
             known = self._records.get(record.session)
             if record.session not in self._wanted or (known is not None and known.sequence >= record.sequence):
                 continue
-            signed = ADDRESS_PREFIX + self._genesis + record.unsigned()
-            if not ed25519.verify(record.signature, signed, record.session):
-                raise BadAuth("an address record with a wrong signature")
+            record.check_signature(self._genesis)
             self._store(record)
             fresh.append(data)
         if fresh:
@@ -305,11 +255,10 @@ class Mesh:
                     other.send(ValidatorAddresses(tuple(fresh)))
 
     def _publish(self, key: SessionKey) -> None:
-        addresses = tuple(parse(text) for text in self._config.public_addresses[:ADDRESSES_PER_RECORD])
-        sequence = (self._records[key.public].sequence if key.public in self._records else 0) + 1
+        addresses = tuple(parse(text) for text in self._config.public_addresses[:ADDRESSES_MAX])
+        sequence = time.time_ns() // 10**6  # grows over restarts without being stored
         record = AddressRecord(key.public, self._server.identity, sequence, addresses)
-        signature = key.sign(ADDRESS_PREFIX + self._genesis + record.unsigned())
-        self._records[key.public] = AddressRecord(key.public, self._server.identity, sequence, addresses, signature)
+        self._records[key.public] = replace(record, signature=key.sign(record.sign_bytes(self._genesis)))
 
     def _store(self, record: AddressRecord) -> None:
         self._records[record.session] = record

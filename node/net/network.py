@@ -323,6 +323,10 @@ class Network:
         """Whether the peer is reserved or a proven validator."""
         return self.mesh.is_validator(peer) or self.mesh.is_reserved(peer)
 
+    def is_reserved_host(self, host: str) -> bool:
+        """Whether a reserved peer lives at this host."""
+        return self.mesh.is_reserved_host(host)
+
     # -- handlers
 
     def _follow_epoch(self) -> None:

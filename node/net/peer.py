@@ -128,7 +128,7 @@ class Peer(asyncio.Protocol):
         self.received_bytes = 0
         self.settled: asyncio.Future[bool] = self._loop.create_future()
         """Whether the handshake ended well."""
-        self.over: asyncio.Future[None] = self._loop.create_future()
+        self.over: asyncio.Future[bool] = self._loop.create_future()
 
     def __repr__(self) -> str:
         name = self.identity.hex()[:8] or "unknown"
@@ -274,7 +274,7 @@ class Peer(asyncio.Protocol):
         self.opened_at = self._loop.time()
         self._rearm(PING_INTERVAL_S, self._tick)
         self._frames.expect_records()
-        self.settled.set_result(True)
+        _settle(self.settled, result=True)
         self._host.opened(self)
 
     # -- messages
@@ -372,11 +372,14 @@ class Peer(asyncio.Protocol):
         if not now and self._transport is not None:
             self._timer = self._loop.call_later(CLOSE_DEADLINE_S, self._transport.abort)
         self._outbox = Outbox()
-        if not self.settled.done():
-            self.settled.set_result(False)
-        if not self.over.done():
-            self.over.set_result(None)
+        _settle(self.settled, result=False)
+        _settle(self.over, result=True)
         self._host.closed(self)
+
+
+def _settle(future: asyncio.Future[bool], *, result: bool) -> None:
+    if not future.done():  # whoever waited may have been cancelled, and the future with it
+        future.set_result(result)
 
 
 def _reason(number: int) -> Reason:

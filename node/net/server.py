@@ -66,6 +66,9 @@ class Owner(Protocol):
     def is_privileged(self, peer: Peer) -> bool:
         """Whether the peer is reserved or a validator proven for this connection: beyond slots and bans."""
 
+    def is_reserved_host(self, host: str) -> bool:
+        """Whether a reserved peer lives at this host, so that it is exempt from limits by address."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
@@ -256,7 +259,7 @@ class Server:
     # -- admission
 
     def _admit_address(self, host: str) -> bool:
-        if is_local(host):
+        if is_local(host) or self._owner.is_reserved_host(host):
             return True
         now = asyncio.get_running_loop().time()
         neighbourhood = group(host)

@@ -40,6 +40,7 @@ from node.tasks import spawn
 RANGE_COUNT: Final = 64
 ANSWER_SIZE_MAX: Final = 512 * KIB
 SERVED_COUNT_MAX: Final = 128
+WAITING_SIZE_MAX: Final = 2048 * KIB
 REQUEST_DEADLINE_S: Final = 5.0
 COMMIT_CHECK_S: Final = 0.005
 COMMIT_CHECKS: Final = 50
@@ -240,6 +241,8 @@ class BlockSync:
 
     def on_get_blocks(self, peer: Peer, message: GetBlocks) -> None:
         """Send a range of final blocks."""
+        if peer.waiting_bytes > WAITING_SIZE_MAX:
+            return  # it asks faster than it reads
         blocks, certificate = self._collect(message.start, min(message.count, SERVED_COUNT_MAX))
         peer.send(Blocks(message.request, blocks, certificate))
 

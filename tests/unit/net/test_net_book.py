@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aitoken.errors import Rejected
+from node.net.address_record import AddressRecord
 from node.net.addresses import BadAddress, group, is_local, multiaddress, parse, wide_group
 from node.net.book import NEW_MAX, NEW_PER_SOURCE_MAX, TRIED_MAX, Book
-from node.net.mesh import AddressRecord
 from node.net.score import BAN_S, HALF_LIFE_S, MEMORY_S, REMEMBERED_MAX, SCORE_MAX, Deed, Scores
 
 

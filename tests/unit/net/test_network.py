@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from aitoken.proto.votes import FINALIZE, NOTARIZE, Certificate, Vote
 from aitoken.types import Hash32
 from consensus import messages as consensus
-from node.net.messages import Reason
-from tests.support.network import FakeChain, certify, make_block, make_node, mesh, propose, running, until
+from node.net.address_record import AddressRecord
+from node.net.messages import Reason, ValidatorAddresses
+from tests.support.attacker import Attacker, hang_up
+from tests.support.network import FakeChain, certify, make_block, make_node, mesh, propose, running, session_of, until
+from tests.support.ports import free_ports
 
 H = Hash32(bytes(range(32)))
 VOTE = Vote(NOTARIZE, 0, 1, H, 0, bytes(64))
@@ -116,3 +120,38 @@ async def test_the_mesh_follows_the_validators_of_the_running_epoch() -> None:
         await until(lambda: all(node.inbox.messages for node in nodes[1:]))
         assert [type(message) for _, message in nodes[1].inbox.messages] == [Vote]
         assert [type(message) for _, message in nodes[2].inbox.messages] == [Certificate]
+
+
+async def test_validators_find_each_other_by_their_signed_addresses() -> None:
+    port = free_ports(3)
+    nodes = [
+        make_node(
+            index,
+            [f"127.0.0.1:{port}"] if index else [],
+            validator=True,
+            validators=3,
+            port=port + index,
+            public_addresses=(f"127.0.0.1:{port + index}",),
+            reserved_only=True,
+        )
+        for index in range(3)
+    ]
+    async with running(*nodes):
+        await until(lambda: all(node.validators == 2 for node in nodes))
+
+
+async def test_address_records_of_others_and_forged_ones_are_not_followed() -> None:
+    node = make_node(0, validator=True, validators=2, reserved_only=True)
+    async with running(node):
+        attacker = await Attacker.connect(node.network.port)
+        stranger, validator = session_of(5), session_of(1)
+        for session, signer in ((stranger, stranger), (validator, stranger)):
+            record = AddressRecord(session.public, bytes(32), 1, (("127.0.0.1", 9),))
+            signature = signer.sign(record.sign_bytes(node.chain.genesis_hash))
+            attacker.say(ValidatorAddresses((replace(record, signature=signature).encode(),)))
+
+        words = await attacker.last_words()
+        assert words is not None
+        assert words.detail.startswith("net.bad_auth")
+        assert node.network.mesh._targets == {}
+        await hang_up()
