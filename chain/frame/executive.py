@@ -55,7 +55,7 @@ from chain.frame.types import (
 from chain.state.ordered import ordered_root
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from chain.frame.machine import Machine
     from chain.state.base import State
@@ -153,6 +153,8 @@ class Executive:
         self._additional: dict[int, bytes] = {}
         self._parent: tuple[Header, State] | None = None
         self._settled: State | None = None
+        self._seen: Hash32 | None = None
+        self._parent_hash_key = system.parent_hash.raw_key(None)
         self._shortcuts: dict[CallInfo, Shortcut] = {}
         self._on_initialize = machine.hooks("on_initialize")
         self._on_idle = machine.hooks("on_idle")
@@ -170,14 +172,24 @@ class Executive:
 
     def load(self, state: State) -> None:
         """Read from `state` from now on; for queries and validation."""
-        self._settled = None
+        self._settled = self._seen = None
         self._store.load(state)
         self._additional.clear()
         self._parent = None
 
     def load_for_next(self, state: State, number: int, block_hash: Hash32) -> None:
-        """Read from the state after block `number` with the eyes of the block after it."""
-        self.load(state)
+        """Read from the state after block `number` with the eyes of the block after it.
+
+        Where that is the child of the block looked at before, only what it changed is read anew.
+        """
+        changes: Mapping[bytes, bytes | None] | None = getattr(state, "changes", None)
+        seen = self._seen
+        if changes is not None and seen is not None and state.get(self._parent_hash_key) == seen:
+            self._additional.clear()
+            self._store.follow(state, changes)
+        else:
+            self.load(state)
+        self._seen = block_hash
         self._system.block_hash.put(BlockNumber(number), block_hash)
 
     def enter_next_block(self, block_hash: Hash32) -> BlockNumber:
@@ -355,6 +367,7 @@ class Executive:
             parent_header: its header.
             digest: the pre-runtime items of the new block.
         """
+        self._seen = None
         if parent_state is self._settled:
             self._settled = None
             self._additional.clear()

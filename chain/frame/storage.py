@@ -15,7 +15,7 @@ Source: `frame_support::storage`; the layout of keys is Substrate's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_origin
@@ -51,6 +51,8 @@ IDENTITY: Final = Hasher.IDENTITY
 
 CACHE_MAX: Final = 400_000
 """Decoded values kept from block to block, some 300 bytes each."""
+PREFIX_SIZE: Final = 32
+"""Bytes of a raw key that name pallet and item."""
 
 
 # ------------------------------------------------------------------------------------------------- declarations
@@ -168,6 +170,19 @@ class Store:
         for item in self._items:
             item.original.clear()
 
+    def follow(self, state: KeyValue, changes: Mapping[bytes, bytes | None]) -> None:
+        """Go on from `state`, which differs from the present one by `changes`; what was written here is forgotten."""
+        self.rollback((0, 0, 0))
+        self.state = state
+        self._forget_block()
+        by_prefix = {item.info.prefix: item for item in self._items}
+        for raw in changes:
+            item = by_prefix.get(raw[:PREFIX_SIZE])
+            if item is not None:
+                item.forget(raw)
+        for item in self._items:
+            item.original.clear()
+
     def _forget_block(self) -> None:
         self.journal.clear()
         self.events.clear()
@@ -264,6 +279,10 @@ class Item(Generic[K, V]):
             self.original[key] = old
         self.store.journal.append((self, key, old))
         cache[key] = new
+
+    def forget(self, raw: bytes) -> None:  # noqa: ARG002 - a plain item forgets all it knows
+        """Drop what is decoded of a raw key from the cache."""
+        self.cache.clear()
 
     def collect(self, changed: dict[bytes, bytes | None]) -> None:
         """Add the raw changes of this block to `changed`."""

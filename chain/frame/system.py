@@ -83,6 +83,10 @@ class AccountMap(Map[AccountId, StoredAccount]):
             raw = self.raw_keys[key] = self.info.prefix + blake2_128_concat(key)
         return raw
 
+    def forget(self, raw: bytes) -> None:
+        """Drop one account from the cache."""
+        self.cache.pop(AccountId(raw[-32:]), None)
+
     def load(self, key: AccountId) -> AccountInfo | None:
         """Read an account that is not in the cache."""
         raw_key = self.raw_keys[key] = self.info.prefix + blake2_128_concat(key)

@@ -291,6 +291,23 @@ def test_a_machine_that_continues_its_own_block_gives_the_same_roots(chain: Chai
         state, header = block.state, block.header
 
 
+def test_validation_follows_the_chain_as_if_it_read_everything_anew(chain: Chain) -> None:
+    following = runtime_of(chain)
+    fork = chain.state, chain.header
+    for nonce in range(3):
+        following.validate(chain.state, chain.header.number, chain.header.hash, transfer(chain, nonce))
+        chain.block(transfer(chain, nonce), chain.sign(BOB, "Balances.burn", 2 * AIT, True, nonce=nonce))
+        stale = transfer(chain, nonce)
+        for runtime in (following, runtime_of(chain)):
+            at = (chain.state, chain.header.number, chain.header.hash)
+            with pytest.raises(errors.Stale):
+                runtime.validate(*at, stale)
+            assert runtime.validate(*at, transfer(chain, nonce + 1)).requires == ()
+            with pytest.raises(errors.CannotPay):
+                runtime.validate(*at, chain.sign(BOB, "System.remark", b"", nonce=nonce + 1, tip=(999 - nonce) * AIT))
+    following.validate(fork[0], 0, fork[1].hash, transfer(chain, 0))
+
+
 def test_runtime_calls_answer_and_refuse(chain: Chain) -> None:
     runtime = runtime_of(chain)
     raw = transfer(chain, 0).raw
