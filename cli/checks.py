@@ -6,12 +6,14 @@ import fcntl
 import importlib
 import os
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from aitoken.errors import AiTokenError
 from cli.session import Client
@@ -135,6 +137,18 @@ async def running_node(client: Client, chain: Path | None) -> list[Finding]:
         findings.append(Finding("chain", "bad", f"no block became final for a while (last: {facts['final']})", cure))
     findings.append(clock(await _chain_time_ms(client), time.time_ns() // 1_000_000))
     return findings
+
+
+def unreachable(url: str, why: str) -> Finding:
+    """Nobody answers: is nothing there, or something that is no node?"""
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 9944), timeout=2):
+            cure = "stop what listens there, or name the node's address with --url"
+            return Finding("node", "bad", f"something listens at {url} and is no node: {why}", cure)
+    except (OSError, ValueError):
+        cure = "start it (aitoken node run, or aitoken devnet), or name another address with --url"
+        return Finding("node", "bad", f"nothing listens at {url}: {why}", cure)
 
 
 def clock(chain_ms: int | None, own_ms: int) -> Finding:

@@ -6,6 +6,7 @@ Only development URIs (`//Alice`, `//Alice//stash`) are taken as arguments: ever
 from __future__ import annotations
 
 import re
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,11 @@ KEY_FOLDER: Final = Path("~/.aitoken/keys")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", re.ASCII)
 """What may be the name of a kept key; shorter than any address."""
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
+
+
+def no_core_dumps() -> None:
+    """Keep secrets of this process out of core files."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def is_dev_uri(text: str) -> bool:
@@ -71,6 +77,7 @@ def load_pair(who: str | None, scheme: str, key_file: Path | None, suri_file: Pa
     Raises:
         BadInput: the secret is missing, unreadable, or belongs to another account.
     """
+    no_core_dumps()
     if key_file is not None and suri_file is not None:
         raise BadInput("--key-file and --suri-file exclude each other")
     pair = _pair(who, scheme, key_file, suri_file)

@@ -50,5 +50,4 @@ async def _node(session: Session, chain: Path | None) -> list[Finding]:
         async with session.client() as client:
             return await checks.running_node(client, chain)
     except (AiTokenError, OSError, TimeoutError) as error:
-        cure = "start it (aitoken node run, or aitoken devnet), or name another address with --url"
-        return [Finding("node", "bad", f"{session.url} does not answer: {sentence_of(error)}", cure)]
+        return [checks.unreachable(session.url, sentence_of(error))]

@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,13 @@ async def test_a_devnet_pays_survives_a_death_and_ends_in_order(devnet: Devnet) 
     assert "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY" in text
     assert re.search(r"^final #\d+  0x[0-9a-f]+", text, re.MULTILINE)
     assert answer_of("node", "status", "--url", devnet.url(2))["well"] is True
+
+    # the program of the README
+    readme = (GENESIS.parent / "README.md").read_text()
+    program = readme.partition("```python\n")[2].partition("```")[0].replace("ws://127.0.0.1:9944", devnet.url(0))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "success=True" in done.stdout
 
     # one of four dies: the devnet says so, the chain goes on
     os.kill(devnet.node_pid(3), signal.SIGKILL)

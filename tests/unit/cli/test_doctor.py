@@ -1,5 +1,6 @@
 """What `doctor` and `node status` see, and that each trouble is named with its cure."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,14 @@ def test_doctor_sees_that_no_node_answers(aitoken: Run, client) -> None:
     assert node[0]["state"] == "bad"
     assert "connection refused" in node[0]["says"]
     assert node[0]["cure"]
+
+
+def test_something_that_is_no_node_is_told_from_nothing_at_all() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"ws://127.0.0.1:{server.getsockname()[1]}"
+        assert "is no node" in checks.unreachable(url, "why").says
+
+    assert "nothing listens" in checks.unreachable(url, "why").says
 
 
 def test_the_python_and_its_flags_are_judged() -> None:
