@@ -29,11 +29,15 @@ AITOKEN = [sys.executable, "-P", "-m", "cli"]
 _PORTS = 20
 
 
+def environment() -> dict[str, str]:
+    """Ours without settings of a node, so that a test is the same on every machine."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AITOKEN_")}
+
+
 def run_aitoken(*arguments: str, seconds: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        [*AITOKEN, *arguments], capture_output=True, text=True, timeout=seconds, check=False, **options
-    )
+    command, settings = [*AITOKEN, *arguments], {"env": environment()} | options
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, **settings)
 
 
 def answer_of(*arguments: str, seconds: float = 60) -> Any:
@@ -66,7 +70,7 @@ class Net:
             node = self.plan.nodes[index]
             with node.log.open("ab") as log:
                 command = [*AITOKEN, *self.plan.arguments(node), *extra]
-                self.processes[index] = subprocess.Popen(command, stdout=log, stderr=log)
+                self.processes[index] = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
 
     def start_by_hand(self, index: int, arguments: list[str], log_file: Path) -> None:
         """Start a further node with arguments of its own, under a number of its own."""
