@@ -1,22 +1,27 @@
 // polkadot-api over chainHead_v1, and with --legacy over the legacy methods alone.
 import { createClient, Enum } from 'polkadot-api'
 import { getPolkadotSigner } from 'polkadot-api/signer'
-import { getWsProvider } from 'polkadot-api/ws'
+import { getWsProvider, getWsRawProvider } from 'polkadot-api/ws'
+import { withLegacy } from '@polkadot-api/ws-middleware'
 import { sr25519CreateDerive } from '@polkadot-labs/hdkd'
-import { DEV_PHRASE, entropyToMiniSecret, mnemonicToEntropy } from '@polkadot-labs/hdkd-helpers'
+import { DEV_PHRASE, entropyToMiniSecret, mnemonicToEntropy, ss58Encode } from '@polkadot-labs/hdkd-helpers'
 import { randomBytes } from 'node:crypto'
+import { WebSocket } from 'ws'
 import { equal, holds, step } from './report.mjs'
 
 const AMOUNT = 3_000_000_000_000n
-const client = createClient(getWsProvider(process.argv[2]))
+const LEGACY = process.argv.includes('--legacy')
+const settings = { websocketClass: WebSocket }
+const client = createClient(
+  LEGACY
+    ? getWsRawProvider(process.argv[2], { ...settings, middleware: withLegacy })
+    : getWsProvider(process.argv[2], settings)
+)
 const api = client.getUnsafeApi()
 const pair = sr25519CreateDerive(entropyToMiniSecret(mnemonicToEntropy(DEV_PHRASE)))('//Alice')
 const alice = getPolkadotSigner(pair.publicKey, 'Sr25519', pair.sign)
 const ALICE = '5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY'
-const freshAddress = async () => {
-  const { ss58Encode } = await import('@polkadot-labs/hdkd-helpers')
-  return ss58Encode(new Uint8Array(randomBytes(32)), 42)
-}
+const freshAddress = () => ss58Encode(new Uint8Array(randomBytes(32)), 42)
 const transfer = (dest, value) => api.tx.Balances.transfer_keep_alive({ dest: Enum('Id', dest), value })
 const names = (result) => result.events.map((event) => `${event.type}.${event.value.type}`)
 
@@ -27,7 +32,7 @@ await step('chain', async () => {
 })
 
 await step('a transfer is final and cost what was foretold', async () => {
-  const to = await freshAddress()
+  const to = freshAddress()
   const call = transfer(to, AMOUNT)
   const foretold = await call.getEstimatedFees(ALICE)
   const result = await call.signAndSubmit(alice)

@@ -88,8 +88,9 @@ def test_polkadot_js(devnet: str, javascript: Path) -> None:
     run(["node", "polkadot_js.mjs", devnet], CLIENT_SECONDS, javascript)
 
 
-def test_polkadot_api(devnet: str, javascript: Path) -> None:
-    run(["node", "polkadot_api.mjs", devnet], CLIENT_SECONDS, javascript)
+@pytest.mark.parametrize("methods", [[], ["--legacy"]], ids=["new", "legacy"])
+def test_polkadot_api(devnet: str, javascript: Path, methods: list[str]) -> None:
+    run(["node", "polkadot_api.mjs", devnet, *methods], CLIENT_SECONDS, javascript)
 
 
 def test_substrate_interface(devnet: str, python: Path) -> None:
