@@ -187,6 +187,21 @@ def links(path: Path, text: str) -> Iterator[str]:
             yield f"{name_of(path)}: {target}: no such heading in {name_of(place)}"
 
 
+def orphans(start: Path) -> Iterator[str]:
+    """Every page below a folder can be reached from its `README.md` by links."""
+    reached, waiting = set[Path](), [start / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or not page.is_file():
+            continue
+        reached.add(page)
+        targets = _LINK.findall(_CODE.sub("", page.read_text(encoding="utf-8")))
+        waiting += [(page.parent / target.partition("#")[0]).resolve() for target in targets if ".md" in target]
+    for page in sorted(start.rglob("*.md")):
+        if page not in reached:
+            yield f"{name_of(page)}: no page leads here: link it from the README.md of its folder"
+
+
 def anchors(text: str) -> frozenset[str]:
     """The anchors of a page's headings, as renderers make them."""
     headings = re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE)

@@ -67,6 +67,10 @@ def test_links_of_the_documents_lead_somewhere() -> None:
     assert findings(rules.links, tracked("*.md")) == ""
 
 
+def test_every_document_can_be_found() -> None:
+    assert "\n".join(rules.orphans(rules.ROOT / "docs")) == ""
+
+
 def test_code_the_documents_name_exists() -> None:
     assert findings(rules.named_code, tracked("*.md")) == ""
 

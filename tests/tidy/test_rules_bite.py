@@ -89,6 +89,15 @@ def test_urls_and_words_that_only_look_like_a_machine_are_left_alone() -> None:
     assert list(rules.words(rules.ROOT / "chain/planted.py", text)) == []
 
 
+def test_a_page_nobody_links_is_found(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("[a](a.md)")
+    (tmp_path / "a.md").write_text("[b](b.md#x)")
+    (tmp_path / "b.md").write_text("# X")
+    (tmp_path / "lost.md").write_text("")
+
+    assert [line.partition(":")[0] for line in rules.orphans(tmp_path)] == ["lost.md"]
+
+
 def test_a_name_that_is_gone_is_found() -> None:
     good = "`tests/tidy/rules.py: links` `tests/tidy/rules.py` `tests/tidy/rules.py::anchors` `__init__.py`"
 
