@@ -71,6 +71,7 @@ class Network:
 @asynccontextmanager
 async def network(count: int, accounts: int, *, base_port: int = 19_944) -> AsyncIterator[Network]:
     """Run `count` validators whose chain has `accounts` funded accounts; they are stopped and deleted at the end."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # start-up as a user sees it the second time
     while not all(port_is_free(base_port + offset) for offset in (*range(count), *range(100, 100 + count))):
         base_port += 10
     with tempfile.TemporaryDirectory(prefix="aitoken-bench-") as name:
