@@ -75,7 +75,7 @@ class TransactionPool:
         self.limits = limits
         self._waiting = Waiting(limits, self._on_change)
         self._best = chain.best
-        self._blocks: dict[Hash32, Block] = {block.hash: block for block in chain.unfinalized()}
+        self._blocks: dict[Hash32, Block] = {block.hash: block for block in (*chain.unfinalized(), chain.best)}
         self._included: dict[Hash32, _Included] = {}
         self._returning: dict[Hash32, Extrinsic] = {}
         self._suspects: dict[bytes, None] = {}
