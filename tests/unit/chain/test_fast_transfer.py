@@ -79,7 +79,7 @@ CASES: dict[str, tuple[dict[AccountId, dict[str, int]], AccountId, int]] = {
     "held": ({A: {"reserved": 60 * AIT, "consumers": 1}}, B, 99 * AIT),
     "huge": ({A: {"free": 1 << 100}}, B, 1 << 99),
     "used nonce": ({A: {"nonce": 0}, B: {"nonce": 77, "sufficients": 1}}, B, AIT),
-    "receiver without provider": ({B: {"free": 0, "providers": 0, "sufficients": 1}}, B, AIT),
+    "receiver without provider": ({B: {"providers": 0, "sufficients": 1}}, B, AIT),
     "poor": ({A: {"free": ED + 5}}, B, 1),
 }
 
