@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from prometheus_client import Counter
 
@@ -24,7 +26,7 @@ from node.rpc.methods import (
     system,
     transaction,
 )
-from node.rpc.origins import Origins, hosts_for
+from node.rpc.origins import Origins, hosts_for, is_loopback
 from node.rpc.ports import ChainInfo, ConsensusView, NetworkView, PoolView, RuntimeApi
 from node.rpc.proofs import Prover
 from node.rpc.query import Query
@@ -35,6 +37,12 @@ from node.rpc.services import Catalogue, Services
 from node.rpc.session import Exchange, Session, Sink, Source
 from node.rpc.version import VersionView
 from node.telemetry.metrics import CONTENT_TYPE, Metrics
+
+log = logging.getLogger(__name__)
+
+PUBLIC_TOKENS_PER_S: Final = 500
+"""What one address outside may spend: 100 runtime calls or 250 transactions a second, once its burst is used up."""
+PUBLIC_CONNECTIONS_PER_ADDRESS: Final = 32
 
 MODULES = (archive, author, catalogue, chain, chain_head, chain_spec, payment, smpx, state, system, transaction)
 
@@ -49,6 +57,23 @@ class RpcSettings:
     hosts: tuple[str, ...] = ()
     unsafe: bool = False
     limits: Limits = field(default_factory=Limits)
+
+
+def exposed(settings: RpcSettings) -> RpcSettings:
+    """Return the settings as they are in force: a node that strangers reach is careful whatever else is asked.
+
+    On an address other than loopback unsafe methods stay off, expensive calls draw on a bucket per address, and one
+    address gets fewer connections.
+    """
+    if is_loopback(settings.host):
+        return settings
+    asked = settings.limits
+    limits = replace(
+        asked,
+        tokens_per_s=asked.tokens_per_s or PUBLIC_TOKENS_PER_S,
+        connections_per_address=min(asked.connections_per_address, PUBLIC_CONNECTIONS_PER_ADDRESS),
+    )
+    return replace(settings, unsafe=False, limits=limits)
 
 
 def make_registry() -> Registry:
@@ -79,7 +104,9 @@ class Rpc:
         metrics: Metrics | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
-        self._settings = settings
+        if settings.unsafe and not is_loopback(settings.host):
+            log.warning("unsafe methods stay off: %s is reachable from outside", settings.host)
+        self._settings = settings = exposed(settings)
         self._metrics = metrics
         query = Query(chain, runtime)
         versions = VersionView(query)
@@ -115,6 +142,8 @@ class Rpc:
         """Listen."""
         await self.server.start(self._settings.host, self._settings.port)
         self._measure()
+        if not is_loopback(self._settings.host):
+            log.warning("strangers can reach JSON-RPC: safe methods only, with rate limits; put TLS in front of it")
 
     async def close(self) -> None:
         """Stop listening and close every connection."""
