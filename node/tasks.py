@@ -18,6 +18,8 @@ OnCriticalFailure = Callable[[str, BaseException], None]
 EXIT_CRITICAL_TASK: Final = 70
 """Exit code after a critical task failed: EX_SOFTWARE of BSD sysexits."""
 
+CANCEL_AGAIN_S: Final = 0.2
+
 log = logging.getLogger(__name__)
 _running: set[asyncio.Task[Any]] = set()
 
@@ -63,9 +65,13 @@ def spawn(
 
 
 async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel `tasks` and wait until every one has ended; failures were logged where they happened."""
-    waiting = [task for task in tasks if task is not asyncio.current_task()]
-    for task in waiting:
-        task.cancel()
-    if waiting:
-        await asyncio.wait(waiting)
+    """Cancel `tasks` and wait until every one has ended; failures were logged where they happened.
+
+    A cancellation is repeated until it is heeded: `asyncio.wait_for` of Python 3.11 forgets one that comes in the same
+    turn as the result (python/cpython issue 81839), and a loop around it would then go on for ever.
+    """
+    waiting = {task for task in tasks if task is not asyncio.current_task()}
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)

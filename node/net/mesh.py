@@ -315,7 +315,8 @@ class Mesh:
                 continue
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), SEARCH_AGAIN_S)
+                async with asyncio.timeout(SEARCH_AGAIN_S):
+                    await self._wake.wait()
             await asyncio.sleep(SEARCH_PAUSE_S * self._random.uniform(0.1, 0.3))
 
     async def _try(self, address: Address) -> None:

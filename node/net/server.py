@@ -148,7 +148,8 @@ class Server:
         loop = asyncio.get_running_loop()
         connect = loop.create_connection(lambda: Peer(self, initiator=True), *address)
         try:
-            _, peer = await asyncio.wait_for(connect, DIAL_DEADLINE_S)
+            async with asyncio.timeout(DIAL_DEADLINE_S):
+                _, peer = await connect
         except (OSError, TimeoutError) as failure:
             raise CannotDial(f"{address[0]}:{address[1]}: {str(failure) or 'timed out'}") from failure
         await peer.settled

@@ -211,7 +211,8 @@ class BlockSync:
         try:
             if not peer.send(GetBlocks(request, start, RANGE_COUNT)):
                 return None
-            return await asyncio.wait_for(answer, REQUEST_DEADLINE_S)
+            async with asyncio.timeout(REQUEST_DEADLINE_S):
+                return await answer
         except TimeoutError:
             self._neighbours.punish(peer, Deed.TIMED_OUT)
             return None

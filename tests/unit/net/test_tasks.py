@@ -59,3 +59,25 @@ async def test_cancel_waits_for_the_end() -> None:
 
     assert ended == ["cleaned"]
     assert task.cancelled()
+
+
+async def test_a_task_that_forgets_a_cancellation_is_cancelled_again() -> None:
+    """As a loop around `asyncio.wait_for` does on Python 3.11 when the result comes in the same turn."""
+    forgotten: list[str] = []
+
+    async def work() -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if forgotten:
+                    raise
+                forgotten.append("once")
+
+    task = spawn(work(), "forgetful")
+    await asyncio.sleep(0)
+
+    async with asyncio.timeout(10):
+        await cancel([task])
+
+    assert task.cancelled()
