@@ -12,6 +12,7 @@ from typing import TypeAlias
 from aitoken.proto.votes import Certificate, Vote
 from aitoken.types import Hash32
 from consensus.inputs import TimerKind
+from consensus.journal import Record
 from consensus.messages import Evidence, Message
 from consensus.types import Block, Peer, Slot
 
@@ -20,7 +21,7 @@ from consensus.types import Block, Peer, Slot
 class Persist:
     """Append a record to the journal."""
 
-    record: Vote | Certificate | Block
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from simulation.mutations import mutated
+from simulation.mutations import mutated, mutated_scenario
 from simulation.scenario import draw
 from simulation.world import Outcome, World
 
@@ -61,7 +61,7 @@ def run_seed(seed: int, mutation: str | None = None) -> Outcome:
     if mutation is None:
         return World(draw(seed)).run()
     with mutated(mutation):
-        return World(draw(seed), frozenset((mutation,))).run()
+        return World(mutated_scenario(mutation, seed), frozenset((mutation,))).run()
 
 
 def run_seeds(seeds: Iterable[int], *, jobs: int = 1, mutation: str | None = None) -> Iterator[Outcome]:

@@ -86,6 +86,8 @@ class Invariants:
                 if below is None or below.hash != block.parent_hash or not is_valid(block):
                     self._world.fail("I4", f"block {block.number} is invalid or not linked")
                     return
+                if block.leader != self._leader(block):
+                    self._world.fail("I4", f"block {block.number} is not by the leader of view {block.view}")
                 if block.timestamp_ms < below.timestamp_ms + self._world.scenario.pace.block_time_ms:
                     self._world.fail("I4", f"block {block.number} comes too soon")
                 length = self._world.scenario.epoch_length
@@ -95,6 +97,10 @@ class Invariants:
             elif known.hash != block.hash:
                 self._world.fail("I1", f"two blocks final at height {block.number}")
         self._world.trace(b"C%d/%d" % (node.name, path[-1].number), path[-1].hash)
+
+    def _leader(self, block: Block) -> int:
+        epoch = self._world.scenario.epoch(block.epoch, GENESIS)
+        return epoch.leader(block.view)
 
     def evidence(self, node: Node, evidence: Evidence) -> None:
         """A node found somebody cheating."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, Certificate, Vote
@@ -168,6 +169,9 @@ class Forker(Liar):
         slot = None if parent is None else self.slot(message.view, parent_view, parent)
         if slot is None:
             return False
+        if self.rng.random() < 0.2:  # stands on one block and claims the view of another
+            slot = replace(slot, parent_view=message.parent_view)
+            parent_view = message.parent_view
         block = node.world.make_block(parent_hash, slot)
         vote = self.vote(NOTARIZE, message.view, block.hash)
         if vote is None:
@@ -180,6 +184,30 @@ class Forker(Liar):
             if final is not None:
                 node.transmit(other, final)
         return True
+
+
+class Usurper(Liar):
+    """Proposes in views that are others'."""
+
+    def broadcast(self, message: Message) -> bool:
+        """Add a proposal of one's own to every vote."""
+        node = self.node
+        if not isinstance(message, Vote) or message.kind != FINALIZE or node.driver is None:
+            return False
+        state = node.driver.core.state
+        parent = state.blocks.get(message.hash)
+        slot = None if parent is None else self.slot(message.view + 1, message.view, parent)
+        if slot is None:
+            return False
+        block = node.world.make_block(message.hash, slot)
+        vote = self.vote(NOTARIZE, message.view + 1, block.hash)
+        found = state.rounds.get(message.view)
+        if vote is not None and found is not None and found.notarized is not None:
+            body = Full(block.header, ())
+            mine = Proposal(message.epoch, message.view + 1, message.view, vote, body, (found.notarized,))
+            for other in self.everybody():
+                node.transmit(other, mine)
+        return False
 
 
 class Garbage(Liar):
@@ -235,5 +263,6 @@ LIARS: Final[dict[str, type[Liar]]] = {
     "equivocator": Equivocator,
     "double-voter": DoubleVoter,
     "forker": Forker,
+    "usurper": Usurper,
     "garbage": Garbage,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import Random
@@ -20,6 +21,7 @@ STRATEGIES: Final = (
     "late",
     "garbage",
     "forker",
+    "usurper",
     "twins",
 )
 
@@ -108,8 +110,8 @@ class Scenario:
         return [(self.key(node), rng.randint(1, 10)) for node in members]
 
 
-def draw(seed: int) -> Scenario:
-    """Return the scenario of a seed."""
+def draw(seed: int, cast: Sequence[str] = STRATEGIES) -> Scenario:
+    """Return the scenario of a seed, with liars out of `cast`."""
     rng = Random(seed)  # noqa: S311 - a simulation
     nodes = rng.choice((4, 4, 4, 5, 5, 7, 7, 10))
     scenario = Scenario(seed=seed, nodes=nodes, set_size=nodes)
@@ -120,7 +122,7 @@ def draw(seed: int) -> Scenario:
     _draw_times(scenario, rng)
     scenario.prepared = rng.random() < 0.85
     if scenario.prepared:
-        _draw_liars(scenario, rng)
+        _draw_liars(scenario, rng, cast)
     _draw_faults(scenario, rng)
     return scenario
 
@@ -139,12 +141,13 @@ def _draw_times(scenario: Scenario, rng: Random) -> None:
         scenario.skews = {node: rng.randint(-2000, 2000) for node in range(scenario.nodes) if rng.random() < 0.3}
 
 
-def _draw_liars(scenario: Scenario, rng: Random) -> None:
+def _draw_liars(scenario: Scenario, rng: Random, cast: Sequence[str]) -> None:
     if rng.random() < 0.25:
         return
-    most = (scenario.set_size - 1) // 3
+    # By weight they stay below a third; by number they may be more where weights differ.
+    most = (scenario.set_size - 1) // (3 if scenario.weights == "equal" else 2)
     for node in rng.sample(range(scenario.nodes), rng.randint(1, max(most, 1))):
-        scenario.liars[node] = rng.choice(STRATEGIES)
+        scenario.liars[node] = rng.choice(cast)
 
 
 def _draw_faults(scenario: Scenario, rng: Random) -> None:

@@ -29,6 +29,7 @@ from consensus.types import Block, Pace, Peer
 from node.driver.blocks import Blocks
 from node.driver.follower import Follower
 from node.driver.headers import epoch_after
+from node.driver.hold import Hold
 from node.driver.inbox import Inbox
 from node.driver.ports import Archive, Executor, Journal, Observer, Signer, Transport, Verify, VotingRecord
 from node.driver.requests import Requests
@@ -40,7 +41,7 @@ JOURNAL_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 HOLD_DELTAS: Final = 4
-"""A new key at genesis waits to hear a quorum say that nothing is final, but not longer than this after the first."""
+"""A new key at genesis waits to hear a quorum, but where nothing is final not longer than this after the first."""
 
 
 class VoteNotDurable(Bug):
@@ -123,8 +124,8 @@ class Driver:
         self._timers: dict[inputs.TimerKind, Cancellable] = {}
         self._undurable: set[Vote] = set()
         self._relays: dict[Peer, None] = {}
-        self._holding = False
-        self._hold_keys: set[bytes] = set()
+        self._hold: Hold | None = None
+        self._vote_above: int | None = None
         self._work = False
         self._heard: dict[Peer, int] = {}
         self.core = Core(start.epoch, None, pace, self._sign, voting=False)
@@ -258,6 +259,8 @@ class Driver:
         for effect in core.step(self.clock.now_ms(), event):
             self._queue.append((core, effect))
         self._pump()
+        if self._vote_above is not None and self.core.view > self._vote_above:
+            self._begin_to_vote()
 
     def broadcast(self, message: Message) -> None:
         """Send to every validator, and to peers that asked to be passed everything."""
@@ -283,14 +286,14 @@ class Driver:
         self.step(inputs.BlockReceived(block))
         self.follower.advance()
 
-    def note_peer(self, peer: Peer, *, wants_relay: bool) -> None:
+    def note_peer(self, peer: Peer, status: Status) -> None:
         """Learn from a peer's status."""
-        if wants_relay:
+        if status.flags & WANTS_RELAY:
             self._relays[peer] = None
         else:
             self._relays.pop(peer, None)
-        if self._holding:
-            self._hear_at_genesis(peer)
+        if self._hold is not None:
+            self._hear_while_holding(self._hold, peer, status)
 
     # Epochs.
 
@@ -301,7 +304,8 @@ class Driver:
         self, epoch: Epoch, certificates: Sequence[Certificate], votes: Sequence[Vote], blocks: Sequence[Block]
     ) -> None:
         me = self._me(epoch)
-        voting = me is not None and epoch.index >= self._votes_from
+        voting = me is not None and epoch.index >= self._votes_from and self._hold is None
+        self._vote_above = None
         self._table = SigningTable(epoch.index)
         for vote in votes:
             self._table.restore(vote)
@@ -348,37 +352,53 @@ class Driver:
         self._waiting = True
         self._ports.journal.restart([encode_record(record) for record in records], self._on_durable)
 
-    # Waiting at genesis until enough peers say that nothing is final.
+    # A key without a record: see `node.driver.hold`.
 
     def _begin_hold(self) -> None:
-        self._holding = True
-        self._hold_keys = {self._key}
-        self._end_hold_if_known()
+        self._hold = Hold(self._key)
+        self._look_at_hold(self._hold)
 
-    def _hear_at_genesis(self, peer: Peer) -> None:
-        if self.core.final.view > 0:  # proven, unlike what a status says
-            self._holding = False
+    def _hear_while_holding(self, hold: Hold, peer: Peer, status: Status) -> None:
+        if hold.heard_nobody:
+            self.clock.call_later(HOLD_DELTAS * self._pace.delta_ms, self._end_hold_at_genesis)
+        hold.hear(peer, status)
+        self._look_at_hold(hold)
+
+    def _look_at_hold(self, hold: Hold) -> None:
+        validators, peer_of = self.core.epoch.validators, self.transport.validator
+        if not hold.is_quorum(validators, peer_of):
             return
-        if len(self._hold_keys) == 1:
-            self.clock.call_later(HOLD_DELTAS * self._pace.delta_ms, self._end_hold)
-        self._hold_keys.update(key for key in self.core.epoch.validators.keys if self.transport.validator(key) == peer)
-        self._end_hold_if_known()
+        index, reached = self.core.epoch.index, hold.epoch(validators, peer_of)
+        if reached > index:
+            self._hold = None
+            self._write_votes_from(reached + 1)
+            self._pump()
+        elif self._is_at_genesis():
+            self._begin_to_vote()
+        else:
+            self._hold, self._vote_above = None, hold.view(index) + 1
 
-    def _end_hold_if_known(self) -> None:
-        validators = self.core.epoch.validators
-        weight = sum(w for key, w in zip(validators.keys, validators.weights, strict=True) if key in self._hold_keys)
-        if weight >= validators.quorum:
-            self._end_hold()
+    def _is_at_genesis(self) -> bool:
+        """Whether nothing is final, as far as anybody proved; what peers merely say does not count."""
+        return self.follower.committed.number == 0 and self.core.final.view == 0
 
-    def _end_hold(self) -> None:
-        if not self._holding or self._stopped:
+    def _end_hold_at_genesis(self) -> None:
+        if self._hold is not None and self._is_at_genesis():
+            self._begin_to_vote()
+
+    def _begin_to_vote(self) -> None:
+        self._hold = self._vote_above = None
+        if self._stopped:
             return
-        self._holding = False
-        self._votes_from = self.core.epoch.index
-        opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, self._votes_from)
-        self._ports.journal.append(encode_record(opening))
+        self._write_votes_from(self.core.epoch.index)
         self._record_epoch(self._votes_from)
         self.step(inputs.VotingAllowed())
+
+    def _write_votes_from(self, epoch: int) -> None:
+        self._votes_from = epoch
+        opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, epoch)
+        self._queue.append((self.core, effects.Persist(opening)))
+        self._queue.append((self.core, effects.Barrier()))
 
     # The queue.
 

@@ -17,7 +17,6 @@ from aitoken.proto.votes import FINALIZE, BadSignature, Certificate, Vote
 from consensus import inputs
 from consensus.evidence import offence_of
 from consensus.messages import (
-    WANTS_RELAY,
     Again,
     BlockReply,
     Evidence,
@@ -189,7 +188,7 @@ class Inbox:
         return block
 
     def _on_status(self, peer: Peer, status: Status) -> None:
-        self._driver.note_peer(peer, wants_relay=bool(status.flags & WANTS_RELAY))
+        self._driver.note_peer(peer, status)
         if self._is_current(peer, status.epoch, status):
             self._driver.step(inputs.StatusReceived(peer, status))
 
