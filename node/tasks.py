@@ -68,7 +68,7 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel `tasks` and wait until every one has ended; failures were logged where they happened.
 
     A cancellation is repeated until it is heeded: `asyncio.wait_for` of Python 3.11 forgets one that comes in the same
-    turn as the result (python/cpython issue 81839), and a loop around it would then go on for ever.
+    turn as the result (python/cpython issue 86296), and a loop around it would then go on for ever.
     """
     waiting = {task for task in tasks if task is not asyncio.current_task()}
     while waiting:

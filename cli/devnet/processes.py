@@ -87,7 +87,8 @@ async def wait_until_serving(node: NodeProcess, seconds: int) -> bool:
     deadline = time.monotonic() + seconds
     while node.alive and time.monotonic() < deadline:
         try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", node.plan.rpc_port), 1)
+            async with asyncio.timeout(1):
+                _, writer = await asyncio.open_connection("127.0.0.1", node.plan.rpc_port)
         except (OSError, TimeoutError):
             await asyncio.sleep(0.05)
             continue
