@@ -97,8 +97,7 @@ class Executor:
         meta: dict[bytes, bytes] = {}
         if block is not None and next_epoch_of(block.header.digest) is not None:
             meta[terminal_key(certificate.epoch)] = encoded
-        self._chain.finalize(block_hash, encoded, meta)
-        done()
+        self._chain.finalize(block_hash, encoded, meta, done)
 
     # The driver's Archive
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aitoken.errors import Bug, Rejected, Unavailable, invariant
 from aitoken.proto.header import Header
@@ -31,6 +31,9 @@ RECENT_FINAL_BLOCKS: Final = 32
 """Final blocks kept in memory besides the tip."""
 UNFINALIZED_MAX: Final = 1024
 """Executed blocks above the final one; the consensus window keeps it to a handful."""
+
+RunBehind: TypeAlias = Callable[[Callable[[], None], Callable[[], None]], None]
+"""Does its first argument in a thread, then calls the second one on the event loop."""
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class Chain:
     """The blocks this node knows (`node.ports.ChainView`), and the one place where they become final."""
 
     def __init__(self, database: Database, state: FinalState, genesis_hash: Hash32, final: Block) -> None:
+        self._background: RunBehind | None = None
         self._database = database
         self._state = state
         self._genesis_hash = genesis_hash
@@ -68,6 +72,10 @@ class Chain:
         self._unfinalized: dict[Hash32, Block] = {}
         self._recent: OrderedDict[Hash32, Block] = OrderedDict({final.hash: final})
         self._listeners: list[ChainListener] = []
+
+    def write_behind(self, run: RunBehind) -> None:
+        """Write final blocks beside the event loop from now on; one at a time, as callers of `finalize` see to."""
+        self._background = run
 
     @property
     def genesis_hash(self) -> Hash32:
@@ -179,7 +187,11 @@ class Chain:
             listener.on_best(block)
 
     def finalize(
-        self, block_hash: Hash32, justification: bytes | None, meta: Mapping[bytes, bytes] | None = None
+        self,
+        block_hash: Hash32,
+        justification: bytes | None,
+        meta: Mapping[bytes, bytes] | None = None,
+        done: Callable[[], None] | None = None,
     ) -> None:
         """Make an executed block and its ancestors final: on disk first, then in memory, then to listeners.
 
@@ -187,15 +199,33 @@ class Chain:
             block_hash: of the block the certificate names.
             justification: its SCALE finality certificate.
             meta: records of consensus that must change with the final block.
+            done: called after the listeners; before this returns, unless writing is done in the background.
 
         Raises:
             Bug: the block is unknown or does not descend from the final block.
-            Unavailable: the disk refused; the process must stop.
+            Unavailable: the disk refused; the process must stop. In the background, whoever runs it is told.
         """
         if block_hash in self._recent:
+            if done is not None:
+                done()
             return
         path = self._path_to(block_hash)
-        self._database.commit([self._committed(block, block_hash, justification) for block in path], dict(meta or {}))
+        blocks = [self._committed(block, block_hash, justification) for block in path]
+        pending = self._database.prepare(blocks, dict(meta or {}))
+
+        def written() -> None:
+            self._database.settle(pending)
+            self._became_final(path)
+            if done is not None:
+                done()
+
+        if self._background is None:
+            self._database.write(pending)
+            written()
+        else:
+            self._background(lambda: self._database.write(pending), written)
+
+    def _became_final(self, path: list[Block]) -> None:
         for block in path:
             self._state.absorb(_layer_of(block), self._database.view_at(BlockNumber(block.number - 1)))
         self._final = path[-1]

@@ -58,6 +58,16 @@ class CommittedBlock:
     """What the same keys held before; see `Layer.before`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A commit between `prepare` and `settle`."""
+
+    batch: Batch
+    changes: Changes
+    final: tuple[BlockNumber, Hash32]
+    oldest: int
+
+
 class Database:
     """The database of one node, open; see `open` and `create`."""
 
@@ -69,6 +79,7 @@ class Database:
         self._flat = FlatState(db, cached_values)
         self._final = _final_of(db)
         self._oldest = int.from_bytes(_needed(db, schema.META_OLDEST), "big")
+        self._writing = False
         self.state: Final = _without_collections(self._flat)
         """The state after the last final block, with its trie. Whoever commits also makes it absorb the layers."""
 
@@ -159,6 +170,18 @@ class Database:
             WriteFailed: the disk refuses; the process must end.
             Bug: the blocks do not follow the last final one.
         """
+        pending = self.prepare(blocks, consensus_meta)
+        self.write(pending)
+        self.settle(pending)
+
+    def prepare(self, blocks: Sequence[CommittedBlock], consensus_meta: Mapping[bytes, bytes | None]) -> Pending:
+        """Return what `write` shall write; until `settle` everybody reads the state as it is now.
+
+        Raises:
+            Bug: the blocks do not follow the last final one, or another write is under way.
+        """
+        self._db.ensure_writable()
+        invariant(not self._writing, "one commit at a time")
         batch = self._db.batch()
         number, oldest = self._final[0], self._oldest
         changes: dict[bytes, bytes | None] = {}
@@ -181,10 +204,24 @@ class Database:
         final = (BlockNumber(number), blocks[-1].hash if blocks else self._final[1])
         batch.put(schema.META_FINAL, schema.number(final[0]) + final[1])
         batch.put(schema.META_OLDEST, schema.number(oldest))
-        self._db.write(batch)
-        self._flat.changed(changes)
-        self._final, self._oldest = final, oldest
-        self._floor.raise_to(number)
+        self._writing = True
+        self._flat.hold()
+        return Pending(batch, changes, final, oldest)
+
+    def write(self, pending: Pending) -> None:
+        """Put what was prepared on disk, synced, and return. Another thread may call it.
+
+        Raises:
+            WriteFailed: the disk refuses; the process must end.
+        """
+        self._db.write(pending.batch)
+        self._floor.raise_to(pending.final[0])
+
+    def settle(self, pending: Pending) -> None:
+        """Let everybody read what was written."""
+        self._flat.changed(pending.changes)
+        self._final, self._oldest = pending.final, pending.oldest
+        self._writing = False
 
     def finalized(self) -> tuple[BlockNumber, Hash32]:
         """Return number and hash of the last final block."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from chain.state.base import Changes
-from node.store.leveldb import Reader
+from node.store.leveldb import LevelDb, Reader, Snapshot
 from node.store.schema import STATE, after_prefix
 
 CACHED_VALUES: Final = 400_000
@@ -28,8 +28,10 @@ _UNKNOWN: Final = _Unknown()
 class FlatState:
     """A `KeyValue`: what the keys hold now."""
 
-    def __init__(self, reader: Reader, cached_values: int = CACHED_VALUES) -> None:
-        self._reader = reader
+    def __init__(self, db: LevelDb, cached_values: int = CACHED_VALUES) -> None:
+        self._db = db
+        self._held: Snapshot | None = None
+        self._reader: Reader = db
         self._limit = max(1, cached_values // 2)
         self._young: dict[bytes, bytes | None] = {}
         self._old: dict[bytes, bytes | None] = {}
@@ -52,8 +54,19 @@ class FlatState:
         for key, value in self._reader.range(start, after_prefix(STATE + prefix)):
             yield key[1:], value
 
+    def hold(self) -> None:
+        """Read what is there now until `changed` is called, whatever a write does meanwhile."""
+        self._held = self._reader = self._db.snapshot()
+
     def changed(self, changes: Changes) -> None:
-        """Hold what was written to disk. Former values may stay in the old generation: the young one goes before it."""
+        """Read on from the disk, to which `changes` have been written.
+
+        Former values may stay in the old generation of the cache: the young one goes before it.
+        """
+        self._reader = self._db
+        if self._held is not None:
+            self._held.close()
+            self._held = None
         if len(self._young) >= self._limit:
             self._old = self._young
             self._young = {}

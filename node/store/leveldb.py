@@ -110,14 +110,22 @@ class LevelDb:
         """Return a batch for `write`."""
         return self._db.write_batch(sync=True)
 
+    def ensure_writable(self) -> None:
+        """Refuse to go on after a write has failed.
+
+        Raises:
+            WriteFailed: one has.
+        """
+        if self._failed:
+            raise WriteFailed(f"writing to {self._path} failed before: restart")
+
     def write(self, batch: Batch) -> None:
         """Write `batch` as one, and return when it is on disk. Any thread may call it.
 
         Raises:
             WriteFailed: the disk refuses, now or before.
         """
-        if self._failed:
-            raise WriteFailed(f"writing to {self._path} failed before: restart")
+        self.ensure_writable()
         try:
             batch.write()
         except plyvel.Error as error:

@@ -171,3 +171,33 @@ def test_the_block_a_node_starts_on_keeps_its_state_when_others_become_final(ope
     assert dict(opened.chain.state_at(start.hash).iterate(b"")) == before
     assert dict(start.state.iterate(b"")) == before
     assert dict(first.state.iterate(b"")) != before
+
+
+def test_while_a_block_is_being_written_everybody_still_reads_the_state_before_it(opened: OpenChain) -> None:
+    ear, behind = Ear(), []
+    chain = opened.chain
+    number = opened.runtime.new_instance().system.number.raw_key(None)
+    first = build(opened, chain.finalized)
+    chain.set_best(first.hash)
+    chain.finalize(first.hash, None)
+    second = build(opened, first)
+    chain.set_best(second.hash)
+    chain.subscribe(ear)
+    chain.write_behind(lambda work, done: behind.append((work, done)))
+
+    chain.finalize(second.hash, b"c")
+    work, done = behind[0]
+    work()
+
+    assert ear.told == []
+    assert chain.finalized.hash == first.hash
+    assert opened.database.state.get(number) == (1).to_bytes(4, "little")
+    assert chain.state_at(first.hash).get(number) == (1).to_bytes(4, "little")
+    third = build(opened, second)
+    assert third.state.get(number) == (3).to_bytes(4, "little")
+
+    done()
+
+    assert ear.told == [("block", 3), ("final", [2])]
+    assert opened.database.state.get(number) == (2).to_bytes(4, "little")
+    assert third.state.get(number) == (3).to_bytes(4, "little")
