@@ -61,6 +61,7 @@ class RpcConfig(_Section, frozen=True, kw_only=True):
     unsafe: bool = False
     """Serve methods that act on the node itself (keys, peers)."""
     connections_max: Positive = 400
+    """All connections together; one address may have 128 of them."""
 
 
 class P2pConfig(_Section, frozen=True, kw_only=True):
@@ -70,7 +71,12 @@ class P2pConfig(_Section, frozen=True, kw_only=True):
     port: Port = 30_333
     bootnodes: tuple[str, ...] = ()
     """First addresses to dial, each `host:port`."""
-    peers_max: Positive = 50
+    public_addresses: tuple[str, ...] = ()
+    """Where others reach this node, each `host:port`; a validator publishes them signed, at most four."""
+    reserved_only: bool = False
+    """Dial the bootnodes and nobody else, and tell nobody of other nodes: a validator behind sentries."""
+    peers_max: Positive = 40
+    """Connections taken from outside; validators and bootnodes have slots of their own."""
 
 
 class StorageConfig(_Section, frozen=True, kw_only=True):

@@ -34,7 +34,9 @@ from node.pool.pool import Pool
 from node.pool.rules import Rules
 from node.pool.verify import verifier_for
 from node.rpc.assemble import Rpc, RpcSettings
+from node.rpc.limits import Limits
 from node.rpc.ports import ChainInfo
+from node.store.background import Background
 from node.store.files import DiskFiles
 from node.store.journal import Journal
 from node.store.journal_thread import JournalThread
@@ -63,6 +65,7 @@ class Node:
         pool: Pool,
         rpc: Rpc,
         journal: JournalThread,
+        disk: Background,
         process: ProcessMetrics,
         failed: asyncio.Future[BaseException],
     ) -> None:
@@ -73,6 +76,7 @@ class Node:
         self.rpc = rpc
         self.failed = failed
         self._journal = journal
+        self._disk = disk
         self._process = process
 
     async def start(self) -> None:
@@ -96,6 +100,8 @@ class Node:
         await self.network.stop()
         await self.pool.close()
         self._journal.close()
+        self._disk.close()
+        await asyncio.sleep(0)  # what was written is settled before the database closes
         self._process.close()
         self.opened.database.close()
 
@@ -118,6 +124,8 @@ def assemble(config: NodeConfig) -> Node:
     opened = open_chain(config.chain, config.data_dir, history_blocks=history)
     spec, runtime = opened.spec, opened.runtime
     chain, clock = opened.chain, SystemClock()
+    disk = Background("final blocks", fail)
+    chain.write_behind(disk.run)
     metrics = Metrics()
 
     signer = _signer(config)
@@ -127,6 +135,9 @@ def assemble(config: NodeConfig) -> Node:
             port=config.p2p.port,
             chain_id=spec.id,
             reserved=config.p2p.bootnodes,
+            public_addresses=config.p2p.public_addresses,
+            inbound_max=config.p2p.peers_max,
+            reserved_only=config.p2p.reserved_only,
             book_path=config.data_dir / "peers",
         ),
         node_keys.network_key(_keys(config)),
@@ -159,7 +170,13 @@ def assemble(config: NodeConfig) -> Node:
     network.attach_consensus(driver)
     network.attach_pool(pool)
     rpc = Rpc(
-        RpcSettings(host=config.rpc.host, port=config.rpc.port, origins=config.rpc.cors, unsafe=config.rpc.unsafe),
+        RpcSettings(
+            host=config.rpc.host,
+            port=config.rpc.port,
+            origins=config.rpc.cors,
+            unsafe=config.rpc.unsafe,
+            limits=Limits(connections=config.rpc.connections_max),
+        ),
         chain=chain,
         pool=pool,
         network=NetworkFace(network, chain),
@@ -168,7 +185,7 @@ def assemble(config: NodeConfig) -> Node:
         info=ChainInfo(chain=spec.name, chain_type=spec.chain_type, properties=spec.properties),
         metrics=metrics,
     )
-    return Node(opened, driver, network, pool, rpc, journal_thread, ProcessMetrics(metrics), failed)
+    return Node(opened, driver, network, pool, rpc, journal_thread, disk, ProcessMetrics(metrics), failed)
 
 
 def run(config: NodeConfig) -> int:
