@@ -95,6 +95,7 @@ class Bucket:
 
 
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 BRACKETS_MAX: Final = 200_000
 
@@ -110,11 +111,11 @@ def check_depth(data: bytes, limit: int) -> None:
     """
     if data.count(b"[") + data.count(b"{") <= limit:
         return
-    brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
+    brackets = _STRING.sub(b"", data).translate(_ONE_KIND, _NOT_BRACKETS)
     if len(brackets) > BRACKETS_MAX:
         raise errors.exceeds(errors.REQUEST_TOO_BIG, BRACKETS_MAX)
     for _ in range(limit):
-        shorter = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        shorter = brackets.replace(b"[]", b"")
         if not shorter:
             return
         if len(shorter) == len(brackets):
