@@ -95,10 +95,14 @@ def field_name(name: str) -> str:
 
 
 class Resolver:
-    """Turns hints into interned codecs; `bindings` gives codecs to stand-in classes."""
+    """Turns hints into interned codecs; `bindings` gives codecs to stand-in classes.
 
-    def __init__(self, bindings: Mapping[Any, Codec[Any]] | None = None) -> None:
+    Classes that need no stand-in are resolved in `base`, so that they have one codec, whoever asks.
+    """
+
+    def __init__(self, bindings: Mapping[Any, Codec[Any]] | None = None, base: Resolver | None = None) -> None:
         self._bindings: dict[Any, Codec[Any]] = dict(bindings or {})
+        self._base = base
         self._classes: dict[type, Codec[Any]] = {}
 
     def bind(self, stand_in: object, codec: Codec[Any]) -> None:
@@ -159,9 +163,23 @@ class Resolver:
                 return c.Vec(self.codec_of(get_args(inner)[0]), extra.length)
         return self.codec_of(inner)
 
+    def closed(self, cls: type) -> Codec[Any] | None:
+        """Return the codec of a class that needs no stand-in, None for one that does."""
+        known = dict(self._classes)
+        try:
+            return self._class(cls)
+        except TypeError:
+            self._classes = known  # whatever was begun meanwhile refers to what could not be finished
+            return None
+
     def _class(self, cls: type) -> Codec[Any]:
         if cls in self._classes:
             return self._classes[cls]
+        if self._base is not None:
+            found = self._base.closed(cls)
+            if found is not None:
+                self._classes[cls] = found
+                return found
         if issubclass(cls, IntEnum):
             codec = self._classes[cls] = _plain_enum_codec(cls)
             return codec
@@ -447,9 +465,9 @@ def _annotated_type_name(arguments: tuple[Any, ...]) -> str:
     return type_name_of(arguments[0])
 
 
-_GLOBAL: Final = Resolver()
+GLOBAL: Final = Resolver()
 
 
 def codec_of(hint: Any) -> Codec[Any]:
     """Return the codec of a hint that needs no particular runtime."""
-    return _GLOBAL.codec_of(hint)
+    return GLOBAL.codec_of(hint)

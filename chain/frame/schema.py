@@ -24,6 +24,7 @@ from aitoken.codec.base import (
 )
 from aitoken.codec.containers import Vec
 from aitoken.codec.hints import (
+    GLOBAL,
     Resolver,
     compile_arguments,
     compile_record,
@@ -135,7 +136,7 @@ class Schema:
         if len(indices) != len(set(indices)):
             raise TypeError("two pallets have the same index")
         self._descriptions: dict[tuple[str, str], AnyCodec] = {}
-        self.resolver = Resolver({DispatchError: DISPATCH_ERROR})
+        self.resolver = Resolver({DispatchError: DISPATCH_ERROR}, GLOBAL)
         self._calls = CallCodec()
         self.call_infos: dict[str, list[CallInfo]] = {}
         self.call_codec: AnyCodec = Codec(
