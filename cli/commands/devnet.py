@@ -131,6 +131,7 @@ async def _show(plan: Plan, nodes: list[NodeProcess], connect: Connect) -> None:
     if not any(serving):
         return
     watch.show(watch.addresses(plan))
+    watch.show("\n" + watch.pace(plan))
     watch.show("")
     watch.show(await watch.accounts(plan, nodes, connect))
     watch.show("")

@@ -30,6 +30,17 @@ def addresses(plan: Plan) -> str:
     return "\n".join(["nodes", *rows, "", f"browser wallet: {BROWSER_WALLET}{first}"])
 
 
+def pace(plan: Plan) -> str:
+    """How fast blocks come and how long a session of validators is."""
+    from chain.spec import parse_spec
+
+    params = parse_spec(plan.spec).params
+    return (
+        f"pace: a block every {params.block_time_ms / 1000:g} s while transactions wait, "
+        f"every {params.idle_interval_ms / 1000:g} s otherwise; a session of validators is {params.session_blocks} blocks"
+    )
+
+
 def dev_accounts(plan: Plan) -> list[str]:
     """The development accounts of the genesis, as URIs."""
     balances = plan.spec.get("genesis", {}).get("balances") or {}

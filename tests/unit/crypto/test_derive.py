@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitoken.crypto import derive, ed25519, mnemonic, sr25519, ss58
-from aitoken.crypto.derive import DEV_PHRASE, BadUri, pair_from_uri
+from aitoken.crypto.derive import DEV_PHRASE, DEV_SEED, BadUri, pair_from_uri
 from aitoken.crypto.mnemonic import BadMnemonic
 from tests.support.vectors import own_json, public_json, unhex
 
@@ -167,3 +167,9 @@ def test_other_sizes_are_refused() -> None:
 
 def test_white_space_between_words_does_not_matter() -> None:
     assert mnemonic.to_entropy("  " + DEV_PHRASE.replace(" ", " \n ") + "\n") == mnemonic.to_entropy(DEV_PHRASE)
+
+
+def test_the_remembered_seed_is_that_of_the_development_phrase() -> None:
+    assert mnemonic.to_seed(DEV_PHRASE, "") == DEV_SEED
+    assert pair_from_uri(f"{DEV_PHRASE}//Alice").public == pair_from_uri("//Alice").public
+    assert pair_from_uri(f"{DEV_PHRASE}//Alice///secret").public != pair_from_uri("//Alice").public
