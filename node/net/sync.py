@@ -220,11 +220,7 @@ class BlockSync:
             del self._asked[request]
 
     def on_blocks(self, peer: Peer, message: Blocks) -> None:
-        """Take an answer.
-
-        Raises:
-            Rejected: the blocks do not fit.
-        """
+        """Take an answer. Blocks that do not fit cost half of what a peer can lose: the fault might be ours."""
         asked = self._asked.get(message.request)
         if asked is None or asked[0] is not peer:
             self._neighbours.punish(peer, Deed.UNASKED)
@@ -234,9 +230,9 @@ class BlockSync:
             return
         try:
             answer.set_result(_read_range(peer, start, message) if message.blocks else None)
-        except Rejected:
+        except Rejected as bad:
             answer.set_result(None)
-            raise
+            self._neighbours.punish(peer, Deed.BAD_BLOCK, f"{bad.code}: {bad}")
 
     # -- serving
 

@@ -71,13 +71,31 @@ async def test_a_peer_that_does_not_answer_costs_a_time_out_and_no_more(monkeypa
             await until(lambda: late.chain.finalized.number == 150)
 
 
-async def test_a_range_that_does_not_fit_is_an_offence_and_another_peer_is_asked() -> None:
+def with_a_hole(blocks: Any, start: int) -> Any:
+    del start
+    return blocks[:2] + blocks[3:]
+
+
+def with_a_changeling(blocks: Any, start: int) -> Any:
+    other = FakeChain()
+    other.grow(start + 10, [b"another history"])
+    changeling = other.blocks[start + 2]
+    return (*blocks[:2], (changeling.header, changeling.extrinsics), *blocks[3:])
+
+
+def with_another_body(blocks: Any, start: int) -> Any:
+    del start
+    return (*blocks[:2], (blocks[2][0], (b"other",)), *blocks[3:])
+
+
+@pytest.mark.parametrize("spoil", [with_a_hole, with_a_changeling, with_another_body])
+async def test_a_range_that_does_not_fit_is_an_offence_and_another_peer_is_asked(spoil: Any) -> None:
     liar, server = make_node(0, chain=grown(120)), make_node(1, chain=grown(100))
     collect = liar.network.sync._collect
 
     def lie(start: int, count: int) -> Any:
         blocks, certificate = collect(start, count)
-        return blocks[:2] + blocks[3:], certificate
+        return spoil(blocks, start), certificate
 
     liar.network.sync._collect = lie
     async with running(liar, server):
@@ -86,6 +104,9 @@ async def test_a_range_that_does_not_fit_is_an_offence_and_another_peer_is_asked
             await until(lambda: late.chain.finalized.number == 100)
 
             assert heights(late) == list(range(101))
+            assert late.chain.finalized.hash == server.chain.finalized.hash
+            now = asyncio.get_running_loop().time()
+            assert late.network._scores.of(bytes.fromhex(liar.network.peer_id), now) < -40
 
 
 async def test_a_forged_certificate_is_found_by_consensus_and_blamed_on_the_sender() -> None:
