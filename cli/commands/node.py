@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -32,6 +33,8 @@ _SETTINGS: Final = {
     "p2p_host": "p2p.host",
     "p2p_port": "p2p.port",
     "bootnode": "p2p.bootnodes",
+    "public_address": "p2p.public_addresses",
+    "reserved_only": "p2p.reserved_only",
     "archive": "storage.archive",
     "history": "storage.history_blocks",
     "validator": "validator.enabled",
@@ -68,6 +71,8 @@ def node() -> None:
 @click.option("--p2p-host", help="Address peers connect to.")
 @click.option("--p2p-port", type=int, help="Port peers connect to.")
 @click.option("--bootnode", multiple=True, metavar="HOST:PORT", help="First peer to dial. Repeatable.")
+@click.option("--public-address", multiple=True, metavar="HOST:PORT", help="Where others reach this node. Repeatable.")
+@click.option("--reserved-only", is_flag=True, default=None, help="Dial the bootnodes and nobody else.")
 @click.option("--archive", is_flag=True, default=None, help="Keep the state of every block.")
 @click.option("--history", type=int, metavar="N", help="Keep the states of the last N final blocks.")
 @click.option("--workers", type=int, metavar="N", help="Processes for signature checks.")
@@ -86,6 +91,7 @@ def run(file: Path | None, stop_with_parent: bool, **options: Any) -> None:
     from node.telemetry import log
 
     settings.refuse_optimised()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the key that votes stays out of core files
     if stop_with_parent:
         _stop_with_parent()
     flags = {_SETTINGS[name]: value for name, value in options.items() if value not in (None, ())}

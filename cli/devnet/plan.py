@@ -66,10 +66,13 @@ class Plan:
         arguments = ["node", "run", "--chain", str(self.genesis), "--data-dir", str(node.folder), "--validator"]
         arguments += ["--dev-key", node.dev_key, "--name", node.name]
         arguments += ["--rpc-port", str(node.rpc_port), "--p2p-port", str(node.p2p_port), "--p2p-host", "127.0.0.1"]
-        for other in self.nodes:
-            if other is not node:
-                arguments += ["--bootnode", f"127.0.0.1:{other.p2p_port}"]
+        for address in self.dialled_by(node):
+            arguments += ["--bootnode", address]
         return arguments
+
+    def dialled_by(self, node: NodePlan) -> list[str]:
+        """Where a node reaches the others."""
+        return [f"127.0.0.1:{other.p2p_port}" for other in self.nodes if other is not node]
 
 
 def make_plan(
