@@ -129,23 +129,11 @@ def assemble(config: NodeConfig) -> Node:
     metrics = Metrics()
 
     signer = _signer(config)
-    network = Network(
-        NetworkConfig(
-            host=config.p2p.host,
-            port=config.p2p.port,
-            chain_id=spec.id,
-            reserved=config.p2p.bootnodes,
-            public_addresses=config.p2p.public_addresses,
-            inbound_max=config.p2p.peers_max,
-            reserved_only=config.p2p.reserved_only,
-            book_path=config.data_dir / "peers",
-        ),
-        node_keys.network_key(_keys(config)),
-        chain,
-        signer,
-    )
+    network = Network(_network_config(config, spec.id), node_keys.network_key(_keys(config)), chain, signer)
     rules = runtime.new_instance()
-    pool = Pool(Rules(rules.executive, rules.system), chain, clock, verifier=verifier_for(config.workers))
+    pool = Pool(
+        Rules(rules.executive, rules.system), chain, clock, verifier=verifier_for(config.workers), metrics=metrics
+    )
     jobs = JobRunner(loop.call_soon, fail)
     executor = Executor(chain, opened.database, runtime, pool, jobs, spec.params.block_time_ms // BUILD_SHARE)
     consensus = ConsensusFace(chain, network, is_validator=signer is not None)
@@ -170,13 +158,7 @@ def assemble(config: NodeConfig) -> Node:
     network.attach_consensus(driver)
     network.attach_pool(pool)
     rpc = Rpc(
-        RpcSettings(
-            host=config.rpc.host,
-            port=config.rpc.port,
-            origins=config.rpc.cors,
-            unsafe=config.rpc.unsafe,
-            limits=Limits(connections=config.rpc.connections_max),
-        ),
+        _rpc_settings(config),
         chain=chain,
         pool=pool,
         network=NetworkFace(network, chain),
@@ -186,6 +168,26 @@ def assemble(config: NodeConfig) -> Node:
         metrics=metrics,
     )
     return Node(opened, driver, network, pool, rpc, journal_thread, disk, ProcessMetrics(metrics), failed)
+
+
+def _network_config(config: NodeConfig, chain_id: str) -> NetworkConfig:
+    p2p = config.p2p
+    return NetworkConfig(
+        host=p2p.host,
+        port=p2p.port,
+        chain_id=chain_id,
+        reserved=p2p.bootnodes,
+        public_addresses=p2p.public_addresses,
+        inbound_max=p2p.peers_max,
+        reserved_only=p2p.reserved_only,
+        book_path=config.data_dir / "peers",
+    )
+
+
+def _rpc_settings(config: NodeConfig) -> RpcSettings:
+    rpc = config.rpc
+    limits = Limits(connections=rpc.connections_max)
+    return RpcSettings(host=rpc.host, port=rpc.port, origins=rpc.cors, unsafe=rpc.unsafe, limits=limits)
 
 
 def run(config: NodeConfig) -> int:

@@ -32,12 +32,15 @@ def addresses(plan: Plan) -> str:
 
 def pace(plan: Plan) -> str:
     """How fast blocks come and how long a session of validators is."""
-    from chain.spec import parse_spec
+    from chain.params import PRESETS
 
-    params = parse_spec(plan.spec).params
+    params = PRESETS[(plan.spec.get("runtime") or {}).get("preset", "devnet")]
+    own = plan.spec.get("params") or {}
+    block, idle = own.get("blockTimeMs", params.block_time_ms), own.get("idleIntervalMs", params.idle_interval_ms)
+    session = own.get("sessionBlocks", params.session_blocks)
     return (
-        f"pace: a block every {params.block_time_ms / 1000:g} s while transactions wait, "
-        f"every {params.idle_interval_ms / 1000:g} s otherwise; a session of validators is {params.session_blocks} blocks"
+        f"pace: a block every {block / 1000:g} s while transactions wait, every {idle / 1000:g} s otherwise; "
+        f"{session} blocks are a session of validators"
     )
 
 

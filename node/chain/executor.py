@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from aitoken.codec.base import DecodeError
@@ -47,17 +47,30 @@ def terminal_key(epoch: int) -> bytes:
     return b"terminal" + epoch.to_bytes(8, "big")
 
 
+class Walk(Protocol):
+    """Goes through ready transactions, each sender's in nonce order."""
+
+    def __iter__(self) -> Iterator[Extrinsic]:
+        """Return itself."""
+
+    def __next__(self) -> Extrinsic:
+        """Return the next one."""
+
+    def skip(self) -> None:
+        """Give out no more of the sender whose transaction came last: it was not built."""
+
+
 class ReadyTransactions(Protocol):
     """What the block builder asks of the pool."""
 
-    def iter_ready(self) -> Iterable[Extrinsic]:
+    def iter_ready(self) -> Walk:
         """Transactions in the order they should be included; tolerates changes of the pool while it runs."""
 
     def get(self, tx_hash: Hash32) -> Extrinsic | None:
         """A pooled transaction by hash."""
 
-    def reject(self, tx_hash: Hash32, error: InvalidTransaction) -> None:
-        """The transaction turned out invalid at block building."""
+    def reject(self, tx_hash: Hash32, cause: InvalidTransaction, parent: Hash32 | None = None) -> None:
+        """The transaction turned out invalid on top of block `parent`."""
 
 
 class Executor:
@@ -137,7 +150,8 @@ class Executor:
         builder = self._runtime.open_block(parent.state, parent.header, items)
         end = started + self._build_budget_s
         misfits = 0
-        for count, xt in enumerate(self._pool.iter_ready()):
+        walk = self._pool.iter_ready()
+        for count, xt in enumerate(walk):
             if count % YIELD_EVERY == 0:
                 yield
                 if time.perf_counter() >= end:
@@ -145,14 +159,14 @@ class Executor:
             try:
                 builder.apply(xt)
                 misfits = 0
-            except ExhaustsResources:
-                misfits += 1
-                if misfits >= MISFITS_MAX:
-                    break
-            except Future:
-                continue
             except InvalidTransaction as error:
-                self._pool.reject(xt.hash, error)
+                walk.skip()
+                if isinstance(error, ExhaustsResources):
+                    misfits += 1
+                    if misfits >= MISFITS_MAX:
+                        break
+                elif not isinstance(error, Future):
+                    self._pool.reject(xt.hash, error, parent_hash)
         yield
         block = self._insert(builder.seal())
         log.debug("built #%d with %d extrinsics", block.number, len(block.body))

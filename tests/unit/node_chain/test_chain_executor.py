@@ -43,6 +43,23 @@ class Loop:
         return turns
 
 
+class Walk:
+    """Gives out a list and remembers how often it was told to skip."""
+
+    def __init__(self, offered: list[Extrinsic]) -> None:
+        self._rest = iter(offered)
+        self.skipped = 0
+
+    def __iter__(self) -> Iterator[Extrinsic]:
+        return self
+
+    def __next__(self) -> Extrinsic:
+        return next(self._rest)
+
+    def skip(self) -> None:
+        self.skipped += 1
+
+
 class Waiting:
     """A pool that offers a fixed list."""
 
@@ -50,14 +67,16 @@ class Waiting:
         self.offered: list[Extrinsic] = []
         self.rejected: list[tuple[Hash32, InvalidTransaction]] = []
 
-    def iter_ready(self) -> Iterator[Extrinsic]:
-        return iter(self.offered)
+    def iter_ready(self) -> Walk:
+        self.walk = Walk(self.offered)
+        return self.walk
 
     def get(self, tx_hash: Hash32) -> Extrinsic | None:
         return next((xt for xt in self.offered if xt.hash == tx_hash), None)
 
-    def reject(self, tx_hash: Hash32, error: InvalidTransaction) -> None:
-        self.rejected.append((tx_hash, error))
+    def reject(self, tx_hash: Hash32, cause: InvalidTransaction, parent: Hash32 | None = None) -> None:
+        assert parent is not None
+        self.rejected.append((tx_hash, cause))
 
 
 class Rig:
@@ -136,6 +155,7 @@ def test_a_transaction_from_the_future_waits_and_a_stale_one_is_thrown_out(rig: 
     first = rig.build(1, rig.opened.genesis_hash)
     assert len(first.extrinsics) == 2
     assert rig.pool.rejected == []
+    assert rig.pool.walk.skipped == 1
 
     rig.build(2, first.hash)
 
