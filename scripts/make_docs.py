@@ -43,7 +43,31 @@ def commands(command: click.Command, context: click.Context) -> Iterator[tuple[s
                 yield from commands(inner, click.Context(inner, info_name=name, parent=context))
 
 
-GENERATED: dict[str, Callable[[], str]] = {"cli.md": command_line}
+def rpc_methods() -> str:
+    """Every JSON-RPC method: names, parameters, what it returns and the first line of its docstring."""
+    from node.rpc.assemble import make_registry
+
+    methods = {method.name: method for method in make_registry().methods.values()}
+    parts = ["# JSON-RPC methods\n", "What all of them have in common is in [spec/rpc.md](spec/rpc.md)."]
+    namespace = ""
+    for name in sorted(methods):
+        method = methods[name]
+        if namespace != (namespace := name.rpartition("_")[0]):
+            parts += [f"\n## {namespace}\n", "| method | parameters | |", "| --- | --- | --- |"]
+        given = ", ".join(f"`{param.public_name}`{'' if param.is_required else '?'}" for param in method.params)
+        summary = (method.call.__doc__ or "").strip().partition("\n")[0]
+        marks = [f"also {', '.join(f'`{alias}`' for alias in method.aliases)}"] if method.aliases else []
+        if method.notifies:
+            ends = ", ".join(f"`{each}`" for each in method.unsubscribes)
+            marks.append(f"notifies as `{method.notifies}`" + (f", ended by {ends}" if ends else ""))
+        if not method.safe:
+            marks.append("unsafe")
+        notes = f" ({'; '.join(marks)})" if marks else ""
+        parts.append(f"| `{name}` | {given} | {summary}{notes} |")
+    return "\n".join(parts) + "\n"
+
+
+GENERATED: dict[str, Callable[[], str]] = {"cli.md": command_line, "rpc.md": rpc_methods}
 
 
 def stale() -> list[str]:

@@ -39,6 +39,11 @@ class Parameter:
     default: Any
 
     @property
+    def public_name(self) -> str:
+        """What the parameter is called in an object of named parameters."""
+        return re.sub(r"_(\w)", lambda match: match.group(1).upper(), self.name)
+
+    @property
     def is_required(self) -> bool:
         """Whether it has no default."""
         return self.default is _MISSING
@@ -100,10 +105,10 @@ class Method:
         if given is None:
             return []
         if type(given) is dict:
-            unknown = given.keys() - {_camel(param.name) for param in self.params}
+            unknown = given.keys() - {param.public_name for param in self.params}
             if unknown:
                 raise errors.invalid_params(f"no parameter is called {min(unknown)[:64]}")
-            values = [given.get(_camel(param.name)) for param in self.params]
+            values = [given.get(param.public_name) for param in self.params]
         elif type(given) is list:
             values = given
         else:
@@ -213,7 +218,3 @@ def _marks(function: Callable[..., Any]) -> list[Method]:
         marks = []
         setattr(function, _MARK, marks)
     return marks
-
-
-def _camel(name: str) -> str:
-    return re.sub(r"_(\w)", lambda match: match.group(1).upper(), name)
