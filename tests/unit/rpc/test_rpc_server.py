@@ -405,3 +405,18 @@ async def test_closing_says_goodbye_to_sockets_and_frees_the_port() -> None:
             await asyncio.open_connection("127.0.0.1", port)
 
     assert aiohttp.WSMsgType.CLOSE in kinds or aiohttp.WSMsgType.CLOSED in kinds
+
+
+async def test_a_socket_that_does_not_answer_pings_is_cut() -> None:
+    async with (
+        RpcBench(Limits(ping_s=0.1)) as bench,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(bench.ws, autoping=False) as mute,
+        http.ws_connect(bench.ws) as polite,
+    ):
+        assert (await mute.receive()).type is aiohttp.WSMsgType.PING
+        listening = asyncio.ensure_future(polite.receive())
+        async with asyncio.timeout(5):
+            await bench.until(lambda: bench.rpc.server.sockets == 1)
+        await polite.send_bytes(NAME)
+        assert msgspec.json.decode((await listening).data)["result"] == "AI Token Node"
