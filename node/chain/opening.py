@@ -101,6 +101,12 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
         genesis_hash = genesis.header.hash
         Database.create(path, genesis_hash, genesis.header.encode(), genesis.pairs)
         write_whole(data_dir / REMEMBERED, digest + genesis_hash)
+        if (data_dir / "voting.json").exists():
+            log.warning(
+                "there is a voting record but no database: the chain is fetched anew, "
+                "and the key votes again after the epoch in which it voted last",
+                extra={"data_dir": str(data_dir)},
+            )
         log.info("new database", extra={"genesis": genesis_hash.hex()})
     genesis_hash = _genesis_hash(data_dir / REMEMBERED, runtime, spec, digest)
     database = Database.open(path, genesis_hash, history_blocks=history_blocks)
