@@ -110,7 +110,7 @@ class Rpc:
         self._metrics = metrics
         query = Query(chain, runtime)
         versions = VersionView(query)
-        self.feed = Feed(chain, loop.call_soon)
+        self.feed = Feed(chain, loop.call_soon, settings.limits)
         self.feed.version_json = lambda: versions.legacy_json(self.feed.head.state)
         names = Catalogue()
         self.services = Services(

@@ -282,23 +282,37 @@ class Dispatcher:
             return Answer(failure(NO_ID, errors.invalid_request("empty batch")))
         if len(items) > self._limits.batch:
             return Answer(failure(NO_ID, errors.exceeds(errors.BATCH_TOO_BIG, self._limits.batch)))
-        bodies: list[bytes] = []
-        after: list[Callable[[], object]] = []
-        size = 2
+        answers: list[Answer] = []
+        waiting: dict[int, asyncio.Future[Answer]] = {}
+        size = 0
         slice_ends = self._loop.time() + SLICE_S
-        for item in items:
-            outcome = self._single(item, caller)
-            answer = outcome if isinstance(outcome, Answer) else await outcome
-            after += answer.after
-            if answer.body is not None:
-                bodies.append(answer.body)
-                size += len(answer.body) + 1
+        try:
+            for position, item in enumerate(items):
+                outcome = self._single(item, caller)
+                if isinstance(outcome, Answer):
+                    answers.append(outcome)
+                    size += len(outcome.body or b"")
+                else:
+                    answers.append(Answer(None))
+                    waiting[position] = asyncio.ensure_future(outcome)
                 if size > self._limits.response_bytes:
-                    too_big = errors.exceeds(errors.BATCH_RESPONSE_TOO_BIG, self._limits.response_bytes)
-                    return Answer(failure(NO_ID, too_big), after)
-            if self._loop.time() > slice_ends:
-                await asyncio.sleep(0)
-                slice_ends = self._loop.time() + SLICE_S
+                    break
+                if self._loop.time() > slice_ends:
+                    await asyncio.sleep(0)
+                    slice_ends = self._loop.time() + SLICE_S
+            for position, answer in zip(waiting, await asyncio.gather(*waiting.values()), strict=True):
+                answers[position] = answer
+        finally:
+            for future in waiting.values():
+                future.cancel()
+        return self._batch_answer(answers)
+
+    def _batch_answer(self, answers: list[Answer]) -> Answer:
+        bodies = [answer.body for answer in answers if answer.body is not None]
+        after = [call for answer in answers for call in answer.after]
+        if sum(map(len, bodies)) + len(bodies) > self._limits.response_bytes:
+            too_big = errors.exceeds(errors.BATCH_RESPONSE_TOO_BIG, self._limits.response_bytes)
+            return Answer(failure(NO_ID, too_big), after)
         return Answer(b"[" + b",".join(bodies) + b"]" if bodies else None, after)
 
 

@@ -19,6 +19,8 @@ from typing import Any, Final
 from aitoken.proto.header import Header
 from aitoken.types import Hash32
 from node.ports import Block, ChainListener, ChainView
+from node.rpc import errors
+from node.rpc.limits import Limits
 from node.rpc.render import NULL, header_json, json_hex
 from node.rpc.session import Sink
 
@@ -66,16 +68,24 @@ class _Watched:
 class StorageTopic:
     """Subscribers of single storage keys; every key is read and encoded once per head."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._watched: dict[bytes, _Watched] = {}
+        self._counts: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._watched)
 
     def add(self, sink: Sink, keys: Sequence[bytes], head: Block) -> None:
-        """Subscribe to keys and send all their values now, null where there is none."""
+        """Subscribe to keys and send all their values now, null where there is none.
+
+        Raises:
+            RpcError: the connection, or all of them together, watch too many.
+        """
+        keys = list(dict.fromkeys(keys))
+        self._count(sink, keys)
         changes = []
-        for key in dict.fromkeys(keys):
+        for key in keys:
             watched = self._watched.get(key)
             if watched is None:
                 watched = self._watched[key] = _Watched(key, head.state.get(key))
@@ -83,6 +93,14 @@ class StorageTopic:
             changes.append(watched.change())
         sink.on_release(lambda: self._leave(sink, keys))
         sink.send(_change_set(head.hash, changes))
+
+    def _count(self, sink: Sink, keys: Sequence[bytes]) -> None:
+        mine = self._counts.get(id(sink.session), 0) + len(keys)
+        if mine > self._limits.watched_keys:
+            raise errors.invalid_params(f"a connection may watch {self._limits.watched_keys} keys")
+        if len(self._watched) + len(keys) > self._limits.watched_keys_together:
+            raise errors.server_busy()
+        self._counts[id(sink.session)] = mine
 
     def publish(self, head: Block) -> None:
         """Send the keys whose value changed."""
@@ -101,6 +119,9 @@ class StorageTopic:
             sinks[identity].send(_change_set(head.hash, changes))
 
     def _leave(self, sink: Sink, keys: Sequence[bytes]) -> None:
+        left = self._counts.pop(id(sink.session), 0) - len(keys)
+        if left > 0:
+            self._counts[id(sink.session)] = left
         for key in keys:
             watched = self._watched.get(key)
             if watched is not None:
@@ -116,7 +137,7 @@ def _change_set(block: bytes, changes: Sequence[bytes]) -> bytes:
 class Feed:
     """The one listener JSON-RPC has on the chain; a `node.ports.ChainListener`."""
 
-    def __init__(self, chain: ChainView, call_soon: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(self, chain: ChainView, call_soon: Callable[[Callable[[], None]], object], limits: Limits) -> None:
         self._chain = chain
         self._call_soon = call_soon
         self._told: Block = chain.best
@@ -125,7 +146,7 @@ class Feed:
         self.all_heads = Topic()
         self.finalized = Topic()
         self.versions = Topic()
-        self.storage = StorageTopic()
+        self.storage = StorageTopic(limits)
         self.version_json: Callable[[], bytes] = lambda: NULL
         self._version_told = b""
 

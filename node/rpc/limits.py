@@ -28,6 +28,8 @@ class Limits:
         connections: all of them together.
         connections_per_address: from one IP address.
         subscriptions: per connection.
+        watched_keys: storage keys of subscriptions, per connection.
+        watched_keys_together: of all connections; each is read once per head.
         follows: `chainHead_v1_follow` per connection.
         requests_in_flight: waiting for the pool, per connection; then the connection is not read from.
         notifications_pending: per subscription, not yet taken by the caller's socket; then the connection is cut.
@@ -48,6 +50,8 @@ class Limits:
     connections: int = 400
     connections_per_address: int = 128
     subscriptions: int = 1024
+    watched_keys: int = 4_096
+    watched_keys_together: int = 50_000
     follows: int = 4
     requests_in_flight: int = 256
     notifications_pending: int = 256

@@ -73,8 +73,11 @@ class Sink:
             self.close()
 
     def on_release(self, call: Callable[[], object]) -> None:
-        """Run `call` when the subscription is over, whoever ended it."""
-        self._releases.append(call)
+        """Run `call` when the subscription is over, whoever ended it; at once when it is over already."""
+        if self.is_closed:
+            call()
+        else:
+            self._releases.append(call)
 
     def close(self) -> None:
         """Stop now; runs what `on_release` collected, once."""

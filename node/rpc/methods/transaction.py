@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from aitoken.types import Hash32
@@ -31,8 +31,20 @@ BROADCASTS_MAX: Final = 16
 PAUSE_BLOCKS_MAX: Final = 16
 
 
-class Broadcasts(dict[str, "Broadcast"]):
-    """The running broadcasts of one connection."""
+class Broadcasts(dict[str, Callable[[], object]]):
+    """How to stop each running broadcast of one connection."""
+
+    is_tied = False
+
+    def tie_to(self, session: Session) -> None:
+        """Stop them all when the connection ends."""
+        if not self.is_tied:
+            self.is_tied = True
+            session.on_close(self._stop_all)
+
+    def _stop_all(self) -> None:
+        for stop_one in self.values():
+            stop_one()
 
 
 class Broadcast:
@@ -83,26 +95,21 @@ def broadcast(pool: PoolView, feed: Feed, session: Session, source: Source, tran
     running = session.slot(Broadcasts)
     if len(running) >= BROADCASTS_MAX:
         return None
+    running.tie_to(session)
     operation = secrets.token_urlsafe(12)
-    offered = running[operation] = Broadcast(pool, transaction, source)
-    stop = feed.follow(offered)
-    session.on_close(stop)
-    running_stops = session.slot(_Stops)
-    running_stops[operation] = stop
+    offered = Broadcast(pool, transaction, source)
+    running[operation] = feed.follow(offered)
     offered.offer()
     return operation
-
-
-class _Stops(dict[str, Any]):
-    """How to stop each running broadcast."""
 
 
 @rpc("transaction_v1_stop")
 def stop(session: Session, operation: str) -> None:
     """Stop offering a transaction; it stays in the pool if it is there."""
-    if session.slot(Broadcasts).pop(operation, None) is None:
+    stop_one = session.slot(Broadcasts).pop(operation, None)
+    if stop_one is None:
         raise errors.invalid_params("no broadcast has that id")
-    session.slot(_Stops).pop(operation)()
+    stop_one()
 
 
 @subscription(
@@ -123,10 +130,7 @@ async def _submit(pool: PoolView, source: str, sink: Sink, watch: Watch, transac
     except PoolRejected as error:
         watch.refuse(str(error))
         return
-    if sink.is_closed:
-        pool.unwatch(tx_hash, watch.on_status)
-    else:
-        sink.on_release(lambda: pool.unwatch(tx_hash, watch.on_status))
+    sink.on_release(lambda: pool.unwatch(tx_hash, watch.on_status))
 
 
 @rpc("transactionWatch_v1_unwatch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -210,7 +211,6 @@ async def test_pipelined_requests_are_answered_in_order(client: RpcClient) -> No
 
 
 async def test_a_request_that_waits_for_the_pool_holds_up_nobody(bench: RpcBench, client: RpcClient) -> None:
-    import asyncio
 
     bench.pool.gate = asyncio.Event()
     slow = await client.send("author_submitExtrinsic", "0x0102")
@@ -219,3 +219,18 @@ async def test_a_request_that_waits_for_the_pool_holds_up_nobody(bench: RpcBench
     bench.pool.gate.set()
 
     assert (await client.next())["id"] == slow
+
+
+async def test_a_batch_hands_all_its_transactions_to_the_pool_before_it_waits(
+    bench: RpcBench, client: RpcClient
+) -> None:
+    bench.pool.gate = asyncio.Event()
+    items = [request("author_submitExtrinsic", [f"0x{number:02x}"], id=number) for number in range(20)]
+    await client.socket.send_str((b"[" + b",".join(items) + b"]").decode())
+
+    async with asyncio.timeout(5):
+        await bench.until(lambda: len(bench.pool.submitted) == 20)
+    bench.pool.gate.set()
+
+    assert bench.pool.submitted == [bytes([number]) for number in range(20)]
+    assert [each["id"] for each in await client.next()] == list(range(20))

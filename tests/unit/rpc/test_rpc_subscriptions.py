@@ -10,6 +10,7 @@ import pytest
 
 from aitoken.crypto.hashing import blake2_256
 from node.pool.status import Stage, Status
+from node.rpc.limits import Limits
 from node.rpc.methods.author import FINALIZED_AFTER_S
 from tests.support.rpc_fakes import RpcBench, RpcClient
 
@@ -259,3 +260,38 @@ async def test_a_nonce_gap_starts_with_future_and_a_retraction_is_told(bench: Rp
         "ready",
         {"retracted": hexed(bench.chain.genesis_hash)},
     ]
+
+
+async def test_watched_keys_are_counted_per_connection_and_together() -> None:
+    limits = Limits(watched_keys=3, watched_keys_together=4)
+    keys = [hexed(bytes([number])) for number in range(5)]
+    async with (
+        RpcBench(limits) as bench,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(bench.ws) as one,
+        http.ws_connect(bench.ws) as two,
+    ):
+        first, second = RpcClient(one), RpcClient(two)
+        mine = await first.call("state_subscribeStorage", keys[:2])
+        await first.note()
+        assert (await first.call("state_subscribeStorage", keys[2:4]))["code"] == -32602
+        await second.call("state_subscribeStorage", keys[2:4])
+        await second.note()
+        assert (await second.call("state_subscribeStorage", keys[4:]))["code"] == -32009
+
+        await first.call("state_unsubscribeStorage", mine)
+
+        assert isinstance(await first.call("state_subscribeStorage", [keys[4], keys[4]]), str)
+
+
+async def test_a_connection_that_ends_while_the_pool_looks_leaves_no_watcher(bench: RpcBench) -> None:
+    bench.pool.gate = asyncio.Event()
+    async with aiohttp.ClientSession() as http, http.ws_connect(bench.ws) as socket:
+        client = RpcClient(socket)
+        await client.send("transactionWatch_v1_submitAndWatch", hexed(RAW))
+        assert "result" in await client.next()
+    async with asyncio.timeout(5):
+        await bench.until(lambda: bench.rpc.server.sockets == 0)
+        bench.pool.gate.set()
+        await bench.until(lambda: bench.pool.known)
+        await bench.until(lambda: not bench.pool.watchers.get(blake2_256(RAW)))
