@@ -78,7 +78,9 @@ async def _run(plan: Plan, connect: Connect) -> None:
         loop.add_signal_handler(number, ended.set)
     nodes: list[NodeProcess] = []
     try:
-        nodes.extend([await start(plan, node) for node in plan.nodes])
+        # Who comes a moment late to a new chain would otherwise have to find out first whether its key voted before.
+        extra = ("--force-sign",) if plan.begins else ()
+        nodes.extend([await start(plan, node, *extra) for node in plan.nodes])
         dead = await _until_end(plan, nodes, connect, ended)
     finally:
         click.echo("stopping", err=True)

@@ -70,6 +70,11 @@ class Plan:
             arguments += ["--bootnode", address]
         return arguments
 
+    @property
+    def begins(self) -> bool:
+        """Whether none of its nodes ever ran, so that none of their keys voted."""
+        return not any(node.folder.exists() for node in self.nodes)
+
     def dialled_by(self, node: NodePlan) -> list[str]:
         """Where a node reaches the others."""
         return [f"127.0.0.1:{other.p2p_port}" for other in self.nodes if other is not node]

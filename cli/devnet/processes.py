@@ -49,14 +49,15 @@ def command_of(plan: Plan, node: NodePlan) -> list[str]:
     return [sys.executable, "-P", "-m", "cli", *plan.arguments(node), "--stop-with-parent"]
 
 
-async def start(plan: Plan, node: NodePlan) -> NodeProcess:
-    """Start one node; its output goes to its log file."""
+async def start(plan: Plan, node: NodePlan, *extra: str) -> NodeProcess:
+    """Start one node, with `extra` arguments for this time only; its output goes to its log file."""
     if node.log.exists() and node.log.stat().st_size > LOG_BYTES_MAX:
         node.log.replace(node.log.with_suffix(".log.1"))
     with node.log.open("ab") as log:
         log_start = log.tell()
         process = await asyncio.create_subprocess_exec(
             *command_of(plan, node),
+            *extra,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -160,3 +160,13 @@ def test_a_port_in_use_is_named_with_its_node(tmp_path: Path, chain: Path) -> No
 def test_ports_that_do_not_fit_are_refused(tmp_path: Path, chain: Path, ports: dict[str, int]) -> None:
     with pytest.raises(BadInput):
         plan_of(tmp_path, chain, **ports)
+
+
+def test_a_devnet_begins_only_while_none_of_its_nodes_ever_ran(tmp_path: Path, chain: Path) -> None:
+    plan = plan_of(tmp_path, chain)
+    prepare(plan)
+    assert plan.begins
+
+    plan.nodes[1].folder.mkdir()
+
+    assert not plan.begins
