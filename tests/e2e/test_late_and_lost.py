@@ -46,9 +46,9 @@ async def test_a_validator_whose_disk_was_lost_comes_back_and_cheats_nobody(net:
     await grow(net, 1)
 
     net.start(3)
-    await grow(net, 4)
     height, found = await final_head(net.url(0))
     assert await wait_final(net.url(3), height) == found
+    await grow(net, 4)
     net.kill(0)
 
     await grow(net, 2, on=1)
