@@ -21,6 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 NESTING_MAX: Final = 8
 """How deep calls may carry calls."""
+CARRIED_MAX: Final = 4096
+"""How many calls one call may carry in all; bounds the work of reading junk."""
 
 PS_PER_US: Final = 1_000_000
 READ_US: Final = 5
@@ -170,6 +172,7 @@ class CallCodec:
     def __init__(self) -> None:
         self._table: dict[int, CallInfo] = {}
         self._depth = 0
+        self._carried = 0
 
     def add(self, info: CallInfo) -> None:
         """Make a call readable."""
@@ -186,6 +189,7 @@ class CallCodec:
         info = self._table.get(data[0] << 8 | data[1])
         if info is None:
             raise DecodeError(f"no call {data[0]}.{data[1]}")
+        self._carried = 0
         args, end = info.read(data, 2)
         if end != len(data):
             raise DecodeError(f"{len(data) - end} bytes left over behind the call")
@@ -195,7 +199,7 @@ class CallCodec:
         """Read one call inside another.
 
         Raises:
-            DecodeError: no such call, malformed arguments, or calls nested deeper than `NESTING_MAX`.
+            DecodeError: no such call, malformed arguments, calls nested deeper than `NESTING_MAX`, or too many.
         """
         if offset + 2 > len(data):
             raise truncated(2, data, offset)
@@ -204,6 +208,9 @@ class CallCodec:
             raise DecodeError(f"no call {data[offset]}.{data[offset + 1]}")
         if self._depth >= NESTING_MAX:
             raise DecodeError(f"calls nested deeper than {NESTING_MAX}")
+        self._carried += 1
+        if self._carried > CARRIED_MAX:
+            raise DecodeError(f"more than {CARRIED_MAX} calls in one")
         self._depth += 1
         try:
             args, offset = info.read(data, offset + 2)

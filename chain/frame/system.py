@@ -9,14 +9,15 @@ Source: `frame_system`. `set_code` and its kin are left out: code is the node re
 
 from __future__ import annotations
 
+from itertools import islice
 from struct import Struct
 from typing import TYPE_CHECKING, Annotated, Final
 
 from aitoken.codec.base import compact_encode
-from aitoken.codec.hints import COMPACT, TypeName, codec_of, u16, u32, u64
+from aitoken.codec.hints import MaxLen, TypeName, codec_of, u16, u32, u64
 from aitoken.crypto.hashing import blake2_128_concat, blake2_256, twox_128
 from aitoken.proto.digest import DIGEST, Digest, DigestItem
-from aitoken.types import AccountId, BlockNumber, Hash32, Nonce
+from aitoken.types import AccountId, BlockNumber, Hash32
 from chain.frame.calls import PS_PER_US, READ_US, WRITE_US, call, weight
 from chain.frame.errors import ConsumerRemaining, DispatchError, NoProviders, TooManyConsumers, Underflow
 from chain.frame.origin import Origin, ensure_root, ensure_signed
@@ -57,13 +58,16 @@ if TYPE_CHECKING:
 CODE_KEY: Final = b":code"
 HEAP_PAGES_KEY: Final = b":heappages"
 CONSUMERS_MAX: Final = 128
+RAW_MAX: Final = 1000
+"""Storage items one root call may touch."""
 NORMAL_PERCENT: Final = 75
 BASE_EXTRINSIC: Final = weight(20)
 BASE_BLOCK: Final = weight(1000)
 PS_PER_MS: Final = 1000 * PS_PER_US
 KeyValuePair = Annotated[tuple[bytes, bytes], TypeName("KeyValue")]
 Key = Annotated[bytes, TypeName("Key")]
-CompactNonce = Annotated[Nonce, COMPACT]
+KeyValuePairs = Annotated[list[KeyValuePair], MaxLen(RAW_MAX), TypeName("Vec<KeyValue>")]
+Keys = Annotated[list[Key], MaxLen(RAW_MAX), TypeName("Vec<Key>")]
 
 
 _unpack: Final = Struct("<4I8Q").unpack
@@ -277,14 +281,16 @@ class System(Pallet, index=0, crate="frame_system"):
         self._raw_write(HEAP_PAGES_KEY, pages.to_bytes(8, "little"))
 
     @call(4, weight=weight(100, writes=10), dispatch_class=DispatchClass.Operational)
-    def set_storage(self, origin: Origin, items: Annotated[list[KeyValuePair], TypeName("Vec<KeyValue>")]) -> None:
+    def set_storage(
+        self, origin: Origin, items: Annotated[list[KeyValuePair], MaxLen(RAW_MAX), TypeName("Vec<KeyValue>")]
+    ) -> None:
         """Set some items of storage."""
         ensure_root(origin)
         for key, raw in items:
             self._raw_write(key, raw)
 
     @call(5, weight=weight(100, writes=10), dispatch_class=DispatchClass.Operational)
-    def kill_storage(self, origin: Origin, keys: Annotated[list[Key], TypeName("Vec<Key>")]) -> None:
+    def kill_storage(self, origin: Origin, keys: Keys) -> None:
         """Kill some items from storage."""
         ensure_root(origin)
         for key in keys:
@@ -294,7 +300,8 @@ class System(Pallet, index=0, crate="frame_system"):
     def kill_prefix(self, origin: Origin, prefix: Key, subkeys: u32) -> None:
         """Kill all storage items with a key that starts with the given prefix."""
         ensure_root(origin)
-        for key, _ in list(self._store.state.iterate(prefix))[:subkeys]:
+        found = islice(self._store.state.iterate(prefix), min(subkeys, RAW_MAX))
+        for key in [key for key, _ in found]:
             self._raw_write(key, None)
 
     @call(7, weight=weight(10))

@@ -11,7 +11,7 @@ from aitoken.crypto.hashing import blake2_256, twox_128
 from aitoken.proto.digest import SmpxDigest, pre_runtime_items
 from aitoken.types import AIT, AccountId
 from chain.frame import errors
-from chain.frame.calls import NESTING_MAX, Call
+from chain.frame.calls import CARRIED_MAX, NESTING_MAX, Call
 from chain.frame.machine import Machine
 from chain.frame.origin import ROOT, Signed
 from chain.frame.system import System
@@ -105,6 +105,21 @@ def test_calls_nest_to_the_limit_and_no_deeper(machine: Machine) -> None:
         machine.dispatch(nested(NESTING_MAX), Signed(WHO))
     machine.dispatch(nested(1), Signed(WHO))
     assert machine.store.changes() == {}
+
+
+def test_a_call_carries_only_so_many_calls() -> None:
+    remark = SCHEMA.make_call("System.remark", b"")
+    for count, fits in [(CARRIED_MAX, True), (CARRIED_MAX + 1, False)]:
+        data = SCHEMA.make_call("Utility.force_batch", [remark] * count).encode()
+        if fits:
+            assert len(SCHEMA.decode_call(data).args[0]) == count
+        else:
+            with pytest.raises(DecodeError, match="more than"):
+                SCHEMA.decode_call(data)
+    with pytest.raises(DecodeError):
+        SCHEMA.decode_call(
+            SCHEMA.make_call("System.kill_storage", [b""] * 1000).encode()[:2] + b"\xa5\x0f" + bytes(1001)
+        )
 
 
 def test_a_limited_origin_stays_limited_inside_a_batch(machine: Machine) -> None:
