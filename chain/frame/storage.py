@@ -49,7 +49,7 @@ TWOX_64_CONCAT: Final = Hasher.TWOX_64_CONCAT
 IDENTITY: Final = Hasher.IDENTITY
 
 
-CACHE_MAX: Final = 400_000
+CACHE_MAX: Final = 100_000
 """Decoded values kept from block to block, some 300 bytes each."""
 PREFIX_SIZE: Final = 32
 """Bytes of a raw key that name pallet and item."""
@@ -162,7 +162,7 @@ class Store:
 
         Raw writes may have gone behind typed items, so after them everything is forgotten.
         """
-        if self.raw.original or sum(len(item.cache) for item in self._items) > CACHE_MAX:
+        if self.raw.original or self._is_full():
             self.load(state)
             return
         self.state = state
@@ -172,6 +172,9 @@ class Store:
 
     def follow(self, state: KeyValue, changes: Mapping[bytes, bytes | None]) -> None:
         """Go on from `state`, which differs from the present one by `changes`; what was written here is forgotten."""
+        if self._is_full():
+            self.load(state)
+            return
         self.rollback((0, 0, 0))
         self.state = state
         self._forget_block()
@@ -182,6 +185,9 @@ class Store:
                 item.forget(raw)
         for item in self._items:
             item.original.clear()
+
+    def _is_full(self) -> bool:
+        return sum(len(item.cache) for item in self._items) > CACHE_MAX
 
     def _forget_block(self) -> None:
         self.journal.clear()
