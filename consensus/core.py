@@ -37,10 +37,13 @@ class Core:
         pace: times of the protocol.
         sign: makes a signature, refusing what the signing rules forbid.
         voting: False holds all votes back until `VotingAllowed`.
+        floor: nothing is signed for views up to this one.
     """
 
-    def __init__(self, epoch: Epoch, me: int | None, pace: Pace, sign: SignVote, *, voting: bool = True) -> None:
-        self._state = State(epoch, me, pace, sign, voting=voting)
+    def __init__(
+        self, epoch: Epoch, me: int | None, pace: Pace, sign: SignVote, *, voting: bool = True, floor: int = 0
+    ) -> None:
+        self._state = State(epoch, me, pace, sign, voting=voting, floor=floor)
 
     def step(self, now_ms: int, event: Input) -> list[Effect]:
         """Apply one input and return what must now be done, in order."""
@@ -278,9 +281,9 @@ def _on_work(state: State, event: inputs.WorkChanged) -> None:
 
 
 def _on_voting_allowed(state: State, event: inputs.VotingAllowed) -> None:
-    del event
     if state.me is not None and not state.twin and not state.voting:
         state.voting = True
+        state.floor = event.floor
         arm(state)
         state.dirty = True
 

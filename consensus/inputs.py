@@ -125,7 +125,9 @@ class WorkChanged:
 
 @dataclass(frozen=True, slots=True)
 class VotingAllowed:
-    """The reasons not to vote are gone (see the start rules in `consensus.signing`)."""
+    """The reasons not to vote are gone (see `consensus.permission`), above the view `floor`."""
+
+    floor: int
 
 
 Input: TypeAlias = (

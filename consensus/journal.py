@@ -1,7 +1,8 @@
 """What must survive a crash, as bytes: the records of the consensus journal. Files are the shell's business.
 
     record       u8 type | payload                                    all integers little-endian
-    1 opening    version u8 = 1 | genesis hash 32 | own key 32 (zeros without one) | epoch u64 | votes from epoch u64
+    1 opening    version u8 = 1 | genesis hash 32 | own key 32 (zeros without one) | epoch u64 | votes from u64
+                 | floor u64
     2 own vote   the 115 bytes of `Vote`; on disk before it is sent (a barrier)
     3 certificate   the bytes of `Certificate`; no barrier: it lies before the next own vote in the same file
     4 block      hash 32 | number u64 | parent 32 | epoch u64 | view u64 | parent view u64 | leader u16 | timestamp u64
@@ -9,7 +10,7 @@
                  under the same barrier as the own vote for it
 
 A journal starts with an opening, followed by what was unsettled when it was started; a later opening of the same epoch
-only changes from which epoch on the key may vote. The file adds length and checksum to each record.
+only changes where the key may vote. The file adds length and checksum to each record.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ OWN_VOTE: Final = 2
 CERTIFICATE: Final = 3
 BLOCK: Final = 4
 
-_OPENING = struct.Struct("<B32s32sQQ")
+_OPENING = struct.Struct("<B32s32sQQQ")
 _BLOCK = struct.Struct("<32sQ32sQQQHQI")
 _U32 = struct.Struct("<I")
 
@@ -43,12 +44,13 @@ class DamagedJournal(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The first record: whose journal this is, and the first epoch in which the key may vote."""
+    """The first record: whose journal this is, from which epoch its key may vote, and in `epoch` above which view."""
 
     genesis_hash: Hash32
     key: bytes
     epoch: int
     votes_from: int
+    floor: int = 0
 
 
 Record: TypeAlias = Opening | Vote | Certificate | Block
@@ -62,7 +64,7 @@ def encode_record(record: Record) -> bytes:
         return b"\x03" + record.encode()
     if isinstance(record, Opening):
         return b"\x01" + _OPENING.pack(
-            JOURNAL_VERSION, record.genesis_hash, record.key, record.epoch, record.votes_from
+            JOURNAL_VERSION, record.genesis_hash, record.key, record.epoch, record.votes_from, record.floor
         )
     head = _BLOCK.pack(
         record.hash,
@@ -97,9 +99,9 @@ def decode_record(data: bytes) -> Record:
         if kind == BLOCK:
             return _decode_block(payload)
         if kind == OPENING:
-            version, genesis_hash, key, epoch, votes_from = _OPENING.unpack(payload)
+            version, genesis_hash, key, epoch, votes_from, floor = _OPENING.unpack(payload)
             if version == JOURNAL_VERSION:
-                return Opening(Hash32(genesis_hash), key, epoch, votes_from)
+                return Opening(Hash32(genesis_hash), key, epoch, votes_from, floor)
     except (struct.error, IndexError, Rejected) as error:
         raise DamagedJournal(f"record of {len(data)} bytes: {error}") from error
     raise DamagedJournal(f"record type {data[0]} with {len(data)} bytes")
@@ -109,7 +111,7 @@ def decode_record(data: bytes) -> Record:
 class Replay:
     """The records of one epoch, sorted by kind, each in the order it was written."""
 
-    votes_from: int
+    opening: Opening
     certificates: list[Certificate]
     own_votes: list[Vote]
     blocks: list[Block]
@@ -124,14 +126,14 @@ def replay(records: Iterable[bytes], genesis_hash: Hash32, key: bytes, epoch: in
     certificates: list[Certificate] = []
     own_votes: list[Vote] = []
     blocks: list[Block] = []
-    votes_from: int | None = None
+    opening: Opening | None = None
     for data in records:
         record = decode_record(data)
         if isinstance(record, Opening):
             if (record.genesis_hash, record.key) != (genesis_hash, key):
                 raise DamagedJournal("the journal belongs to another chain or key")
-            votes_from = record.votes_from
-        elif votes_from is None:
+            opening = record
+        elif opening is None:
             raise DamagedJournal("the journal does not start with an opening")
         elif isinstance(record, Block):
             blocks.append(record)
@@ -139,10 +141,10 @@ def replay(records: Iterable[bytes], genesis_hash: Hash32, key: bytes, epoch: in
             own_votes.append(record)
         else:
             certificates.append(record)
-    if votes_from is None:
+    if opening is None:
         raise DamagedJournal("the journal is empty")
     return Replay(
-        votes_from,
+        opening,
         [certificate for certificate in certificates if certificate.epoch == epoch],
         [vote for vote in own_votes if vote.epoch == epoch],
         blocks,

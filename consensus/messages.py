@@ -34,6 +34,8 @@ WANTS_RELAY: Final = 2
 """`Status.flags`: I do not hear a quorum directly; pass on what is new."""
 LACKS_PROPOSAL: Final = 4
 """`Status.flags`: I hold no proposal for my view."""
+WANTS_STATUS: Final = 8
+"""`Status.flags`: tell me where you stand, whoever is ahead."""
 
 
 @dataclass(frozen=True, slots=True)

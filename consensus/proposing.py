@@ -75,7 +75,7 @@ def backoff_ms(state: State) -> int:
 def try_propose(state: State) -> None:
     """Propose, if this node leads the current view and everything needed is here."""
     view = state.view
-    if not state.voting or state.building == view or state.epoch.leader(view) != state.me:
+    if not state.may_sign(view) or state.building == view or state.epoch.leader(view) != state.me:
         return
     found = state.round(view)
     if found.my_notarize is not None or found.my_nullify is not None:
@@ -112,7 +112,7 @@ def on_built(state: State, view: int, block: Block | None) -> None:
     if block is None:
         nullify(state, view)
         return
-    if not state.voting or found.my_notarize is not None or found.my_nullify is not None:
+    if not state.may_sign(view) or found.my_notarize is not None or found.my_nullify is not None:
         return
     state.blocks[block.hash] = block
     state.valid[block.hash] = True

@@ -25,6 +25,7 @@ from consensus.messages import (
     LACKS_PROPOSAL,
     SEEN_HASHES_MAX,
     WANTS_REPAIR,
+    WANTS_STATUS,
     GetCertificates,
     Status,
 )
@@ -65,6 +66,9 @@ def on_status(state: State, peer: Peer, theirs: Status) -> None:
     state.answered[peer] = state.now
     if theirs.flags & WANTS_REPAIR:
         _send_missing(state, peer, theirs)
+    if theirs.flags & WANTS_STATUS:
+        state.emit(Send(peer, status(state)))
+        return
     ahead = theirs.view > state.view or theirs.final_view > state.final.view
     if ahead and not state.done and state.told.get(peer) != (theirs.view, theirs.final_view):
         state.told[peer] = (theirs.view, theirs.final_view)

@@ -98,6 +98,7 @@ class State:
         "entered_ms",
         "epoch",
         "final",
+        "floor",
         "me",
         "next_view",
         "now",
@@ -119,12 +120,15 @@ class State:
         "work",
     )
 
-    def __init__(self, epoch: Epoch, me: int | None, pace: Pace, sign: SignVote, *, voting: bool) -> None:
+    def __init__(
+        self, epoch: Epoch, me: int | None, pace: Pace, sign: SignVote, *, voting: bool, floor: int = 0
+    ) -> None:
         self.epoch = epoch
         self.me = me
         self.pace = pace
         self.sign = sign
         self.voting = voting and me is not None
+        self.floor = floor
         self.now = 0
         self.effects: list[Effect] = []
         self.dirty = False
@@ -165,6 +169,10 @@ class State:
             if len(self.rounds) > CERTIFIED_ROUNDS_MAX:
                 del self.rounds[min(self.rounds)]
         return found
+
+    def may_sign(self, view: int) -> bool:
+        """Whether this node votes in this view at all."""
+        return self.voting and view > self.floor
 
     def in_window(self, view: int) -> bool:
         """Whether votes and proposals of this view are kept."""

@@ -58,7 +58,8 @@ def add_vote(state: State, vote: Vote) -> None:
         return
     found = state.round(vote.view)
     signer = vote.signer
-    if signer == state.me and vote not in (found.my_notarize, found.my_nullify, found.my_finalize):
+    own = (found.my_notarize, found.my_nullify, found.my_finalize)
+    if signer == state.me and vote.view > state.floor and vote not in own:
         _meet_doppelganger(state, vote)
     state.seen_views[signer] = max(state.seen_views[signer], vote.view + (vote.kind == FINALIZE))
     for other in _conflicts(found, vote):

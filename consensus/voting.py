@@ -25,7 +25,7 @@ from consensus.types import Block
 
 def nullify(state: State, view: int) -> None:
     """Give up the current view, unless a vote of ours forbids it."""
-    if not state.voting or view != state.view:
+    if not state.may_sign(view) or view != state.view:
         return
     found = state.round(view)
     if found.my_finalize is not None or found.my_nullify is not None:
@@ -87,7 +87,7 @@ def vote_to_finalize(state: State) -> None:
             state.best_view = view
             state.emit(Head(block_hash))
         if (
-            state.voting
+            state.may_sign(view)
             and found.my_finalize is None
             and found.my_nullify is None
             and found.nullified is None
@@ -127,7 +127,7 @@ def _notarize(state: State, found: Round, offer: Offer) -> None:
     if ahead > 0:
         state.emit(SetTimer(TimerKind.DRIFT, found.view, ahead))
         return
-    if not state.voting:
+    if not state.may_sign(found.view):
         return
     vote = sign(state, NOTARIZE, found.view, offer.hash)
     found.my_notarize = vote

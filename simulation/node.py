@@ -225,7 +225,8 @@ class Node:
     def note_own_vote(self, vote: Vote) -> None:
         """An own vote leaves: from now on others may have it."""
         if vote.signer == self.index and self.driver is not None and vote.epoch == self.driver.core.epoch.index:
-            self.world.invariants.leaving(self, vote)
+            if not self.world.registry.is_made(self.key, vote):
+                self.world.invariants.leaving(self, vote)
             self.world.registry.make(self.key, vote, honest=self.honest)
 
     def _base_of(self, index: int) -> Any:

@@ -34,6 +34,7 @@ class Scenario:
         liars: strategy by node index; together less than a third of the weight in every epoch.
         gst_ms: faults end here; the network is perfect afterwards.
         crashes: (time, node, calls): the node dies at its so-many-th call of a port after the time.
+        wipes: (time, node): the node loses its disk and starts from genesis.
         prepared: keys come with a journal that says they never voted; otherwise they first ask around at genesis.
         cuts: (from, to, group, one_way): links between the group and the rest lose everything.
     """
@@ -56,6 +57,7 @@ class Scenario:
     gst_ms: int = 0
     crashes: list[tuple[int, int, int]] = field(default_factory=list)
     power_cut_ms: int | None = None
+    wipes: list[tuple[int, int]] = field(default_factory=list)
     cuts: list[tuple[int, int, frozenset[int], bool]] = field(default_factory=list)
     skews: dict[int, int] = field(default_factory=dict)
     work: str = "always"
@@ -119,8 +121,8 @@ def draw(seed: int, cast: Sequence[str] = STRATEGIES) -> Scenario:
     scenario.epoch_length = rng.choice((3, 5, 8, 1000, 1000))
     if nodes > 4 and scenario.epoch_length < 1000 and rng.random() < 0.6:
         scenario.set_size = rng.randint(4, nodes)
-    _draw_times(scenario, rng)
     scenario.prepared = rng.random() < 0.85
+    _draw_times(scenario, rng)
     if scenario.prepared:
         _draw_liars(scenario, rng, cast)
     _draw_faults(scenario, rng)
@@ -136,7 +138,7 @@ def _draw_times(scenario: Scenario, rng: Random) -> None:
     scenario.verify_ms = rng.choice((0, 5, 30))
     scenario.fsync_max_ms = rng.choice((0, 2, 20))
     scenario.work = rng.choice(("always", "always", "sometimes", "never"))
-    scenario.graph = rng.choice(("mesh",) * 9 + ("ring", "star", "cliques"))
+    scenario.graph = "mesh" if not scenario.prepared else rng.choice(("mesh",) * 9 + ("ring", "star", "cliques"))
     if rng.random() < 0.2:
         scenario.skews = {node: rng.randint(-2000, 2000) for node in range(scenario.nodes) if rng.random() < 0.3}
 
@@ -161,6 +163,8 @@ def _draw_faults(scenario: Scenario, rng: Random) -> None:
         scenario.crashes.append((rng.randrange(gst), rng.randrange(scenario.nodes), rng.randrange(60)))
     if rng.random() < 0.2 and scenario.prepared:
         scenario.power_cut_ms = rng.randrange(gst)
+    if not scenario.liars and scenario.weights == "equal" and rng.random() < 0.5:
+        scenario.wipes = [(rng.randrange(gst), rng.randrange(scenario.nodes))]
     for _ in range(rng.choice((0, 0, 0, 1, 2, 3))):
         start = rng.randrange(gst)
         group = frozenset(node for node in range(scenario.nodes) if rng.random() < 0.5)

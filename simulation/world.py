@@ -11,6 +11,7 @@ from typing import Final
 from aitoken.proto.votes import Vote
 from aitoken.types import Hash32
 from consensus.types import Block, Slot
+from simulation.disk import Disk
 from simulation.invariants import Invariants
 from simulation.ledger import GENESIS, Blocks
 from simulation.liars import LIARS
@@ -57,6 +58,10 @@ class Registry:
             self._made.add(statement)
             self._world.trace(key[-4:], vote.encode()[:51])
             self._world.invariants.made(key, vote, honest=honest)
+
+    def is_made(self, key: bytes, vote: Vote) -> bool:
+        """Whether the vote has left its owner before."""
+        return (key, vote.sign_bytes(GENESIS.hash)) in self._made
 
     def verify(self, signature: bytes, message: bytes, public: bytes) -> bool:
         """Whether the owner of the key made this statement."""
@@ -176,6 +181,8 @@ class World:
                 node.liar.begin()
         for time, name, calls in scenario.crashes:
             self.loop.at(time, self._arm, name, calls)
+        for time, name in scenario.wipes:
+            self.loop.at(time, self._wipe, name)
         if scenario.power_cut_ms is not None:
             self.loop.at(scenario.power_cut_ms, self._cut_power)
         for _, end, group, _ in scenario.cuts:
@@ -185,6 +192,12 @@ class World:
 
     def _arm(self, name: int, calls: int) -> None:
         self.nodes[name].fuse = calls
+
+    def _wipe(self, name: int) -> None:
+        node = self.nodes[name]
+        if node.driver is not None:
+            node.crash()
+            node.disk = Disk(GENESIS)
 
     def _cut_power(self) -> None:
         for node in self.nodes:

@@ -23,13 +23,22 @@ from consensus import effects, inputs
 from consensus.core import Core
 from consensus.epochs import Epoch
 from consensus.journal import Opening, encode_record, replay
-from consensus.messages import WANTS_RELAY, FinalityNote, GetBlock, GetCertificates, Message, Proposal, Status
-from consensus.signing import SigningTable, first_epoch_to_vote
+from consensus.messages import (
+    WANTS_RELAY,
+    WANTS_STATUS,
+    FinalityNote,
+    GetBlock,
+    GetCertificates,
+    Message,
+    Proposal,
+    Status,
+)
+from consensus.permission import Permission
+from consensus.signing import SigningTable
 from consensus.types import Block, Pace, Peer
 from node.driver.blocks import Blocks
 from node.driver.follower import Follower
 from node.driver.headers import epoch_after
-from node.driver.hold import Hold
 from node.driver.inbox import Inbox
 from node.driver.ports import Archive, Executor, Journal, Observer, Signer, Transport, Verify, VotingRecord
 from node.driver.requests import Requests
@@ -41,7 +50,9 @@ JOURNAL_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 HOLD_DELTAS: Final = 4
-"""A new key at genesis waits to hear a quorum, but where nothing is final not longer than this after the first."""
+"""A new key at genesis waits to hear a quorum, but not longer than this after the first answer."""
+PROOF_DELTAS: Final = 30
+"""Whoever says that the chain left genesis has this long to show a certificate."""
 
 
 class VoteNotDurable(Bug):
@@ -114,7 +125,7 @@ class Driver:
         self.inbox = Inbox(self)
         self._start_point = start
         self._key = bytes(32) if ports.signer is None else ports.signer.public
-        self._votes_from = 0
+        self._permission = Permission(self._key, 0, None, None, force=False)
         self._table = SigningTable(start.epoch.index)
         self._queue: deque[tuple[Core, effects.Effect]] = deque()
         self._pumping = False
@@ -124,8 +135,6 @@ class Driver:
         self._timers: dict[inputs.TimerKind, Cancellable] = {}
         self._undurable: set[Vote] = set()
         self._relays: dict[Peer, None] = {}
-        self._hold: Hold | None = None
-        self._vote_above: int | None = None
         self._work = False
         self._heard: dict[Peer, int] = {}
         self.core = Core(start.epoch, None, pace, self._sign, voting=False)
@@ -158,22 +167,11 @@ class Driver:
         point = self._start_point
         index = point.epoch.index
         found = None if point.journal is None else replay(point.journal, self.genesis_hash, self._key, index)
-        unused = found is None or (not found.own_votes and found.votes_from > index)
-        fresh = unused and self._ports.record.epoch is None and point.committed.number == 0
-        self._votes_from = first_epoch_to_vote(
-            journal_intact=found is not None,
-            recorded_epoch=self._ports.record.epoch,
-            chain_epoch=index,
-            at_genesis=fresh,
-            force=point.force_sign,
+        self._permission = Permission(
+            self._key, index, found, self._ports.record.epoch, force=point.force_sign or self._ports.signer is None
         )
-        if found is not None and not point.force_sign:
-            self._votes_from = found.votes_from
-        holding = fresh and not point.force_sign and self._me(point.epoch) is not None
-        if holding:
-            self._votes_from = index + 1
         if found is None:
-            self._wait_for_journal([Opening(self.genesis_hash, self._key, index, self._votes_from)])
+            self._wait_for_journal([self._opening(index)])
         certificate = point.certificate
         certificates = [] if certificate is None or certificate.epoch != index else [certificate]
         votes: list[Vote] = []
@@ -185,8 +183,7 @@ class Driver:
         for block in blocks:
             self.blocks.add(block)
         self._begin(point.epoch, certificates, votes, [block for block in blocks if block.epoch == index])
-        if holding:
-            self._begin_hold()
+        self._look_at_hold()
 
     def receive(self, peer: Peer, message: Message) -> None:
         """Handle a message of a peer, already within the limits of `consensus.messages`."""
@@ -259,8 +256,6 @@ class Driver:
         for effect in core.step(self.clock.now_ms(), event):
             self._queue.append((core, effect))
         self._pump()
-        if self._vote_above is not None and self.core.view > self._vote_above:
-            self._begin_to_vote()
 
     def broadcast(self, message: Message) -> None:
         """Send to every validator, and to peers that asked to be passed everything."""
@@ -292,8 +287,11 @@ class Driver:
             self._relays[peer] = None
         else:
             self._relays.pop(peer, None)
-        if self._hold is not None:
-            self._hear_while_holding(self._hold, peer, status)
+        if self._permission.holds:
+            if self._permission.heard_nobody:
+                self.clock.call_later(HOLD_DELTAS * self._pace.delta_ms, self._end_hold_after_a_while)
+            self._permission.hear(peer, status, self._me(self.core.epoch))
+            self._look_at_hold()
 
     # Epochs.
 
@@ -304,14 +302,14 @@ class Driver:
         self, epoch: Epoch, certificates: Sequence[Certificate], votes: Sequence[Vote], blocks: Sequence[Block]
     ) -> None:
         me = self._me(epoch)
-        voting = me is not None and epoch.index >= self._votes_from and self._hold is None
-        self._vote_above = None
+        voting = me is not None and self._permission.may_vote(epoch.index)
         self._table = SigningTable(epoch.index)
         for vote in votes:
             self._table.restore(vote)
         if voting:
             self._record_epoch(epoch.index)
-        self.core = Core(epoch, me, self._pace, self._sign, voting=voting)
+        floor = self._permission.floor(epoch.index)
+        self.core = Core(epoch, me, self._pace, self._sign, voting=voting, floor=floor)
         self.transport.begin_epoch(epoch.validators.keys)
         self.step(inputs.Start(self.follower.committed, certificates, votes, blocks))
         if self._work:
@@ -340,65 +338,54 @@ class Driver:
             self._timers.clear()
             epoch = epoch_after(base, self.archive.next_epoch(base))
             self.follower.begin_epoch()
-            self._wait_for_journal([Opening(self.genesis_hash, self._key, epoch.index, self._votes_from)])
+            self._wait_for_journal([self._opening(epoch.index)])
             self._begin(epoch, [], [], [])
             self.inbox.begin_epoch()
         elif self._ports.journal.size > JOURNAL_BYTES_MAX:
             certificates, votes, blocks = self.core.unsettled()
-            opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, self._votes_from)
-            self._wait_for_journal([opening, *blocks, *certificates, *votes])
+            self._wait_for_journal([self._opening(self.core.epoch.index), *blocks, *certificates, *votes])
 
     def _wait_for_journal(self, records: Sequence[Opening | Vote | Certificate | Block]) -> None:
         self._waiting = True
         self._ports.journal.restart([encode_record(record) for record in records], self._on_durable)
 
-    # A key without a record: see `node.driver.hold`.
+    # A key of which nothing is known: see `consensus.permission`.
 
-    def _begin_hold(self) -> None:
-        self._hold = Hold(self._key)
-        self._look_at_hold(self._hold)
+    def _opening(self, epoch: int) -> Opening:
+        return self._permission.opening(self.genesis_hash, epoch)
 
-    def _hear_while_holding(self, hold: Hold, peer: Peer, status: Status) -> None:
-        if hold.heard_nobody:
-            self.clock.call_later(HOLD_DELTAS * self._pace.delta_ms, self._end_hold_at_genesis)
-        hold.hear(peer, status)
-        self._look_at_hold(hold)
-
-    def _look_at_hold(self, hold: Hold) -> None:
-        validators, peer_of = self.core.epoch.validators, self.transport.validator
-        if not hold.is_quorum(validators, peer_of):
+    def _look_at_hold(self) -> None:
+        if not self._permission.holds:
             return
-        index, reached = self.core.epoch.index, hold.epoch(validators, peer_of)
-        if reached > index:
-            self._hold = None
-            self._write_votes_from(reached + 1)
-            self._pump()
-        elif self._is_at_genesis():
+        validators, peer_of = self.core.epoch.validators, self.transport.validator
+        if self._is_at_genesis():
+            if self._permission.knows_enough_at_genesis(validators, peer_of):
+                self._end_hold_at_genesis()
+        elif self._permission.end_if_known(self.core.epoch.index, validators, peer_of):
             self._begin_to_vote()
-        else:
-            self._hold, self._vote_above = None, hold.view(index) + 1
 
     def _is_at_genesis(self) -> bool:
-        """Whether nothing is final, as far as anybody proved; what peers merely say does not count."""
-        return self.follower.committed.number == 0 and self.core.final.view == 0
+        """Whether there is no certificate yet, as far as anybody proved; what peers merely say does not count."""
+        return self.follower.committed.number == 0 and self.core.epoch.index == 0 and self.core.view <= 1
+
+    def _end_hold_after_a_while(self) -> None:
+        if self._permission.heard_of_movement:
+            self.clock.call_later(PROOF_DELTAS * self._pace.delta_ms, self._end_hold_at_genesis)
+        else:
+            self._end_hold_at_genesis()
 
     def _end_hold_at_genesis(self) -> None:
-        if self._hold is not None and self._is_at_genesis():
+        if self._permission.holds and self._is_at_genesis() and not self._stopped:
+            self._permission.end_at_genesis()
             self._begin_to_vote()
 
     def _begin_to_vote(self) -> None:
-        self._hold = self._vote_above = None
-        if self._stopped:
-            return
-        self._write_votes_from(self.core.epoch.index)
-        self._record_epoch(self._votes_from)
-        self.step(inputs.VotingAllowed())
-
-    def _write_votes_from(self, epoch: int) -> None:
-        self._votes_from = epoch
-        opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, epoch)
-        self._queue.append((self.core, effects.Persist(opening)))
+        index = self.core.epoch.index
+        self._queue.append((self.core, effects.Persist(self._opening(index))))
         self._queue.append((self.core, effects.Barrier()))
+        if self._me(self.core.epoch) is not None:
+            self._record_epoch(index)
+        self.step(inputs.VotingAllowed(self._permission.floor(index)))
 
     # The queue.
 
@@ -437,8 +424,9 @@ class Driver:
             vote = message.vote if isinstance(message, Proposal) else message
             if vote in self._undurable:
                 raise VoteNotDurable(repr(vote))
-        if isinstance(message, Status) and self._hears_too_little():
-            return replace(message, flags=message.flags | WANTS_RELAY)
+        if isinstance(message, Status):
+            wants = (WANTS_RELAY if self._hears_too_little() else 0) | (WANTS_STATUS if self._permission.holds else 0)
+            return replace(message, flags=message.flags | wants) if wants else message
         return message
 
     def _send_validator(self, core: Core, effect: effects.SendValidator) -> None:
