@@ -14,7 +14,7 @@ from chain.frame.calls import Call
 from chain.frame.origin import ROOT, Signed
 from chain.frame.pallet import Pallet
 from chain.frame.schema import Schema
-from chain.pallets.balances import BurnReason, MintReason
+from chain.pallets.balances import BurnReason, Hold, MintReason
 from chain.params import PRESETS
 from tests.support import small_runtime as small
 from tests.support.small_runtime import ALICE, BOB, CHARLIE, account
@@ -229,6 +229,8 @@ def test_frozen_money_can_be_held_but_not_spent(money: Money) -> None:
     money.check()
     assert money.balances.usable(money.system.account.get(A), keep_alive=True) == 40 * AIT - ED
 
+    money.call("transfer_keep_alive", B, 40 * AIT - ED)
+    money.call("transfer_keep_alive", A, 40 * AIT - ED, origin=Signed(B))
     money.balances.release(Reason.Escrow, A)
     money.balances.set_lock(b"pyconvot", A, Balance(70 * AIT))
     money.balances.remove_lock(b"vesting ", A)
@@ -251,6 +253,21 @@ def test_a_call_that_makes_money_from_nothing_is_undone(money: Money, monkeypatc
 
     assert caught.value.code == "dispatch.corruption"
     money.check()
+
+
+def test_a_value_that_does_not_fit_fails_the_call(money: Money, monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(self: Any, who: AccountId, *_: Any, **__: Any) -> None:
+        self.holds.put(who, [small_hold(-1)])
+
+    monkeypatch.setattr(small.Balances, "burn_from", careless)
+    with pytest.raises(errors.Overflow):
+        money.call("burn", 1, True)
+
+    assert not money.balances.holds.contains(A)
+
+
+def small_hold(amount: int) -> Hold:
+    return Hold(Reason.Escrow, Balance(amount))
 
 
 def test_a_fault_inside_a_call_is_undone_and_reported(money: Money, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,6 +209,9 @@ def test_values_that_do_not_fit_are_not_written(codec: Codec[Any], value: Any) -
     [
         (codec_of(Annotated[bytes, MaxLen(2)]), "0c616263"), (codec_of(Annotated[list[u8], MaxLen(1)]), "080101"),
         (codec_of(Colour), "01"), (codec_of(Choice), "04"), (codec_of(Info), "00" * 79),
+        (p.CompactU32, "0100"), (p.CompactU32, "02000000"), (p.CompactU32, "0300000000"), (p.CompactU64, "0700000000"),
+        (p.CompactU32, "070000000001"), (p.CompactU32, "0201"), (p.Bytes, "feffffff"), (p.Bool, "02"),
+        (p.U32, "0000000000"),
         (codec_of(dict[u8, u8]), "0802000100"), (codec_of(dict[u8, u8]), "0801000100"),
     ],
 )  # fmt: skip
@@ -279,3 +282,17 @@ def test_type_names_read_like_rust() -> None:
 def test_int_without_a_size_is_refused_with_advice() -> None:
     with pytest.raises(TypeError, match="u32"):
         codec_of(int)
+
+
+def test_a_length_beyond_the_input_is_refused_before_anything_is_read() -> None:
+    reads: list[int] = []
+
+    def read(data: bytes, offset: int) -> tuple[int, int]:
+        reads.append(offset)
+        return p.U32.read(data, offset)
+
+    spy = Codec(p.U32.encode, read, default=int, size_min=4, shape=p.U32.shape)
+    with pytest.raises(DecodeError):
+        c.Vec(spy).decode(bytes.fromhex("fdff0000000000000000"))
+
+    assert reads == []
