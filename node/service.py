@@ -19,6 +19,7 @@ from typing import Final
 
 from aitoken.crypto import ed25519
 from aitoken.crypto.derive import Scheme, pair_from_uri
+from aitoken.errors import Unavailable
 from aitoken.keystore import node_keys
 from chain.params import Params
 from consensus.types import Pace
@@ -214,7 +215,10 @@ async def _run(config: NodeConfig) -> int:
             log.critical("the node must stop: %r", failure)
             return EXIT_FAILED
     finally:
-        await node.stop()
+        try:
+            await node.stop()
+        except (OSError, Unavailable) as late:  # a disk that fails may refuse the last writes as well
+            log.error("not everything was closed in order: %r", late)
     log.info("stopped")
     return EXIT_STOPPED
 

@@ -56,7 +56,7 @@ def node() -> None:
     "--config", "file", envvar="AITOKEN_CONFIG", type=click.Path(path_type=Path), help="TOML file of settings."
 )
 @click.option("--chain", type=click.Path(path_type=Path), help="Genesis file.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Database, signing record and keys.")
+@click.option("--data-dir", type=click.Path(path_type=Path, readable=False), help="Database, signing record and keys.")
 @click.option("--name", help="What this node calls itself.")
 @click.option("--validator", is_flag=True, default=None, help="Vote.")
 @click.option("--dev-key", metavar="URI", help="Vote with a development key such as //Alice.")
@@ -110,7 +110,8 @@ def _run(config: Any) -> None:
     except AiTokenError as error:
         raise Unusable(f"this node cannot run: {sentence_of(error)} [{error.code}]") from error
     except OSError as error:
-        raise Unusable(f"this node cannot run: {error.strerror or error}") from error
+        where = f"{error.filename}: " if error.filename else ""
+        raise Unusable(f"this node cannot run: {where}{error.strerror or error}") from error
     if code:
         sys.exit(code)
 

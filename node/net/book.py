@@ -11,6 +11,8 @@ Source: the eclipse defences of Bitcoin Core as summed up in the consensus paper
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ OWN_MAX: Final = 32
 FAILURES_MAX: Final = 8
 """A tried address that failed so often in a row is forgotten when there is no room."""
 FILE_SIZE_MAX: Final = 1024 * 1024
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -145,8 +149,13 @@ class Book:
             return
         packed = msgpack.packb((list(self._tried), list(self._new), self.anchors))
         scratch = self._path.with_suffix(".tmp")
-        scratch.write_bytes(packed)
-        scratch.replace(self._path)
+        try:
+            scratch.write_bytes(packed)
+            scratch.replace(self._path)
+        except OSError as error:  # addresses are found again; a node that stops for a full disk has other worries
+            log.warning("the address book was not written", extra={"path": str(self._path), "failure": str(error)})
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
 
     def _drop_worst(self, candidates: list[Address]) -> None:
         worst = max(candidates, key=lambda address: self._tried[address].failures)

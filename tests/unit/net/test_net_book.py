@@ -153,6 +153,16 @@ def test_bans_end_and_memory_is_bounded() -> None:
     assert len(scores._scores) == REMEMBERED_MAX
 
 
+def test_a_full_disk_costs_the_book_and_nothing_else(tmp_path: Path) -> None:
+    book = Book(tmp_path / "missing" / "peers")
+    book.reached(("1.2.3.4", 30333))
+
+    book.save([("1.2.3.4", 30333)])
+
+    assert not (tmp_path / "missing").exists()
+    assert len(book) == 1
+
+
 RECORD = AddressRecord(bytes(range(32)), bytes(32), 7, (("1.2.3.4", 30333), ("node.example", 1)), bytes(64))
 
 
