@@ -261,7 +261,7 @@ def _on_built(state: State, event: inputs.Built) -> None:
 
 def _on_verified(state: State, event: inputs.Verified) -> None:
     state.verifying.discard(event.hash)
-    if event.hash in state.blocks or event.hash == state.final.hash:
+    if event.hash in state.blocks:
         state.valid[event.hash] = event.valid
         state.dirty = True
 

@@ -323,6 +323,9 @@ class Driver:
     def _on_committed(self, block: Block, certificate: Certificate) -> None:
         if certificate.epoch == self.core.epoch.index and self.core.epoch.is_terminal(block.number):
             self._next_base = block
+        if block.hash == self.core.final.hash:
+            self.step(inputs.BlockReceived(block))
+            self.step(inputs.Verified(block.hash, valid=True))
         self.transport.announce(FinalityNote(block.header, certificate))
         self._between_effects()
 
