@@ -134,7 +134,7 @@ class Executive:
         schema = machine.schema
         self._machine = machine
         self._store = machine.store
-        self._schema = schema
+        self._decode_call = schema.decode_call
         self._system = system
         self._accounts = system.account
         self._fees = fees
@@ -211,7 +211,7 @@ class Executive:
         """
         call: Call | None = extrinsic.call
         if call is None:
-            call = extrinsic.call = self._schema.decode_call(extrinsic.call_bytes)
+            call = extrinsic.call = self._decode_call(extrinsic.call_bytes)
         return call
 
     def additional(self, era_code: int, extrinsic: Extrinsic, number: int) -> bytes:

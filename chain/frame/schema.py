@@ -111,7 +111,7 @@ def api_id(name: str) -> bytes:
 
 
 class Schema:
-    """A runtime's declarations, resolved.
+    """A runtime's declarations, resolved. `decode_call` decodes exactly one call.
 
     Args:
         pallets: the pallet classes.
@@ -138,6 +138,7 @@ class Schema:
         self._descriptions: dict[tuple[str, str], AnyCodec] = {}
         self.resolver = Resolver({DispatchError: DISPATCH_ERROR}, GLOBAL)
         self._calls = CallCodec()
+        self.decode_call: Callable[[bytes], Call] = self._calls.decode
         self.call_infos: dict[str, list[CallInfo]] = {}
         self.call_codec: AnyCodec = Codec(
             lambda call: call.encode(), self._calls.read, default=lambda: None, size_min=2, shape=self._call_shape
@@ -193,14 +194,6 @@ class Schema:
             ]
         )
         return b"aitoken python runtime " + blake2_256(self.version_bytes + constants)
-
-    def decode_call(self, data: bytes) -> Call:
-        """Decode exactly one call.
-
-        Raises:
-            DecodeError: malformed, or there is no such call.
-        """
-        return self._calls.decode(data)
 
     def make_call(self, name: str, /, *args: Any, **named: Any) -> Call:
         """Build a call from "Pallet.call" and its arguments."""

@@ -18,14 +18,16 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
-from aitoken.codec.hints import TypeName, u32
+from aitoken.codec.base import Codec, DecodeError
+from aitoken.codec.hints import TypeName, codec_of, u32
 from aitoken.codec.primitives import Bytes, FixedBytes, newtype
 from aitoken.codec.records import Record, plain_enum, record
 from aitoken.crypto import ed25519
 from aitoken.types import AIT, AccountId, Balance, BlockNumber
 from chain.frame.calls import call, weight
+from chain.frame.errors import Unavailable
 from chain.frame.origin import Origin, ensure_signed
-from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, constant
+from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, constant, runtime_api
 from chain.frame.storage import TWOX_64_CONCAT, OptionMap, Value, storage_map, value
 from chain.frame.types import Perbill
 
@@ -54,6 +56,7 @@ class SessionKeys(Record):
     net: Ed25519Public
 
 
+SESSION_KEYS: Final[Codec[SessionKeys]] = codec_of(SessionKeys)
 KEY_TYPES: Final = ((b"bft_", "bft"), (b"net_", "net"))
 
 
@@ -247,6 +250,20 @@ class Session(Pallet, index=7, crate="pallet_session"):
 
     def _authorities(self, queued: Sequence[tuple[AccountId, SessionKeys]]) -> list[tuple[bytes, int]]:
         return [(keys.bft, max(1, self._stake.stake_of(who) // WEIGHT_UNIT)) for who, keys in queued]
+
+    @runtime_api("SessionKeys", 1)
+    def generate_session_keys(self, seed: bytes | None) -> bytes:  # noqa: ARG002
+        """Generate a set of session keys with optionally using the given seed."""
+        raise Unavailable("a node makes and keeps its keys itself; the chain sees none of it")
+
+    @runtime_api("SessionKeys", 1)
+    def decode_session_keys(self, encoded: bytes) -> list[tuple[bytes, KeyTypeId]] | None:
+        """Decode the given public session keys."""
+        try:
+            keys = SESSION_KEYS.decode(encoded)
+        except DecodeError:
+            return None
+        return [(getattr(keys, name), kind) for kind, name in KEY_TYPES]
 
     # --------------------------------------------------------------------------------------------- for others
 

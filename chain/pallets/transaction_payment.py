@@ -46,6 +46,7 @@ TREASURY_PERCENT: Final = 30
 TREASURY: Final = AccountId(b"modlpy/trsry".ljust(32, b"\x00"))
 OPERATIONAL_FACTOR: Final = 5
 U64_MAX: Final = 2**64 - 1
+WEIGHT_FEES_MAX: Final = 1024
 
 
 class Author(Protocol):
@@ -125,6 +126,8 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         self._write_withdraw = machine.schema.event_writer(balances.Event.Withdraw)
         self._write_paid = machine.schema.event_writer(self.Event.TransactionFeePaid)
         self._capacity = params.block_weight_ms * PS_PER_MS * NORMAL_PERCENT // 100
+        self._priced_at = 0
+        self._weight_fees: dict[int, int] = {}  # at that multiplier
         self.pending = 0
         self._tips = 0
         self._used = 0
@@ -137,7 +140,14 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
 
     def fee(self, length: int, weight: int) -> int:
         """Return the fee, without tip, of a transaction of that length whose call has that weight."""
-        return self._base + length * self._per_byte + self.weight_fee(weight)
+        multiplier = self.next_fee_multiplier.get()
+        if multiplier != self._priced_at or len(self._weight_fees) > WEIGHT_FEES_MAX:
+            self._priced_at = multiplier
+            self._weight_fees.clear()
+        weight_fee = self._weight_fees.get(weight)
+        if weight_fee is None:
+            weight_fee = self._weight_fees[weight] = self.weight_fee(weight)
+        return self._base + length * self._per_byte + weight_fee
 
     def priority(self, length: int, weight: int, dispatch_class: DispatchClass, tip: int) -> int:
         """Return the priority of a transaction: its tip and fee per unit of what it occupies."""
@@ -164,8 +174,8 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         Raises:
             CannotPay: it cannot.
         """
-        untouchable = account.frozen - account.reserved
-        if amount and account.free - amount < (max(self._deposit, untouchable)):
+        left = account.free - amount
+        if amount and (left < self._deposit or (account.frozen and left < account.frozen - account.reserved)):
             raise CannotPay
         if not account.providers and not account.sufficients:
             raise CannotPay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from aitoken.codec.base import DecodeError
@@ -165,8 +166,6 @@ def test_sessions_turn_and_epochs_are_announced() -> None:
 
 
 def test_the_devnet_of_the_repository_is_a_chain() -> None:
-    import msgspec
-
     spec = parse_spec(msgspec.json.decode((REPOSITORY / "genesis.json").read_bytes()))
     genesis = build_genesis(spec)
 
@@ -182,3 +181,17 @@ def test_the_devnet_of_the_repository_is_a_chain() -> None:
     assert sum(each.free + each.reserved for each in accounts) == balances.total_issuance.get()
     for hook in machine.hooks("check_block"):
         hook(0)
+
+
+def test_session_keys_are_taken_apart_for_whoever_asks() -> None:
+    spec = parse_spec(msgspec.json.decode((REPOSITORY / "genesis.json").read_bytes()))
+    runtime = build_runtime(spec)
+    state: Any = FinalState(MemoryKeyValue(build_genesis(spec, runtime).pairs))
+    keys = b"b" * 32 + b"n" * 32
+
+    answer = runtime.call(state, "SessionKeys_decode_session_keys", b"\x01\x01" + keys)
+
+    assert answer == b"\x01\x08" + b"\x80" + b"b" * 32 + b"bft_" + b"\x80" + b"n" * 32 + b"net_"
+    assert runtime.call(state, "SessionKeys_decode_session_keys", b"\x04\x01") == b"\x00"
+    with pytest.raises(errors.Unavailable):
+        runtime.call(state, "SessionKeys_generate_session_keys", b"\x00")
