@@ -87,8 +87,11 @@ def make_plan(
 
     Raises:
         BadInput: the chain, the count or the ports make no sense.
+        BadSpec: no chain can start from this genesis.
         Unusable: the folder holds something else, or another chain.
     """
+    from chain.spec import parse_spec
+
     kept = read_spec(folder / "genesis.json") if is_ours(folder) else None
     begun = read_spec(folder / MARK) if kept is not None else {}
     preset = preset if preset is not None else begun.get("preset")
@@ -98,6 +101,7 @@ def make_plan(
     if kept is not None and kept != spec:
         cure = "start with --clean to begin anew (the old chain is deleted), or name another --data-dir"
         raise Unusable(f"{folder} holds a devnet with another genesis: {cure}")
+    parse_spec(spec)
     keys = dev_keys_of(spec)
     p2p = p2p_base_port if p2p_base_port is not None else base_port + P2P_OFFSET
     for what, first in (("--base-port", base_port), ("--p2p-base-port", p2p)):

@@ -32,12 +32,10 @@ def addresses(plan: Plan) -> str:
 
 def pace(plan: Plan) -> str:
     """How fast blocks come and how long a session of validators is."""
-    from chain.params import PRESETS
+    from chain.spec import parse_spec
 
-    params = PRESETS[(plan.spec.get("runtime") or {}).get("preset", "devnet")]
-    own = plan.spec.get("params") or {}
-    block, idle = own.get("blockTimeMs", params.block_time_ms), own.get("idleIntervalMs", params.idle_interval_ms)
-    session = own.get("sessionBlocks", params.session_blocks)
+    params = parse_spec(plan.spec).params
+    block, idle, session = params.block_time_ms, params.idle_interval_ms, params.session_blocks
     return (
         f"pace: a block every {block / 1000:g} s while transactions wait, every {idle / 1000:g} s otherwise; "
         f"{session} blocks are a session of validators"

@@ -7,30 +7,16 @@ from typing import Any
 
 import pytest
 
+from chain.spec import BadSpec
 from cli.devnet.plan import Plan, check_ports, clean, locked, make_plan, port_is_free, prepare
 from cli.exits import BadInput, Unusable
-
-VALIDATOR = {"bond": "1 AIT", "payee": "Staked"}
-SPEC: dict[str, Any] = {
-    "name": "Net",
-    "chainType": "Development",
-    "runtime": {"preset": "devnet"},
-    "genesis": {
-        "balances": {"//Alice": "5 AIT", "//Alice//stash": "10 AIT", "//Bob//stash": "10 AIT"},
-        "staking": {
-            "validators": [
-                VALIDATOR | {"stash": "//Alice//stash", "keys": {"bft": "//Alice"}},
-                VALIDATOR | {"stash": "//Bob//stash", "keys": {"bft": "//Bob"}},
-            ],
-        },
-    },
-}
+from tests.support.specs import TWO_VALIDATORS
 
 
 @pytest.fixture
 def chain(tmp_path: Path) -> Path:
     file = tmp_path / "genesis.json"
-    file.write_text(json.dumps(SPEC))
+    file.write_text(json.dumps(TWO_VALIDATORS))
     return file
 
 
@@ -76,10 +62,18 @@ def test_another_genesis_on_an_old_chain_is_refused_and_cleaning_cures(
 
 def test_an_edited_genesis_file_is_noticed(tmp_path: Path, chain: Path) -> None:
     prepare(plan_of(tmp_path, chain))
-    chain.write_text(json.dumps(SPEC | {"name": "Other"}))
+    chain.write_text(json.dumps(TWO_VALIDATORS | {"name": "Other"}))
 
     with pytest.raises(Unusable, match="another genesis"):
         plan_of(tmp_path, chain)
+
+
+def test_a_genesis_no_chain_can_start_from_is_told_before_anything_runs(tmp_path: Path, chain: Path) -> None:
+    chain.write_text(json.dumps(TWO_VALIDATORS | {"colour": 1}))
+
+    with pytest.raises(BadSpec, match="colour"):
+        plan_of(tmp_path, chain)
+    assert not (tmp_path / "net").exists()
 
 
 def test_a_folder_with_something_else_is_neither_used_nor_cleaned(tmp_path: Path, chain: Path) -> None:

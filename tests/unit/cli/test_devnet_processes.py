@@ -14,6 +14,7 @@ from cli.devnet import processes
 from cli.devnet.plan import NodePlan, Plan
 from cli.devnet.processes import ending_of, start, stop, wait_until_serving
 from tests.support.ports import free_ports
+from tests.support.specs import TWO_VALIDATORS
 
 pytestmark = pytest.mark.slow
 
@@ -109,10 +110,8 @@ def test_endings_are_told_in_words() -> None:
 def test_a_devnet_whose_nodes_all_die_ends_with_its_own_code(
     aitoken: Callable[..., Result], stand_in, tmp_path
 ) -> None:
-    from tests.unit.cli.test_devnet_plan import SPEC
-
     stand_in(DIES)
-    result = run_devnet(aitoken, tmp_path, SPEC)
+    result = run_devnet(aitoken, tmp_path, TWO_VALIDATORS)
 
     assert result.exit_code == 6
     assert result.stderr.count("ended with exit code 5") == 2
@@ -124,19 +123,18 @@ def test_a_stopped_devnet_ends_well(aitoken: Callable[..., Result], client, stan
     """The fake client's heads end; the stand-in for Ctrl-C comes from the display's first final block."""
     import os
 
-    from tests.unit.cli.test_devnet_plan import SPEC
-
     stand_in(SERVES)
     client.answers |= {
         "heads": [SimpleNamespace(number=5, hash="0x" + "ab" * 32)],
         "chain_getBlock": lambda _: os.kill(os.getpid(), signal.SIGTERM) or {"block": {"extrinsics": ["0x00"]}},
     }
-    result = run_devnet(aitoken, tmp_path, SPEC)
+    result = run_devnet(aitoken, tmp_path, TWO_VALIDATORS)
 
     assert result.exit_code == 0, result.output
     assert "//Alice" in result.stdout
     assert "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY" in result.stdout
     assert "polkadot.js.org" in result.stdout
+    assert "pace: a block every 0.25 s while transactions wait, every 2 s otherwise" in result.stdout
     assert "stopping" in result.stderr
 
 
