@@ -7,12 +7,16 @@ import hashlib
 import time
 from collections import Counter
 
+from aitoken.crypto.noise import generate_private
 from aitoken.types import Hash32
 from consensus.messages import GetBlock
 from node.net.channels import DEFLATED, FIN, Channel
 from node.net.messages import Announce, GetBlocks, Reason, Transactions
+from node.net.noise import Handshake
+from node.net.peer import MAGIC, PROLOGUE
+from node.net.records import frame
 from node.net.wire import encode_hello
-from tests.support.attacker import Attacker, dial, hang_up, hello
+from tests.support.attacker import Attacker, dial, hang_up, hello, read_frame
 
 NOISE = hashlib.shake_128(b"noise").digest(60_000)
 
@@ -27,6 +31,7 @@ class Attacks:
         self._all = (
             self.silence,
             self.random_bytes,
+            self.half_open,
             self.other_chain,
             self.oversized,
             self.damaged_deflate,
@@ -61,6 +66,14 @@ class Attacks:
         """Speak no protocol at all."""
         _, writer = await dial(self._port)
         writer.write(NOISE)
+
+    async def half_open(self) -> None:
+        """Begin fifty handshakes, take the answers and say no more."""
+        for _ in range(50):
+            reader, writer = await dial(self._port)
+            shake = Handshake(initiator=True, static=generate_private(), prologue=PROLOGUE)
+            writer.write(MAGIC + frame(shake.write(b"")))
+            await read_frame(reader)
 
     async def other_chain(self) -> None:
         """Be of another chain, and insist on being told."""
