@@ -20,7 +20,7 @@ import msgspec
 
 from aitoken.crypto import ed25519
 from aitoken.crypto.signature import verify_multi
-from aitoken.proto.digest import SmpxDigest, pre_runtime_items
+from aitoken.proto.digest import SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
 from aitoken.types import AIT, AccountId, Balance
@@ -64,7 +64,7 @@ class Importer:
         """A block of `count` transfers by somebody else."""
         self.time_ms += 250
         view = self.header.number + 1
-        items = pre_runtime_items(SmpxDigest(1, 0, view, view - 1, 0, self.time_ms))
+        items = leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, self.time_ms))
         builder = self.runtime.open_block(self.database.state, self.header, items)
         for sender in self.rng.sample(range(self.senders), count):
             raw = transfer(self.terms, sender, self.rng.randrange(self.senders), self.nonces[sender])

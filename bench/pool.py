@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aitoken.proto.digest import SmpxDigest, pre_runtime_items
+from aitoken.proto.digest import SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
 from aitoken.types import Hash32
@@ -59,7 +59,7 @@ class Head:
 
     def child(self, body: Sequence[Extrinsic]) -> Block:
         """The block after the head."""
-        items = pre_runtime_items(SmpxDigest(1, 0, 1, 0, 0, self.time_ms))
+        items = leading_items_of(SmpxDigest(1, 0, 1, 0, 0, self.time_ms))
         builder = self.runtime.open_block(self.best.state, self.header, items)
         for xt in body:
             builder.apply(xt)

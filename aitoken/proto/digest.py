@@ -1,12 +1,13 @@
 """What a header says besides the five hashes and numbers: the digest and the items this chain puts into it.
 
     logs[0]   PreRuntime(b"BABE", 0x02 | authority index u32 | slot u64 = view)   clients show the author from it
-    logs[1]   PreRuntime(b"SMPX", SmpxDigest)                                     what consensus decides on
+    logs[1]   Consensus(b"SMPX", SmpxDigest)                                      what consensus decides on
     then      Consensus(b"SMPX", NextEpoch)                                       only in the last block of an epoch
     or        RuntimeEnvironmentUpdated                                           only where the runtime changes
 
 There is no seal: signatures are not part of a block. Consensus is not BABE; the first item borrows its "secondary
-plain" form because py-substrate-interface raises on engines it does not know.
+plain" form, and the second one is no pre-runtime item, because py-substrate-interface raises on pre-runtime items of
+engines it does not know.
 Source: `sp_runtime::generic::digest`, `sp_consensus_babe::digests::SecondaryPlainPreDigest`.
 """
 
@@ -41,6 +42,8 @@ RUNTIME_ENVIRONMENT_UPDATED: Final = 8
 BABE_ENGINE: Final = b"BABE"
 SMPX_ENGINE: Final = b"SMPX"
 SMPX_VERSION: Final = 1
+LEADING_ITEMS: Final = 2
+"""Items a block is opened with; what follows is added while it is executed."""
 _SECONDARY_PLAIN: Final = 2
 
 
@@ -168,12 +171,12 @@ SMPX_DIGEST: Final[Codec[SmpxDigest]] = codec_of(SmpxDigest)
 NEXT_EPOCH: Final[Codec[NextEpoch]] = codec_of(NextEpoch)
 
 
-def pre_runtime_items(smpx: SmpxDigest) -> tuple[DigestItem, DigestItem]:
+def leading_items_of(smpx: SmpxDigest) -> tuple[DigestItem, DigestItem]:
     """Return the two items every header of this chain starts with."""
     babe = bytes((_SECONDARY_PLAIN,)) + smpx.leader.to_bytes(4, "little") + smpx.view.to_bytes(8, "little")
     return (
         DigestItem(PRE_RUNTIME, BABE_ENGINE, babe),
-        DigestItem(PRE_RUNTIME, SMPX_ENGINE, SMPX_DIGEST.encode(smpx)),
+        DigestItem(CONSENSUS, SMPX_ENGINE, SMPX_DIGEST.encode(smpx)),
     )
 
 
@@ -184,12 +187,12 @@ def smpx_of(digest: Digest) -> SmpxDigest:
         DecodeError: the two leading items are missing, malformed or disagree.
     """
     logs = digest.logs
-    if len(logs) < 2 or logs[1].kind != PRE_RUNTIME or logs[1].engine != SMPX_ENGINE:
+    if len(logs) < LEADING_ITEMS or logs[1].kind != CONSENSUS or logs[1].engine != SMPX_ENGINE:
         raise DecodeError("the second digest item is not consensus'")
     smpx = SMPX_DIGEST.decode(logs[1].data)
     if smpx.version != SMPX_VERSION:
         raise DecodeError(f"consensus digest version {smpx.version}")
-    if pre_runtime_items(smpx) != logs[:2]:
+    if leading_items_of(smpx) != logs[:LEADING_ITEMS]:
         raise DecodeError("the first digest item does not name the leader and view of the second")
     return smpx
 
@@ -205,5 +208,5 @@ def next_epoch_of(digest: Digest) -> NextEpoch | None:
     Raises:
         DecodeError: the item is malformed.
     """
-    data = digest.find(CONSENSUS, SMPX_ENGINE)
+    data = Digest(digest.logs[LEADING_ITEMS:]).find(CONSENSUS, SMPX_ENGINE)
     return None if data is None else NEXT_EPOCH.decode(data)

@@ -22,7 +22,7 @@ from aitoken.codec.base import DecodeError
 from aitoken.codec.hints import codec_of
 from aitoken.crypto.signature import verify_multi
 from aitoken.errors import Bug
-from aitoken.proto.digest import PRE_RUNTIME, Digest, DigestItem
+from aitoken.proto.digest import LEADING_ITEMS, Digest, DigestItem
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, bare_extrinsic
 from aitoken.proto.header import Header
 from aitoken.types import AccountId, BlockNumber, Hash32
@@ -365,7 +365,7 @@ class Executive:
         Args:
             parent_state: the state after the parent block.
             parent_header: its header.
-            digest: the pre-runtime items of the new block.
+            digest: the leading items of the new block.
         """
         self._seen = None
         if parent_state is self._settled:
@@ -542,7 +542,7 @@ def _show(value: object) -> str:
 
 def leading_items(digest: Digest) -> tuple[DigestItem, ...]:
     """Return the items a block starts with; the rest of its digest is added while it is executed."""
-    return tuple(item for item in digest.logs if item.kind == PRE_RUNTIME)
+    return digest.logs[:LEADING_ITEMS]
 
 
 def _tag(who: AccountId, nonce: int) -> bytes:

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from aitoken.codec.base import DecodeError
 from aitoken.crypto.hashing import blake2_256
 from aitoken.errors import Rejected
-from aitoken.proto.digest import NextEpoch, SmpxDigest, next_epoch_of, pre_runtime_items
+from aitoken.proto.digest import NextEpoch, SmpxDigest, leading_items_of, next_epoch_of
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
 from aitoken.proto.votes import Certificate
@@ -144,9 +144,7 @@ class Executor:
             done(None)
             return
         started = time.perf_counter()
-        items = pre_runtime_items(
-            SmpxDigest(1, slot.epoch, slot.view, slot.parent_view, slot.leader, slot.timestamp_ms)
-        )
+        items = leading_items_of(SmpxDigest(1, slot.epoch, slot.view, slot.parent_view, slot.leader, slot.timestamp_ms))
         builder = self._runtime.open_block(parent.state, parent.header, items)
         end = started + self._build_budget_s
         misfits = 0

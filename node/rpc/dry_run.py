@@ -10,7 +10,7 @@ from typing import Final
 
 from aitoken.codec.base import DecodeError
 from aitoken.crypto.hashing import twox_128
-from aitoken.proto.digest import DigestItem, SmpxDigest, pre_runtime_items, smpx_of
+from aitoken.proto.digest import DigestItem, SmpxDigest, leading_items_of, smpx_of
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
 from chain.frame.errors import InvalidBlock, InvalidTransaction
@@ -59,6 +59,6 @@ def _items(parent: Header) -> tuple[DigestItem, ...]:
     try:
         before = smpx_of(parent.digest)
     except DecodeError:
-        return pre_runtime_items(SmpxDigest(1, 0, 1, 0, 0, NEXT_BLOCK_MS))
+        return leading_items_of(SmpxDigest(1, 0, 1, 0, 0, NEXT_BLOCK_MS))
     after_ms = before.timestamp_ms + NEXT_BLOCK_MS
-    return pre_runtime_items(SmpxDigest(1, before.epoch, before.view + 1, before.view, before.leader, after_ms))
+    return leading_items_of(SmpxDigest(1, before.epoch, before.view + 1, before.view, before.leader, after_ms))

@@ -27,10 +27,12 @@ def metadata(node, _):
 
 
 def blocks(node, _):
-    block = node.get_block(block_hash=node.get_chain_finalised_head())
+    block = node.get_block(block_hash=node.get_chain_finalised_head(), include_author=True)
     first = block["extrinsics"][0].value["call"] if block["extrinsics"] else None
     if block["header"]["number"]:
         expect((first["call_module"], first["call_function"]), ("Timestamp", "set"), "first extrinsic")
+        validators = node.query("Session", "Validators", block_hash=block["header"]["parentHash"]).value
+        expect(block["author"] in validators, True, "author among the validators")
     return f"block {block['header']['number']}"
 
 

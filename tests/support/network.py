@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
-from aitoken.proto.digest import Digest, SmpxDigest, pre_runtime_items
+from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
 from aitoken.proto.header import Header
 from aitoken.proto.votes import FINALIZE, NOTARIZE, BadSignature, Certificate, Vote
 from aitoken.types import BlockNumber, Hash32
@@ -40,7 +40,7 @@ def make_block(parent: Block, extrinsics: Sequence[bytes] = (), *, epoch: int = 
     """Return a block on `parent` whose header names exactly these extrinsics."""
     number = parent.number + 1
     smpx = SmpxDigest(1, epoch, view or number, max(0, (view or number) - 1), 0, 1000 * number)
-    digest = Digest(pre_runtime_items(smpx))
+    digest = Digest(leading_items_of(smpx))
     header = Header(parent.hash, BlockNumber(number), Hash32(bytes(32)), ordered_root(extrinsics), digest)
     return read_block(header.encode(), tuple(extrinsics))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from aitoken.crypto.derive import pair_from_uri
-from aitoken.proto.digest import SmpxDigest, pre_runtime_items
+from aitoken.proto.digest import SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.types import Hash32
 from node.chain.opening import OpenChain, open_chain
@@ -41,7 +41,7 @@ def items(parent: Block, view: int | None = None) -> tuple[object, ...]:
     number = parent.number + 1
     length = 30
     epoch = parent.number // length
-    return pre_runtime_items(
+    return leading_items_of(
         SmpxDigest(1, epoch, view or number, 0, 0, 1_767_225_600_000 + 1_000 * number + (view or 0))
     )
 

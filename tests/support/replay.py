@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aitoken.crypto.derive import pair_from_uri
-from aitoken.proto.digest import SmpxDigest, pre_runtime_items
+from aitoken.proto.digest import SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.proto.header import Header
 from aitoken.types import AIT
@@ -97,7 +97,7 @@ def record(file: Path, blocks: int) -> str:
     for number in range(1, blocks + 1):
         moment = 1_767_225_600_000 + 1_000 * number
         digest = SmpxDigest(1, (number - 1) // length, number, number - 1, number % 4, moment)
-        builder = runtime.open_block(state, parent, pre_runtime_items(digest))
+        builder = runtime.open_block(state, parent, leading_items_of(digest))
         for extrinsic in script.block(number):
             try:
                 builder.apply(extrinsic)

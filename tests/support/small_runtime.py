@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from aitoken.crypto.derive import pair_from_uri
-from aitoken.proto.digest import Digest, SmpxDigest, pre_runtime_items
+from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
 from aitoken.proto.era import IMMORTAL, Era
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.proto.header import Header
@@ -78,7 +78,7 @@ class Chain:
     def open(self, executive: Executive | None = None) -> None:
         self.time_ms += 250
         view = self.header.number + 1
-        digest = Digest(pre_runtime_items(SmpxDigest(1, 0, view, view - 1, 0, self.time_ms)))
+        digest = Digest(leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, self.time_ms)))
         (executive or self.executive).open_block(self.state, self.header, digest)
 
     def seal(self) -> ExecutedBlock:

@@ -9,7 +9,7 @@ import pytest
 
 from aitoken.codec.base import DecodeError
 from aitoken.crypto.hashing import blake2_256, twox_128
-from aitoken.proto.digest import SmpxDigest, pre_runtime_items
+from aitoken.proto.digest import SmpxDigest, leading_items_of
 from aitoken.types import AIT, AccountId
 from chain.frame import errors
 from chain.frame.calls import CARRIED_MAX, NESTING_MAX, Call
@@ -154,7 +154,7 @@ def test_sessions_turn_and_epochs_are_announced() -> None:
     header = genesis.header
     announced = []
     for view in range(1, 8):
-        items = pre_runtime_items(SmpxDigest(1, 0, view, view - 1, view % 2, 1_000_000 + 250 * view))
+        items = leading_items_of(SmpxDigest(1, 0, view, view - 1, view % 2, 1_000_000 + 250 * view))
         block = runtime.open_block(state, header, items).seal()
         runtime.execute_block(state, header, block.header, block.body)
         state, header = block.state, block.header

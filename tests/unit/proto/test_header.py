@@ -17,9 +17,9 @@ from aitoken.proto.digest import (
     DigestItem,
     NextEpoch,
     SmpxDigest,
+    leading_items_of,
     next_epoch_item,
     next_epoch_of,
-    pre_runtime_items,
     smpx_of,
 )
 from aitoken.proto.header import Header
@@ -64,7 +64,7 @@ SMPX = SmpxDigest(1, 3, 77, 76, 2, 1_767_225_600_000)
 
 
 def test_the_two_leading_items_name_leader_and_view() -> None:
-    babe, smpx = pre_runtime_items(SMPX)
+    babe, smpx = leading_items_of(SMPX)
 
     assert (babe.kind, babe.engine) == (PRE_RUNTIME, BABE_ENGINE)
     assert babe.data.hex() == "02" + "02000000" + "4d00000000000000"
@@ -79,9 +79,9 @@ def test_the_two_leading_items_name_leader_and_view() -> None:
 @pytest.mark.parametrize(
     "logs",
     [
-        (), pre_runtime_items(SMPX)[:1], pre_runtime_items(SMPX)[::-1],
-        (pre_runtime_items(SMPX)[0], pre_runtime_items(SmpxDigest(1, 3, 78, 76, 2, 0))[1]),
-        pre_runtime_items(SmpxDigest(2, 3, 77, 76, 2, 0)),
+        (), leading_items_of(SMPX)[:1], leading_items_of(SMPX)[::-1],
+        (leading_items_of(SMPX)[0], leading_items_of(SmpxDigest(1, 3, 78, 76, 2, 0))[1]),
+        leading_items_of(SmpxDigest(2, 3, 77, 76, 2, 0)),
     ],
     ids=["none", "one", "swapped", "disagree", "version"],
 )  # fmt: skip
@@ -92,11 +92,11 @@ def test_a_digest_without_the_proper_leading_items_is_refused(logs: tuple[Digest
 
 def test_next_epoch_travels_in_a_consensus_item() -> None:
     next_epoch = NextEpoch(4, [(b"k" * 32, 10), (b"l" * 32, 11)], b"s" * 32, 120, 30)
-    digest = Digest(pre_runtime_items(SMPX)).with_item(next_epoch_item(next_epoch))
+    digest = Digest(leading_items_of(SMPX)).with_item(next_epoch_item(next_epoch))
 
     assert digest.logs[2].kind == CONSENSUS
     assert next_epoch_of(digest) == next_epoch
-    assert next_epoch_of(Digest(pre_runtime_items(SMPX))) is None
+    assert next_epoch_of(Digest(leading_items_of(SMPX))) is None
     assert DIGEST_ITEM.decode(b"\x08") == DigestItem(8)
     with pytest.raises(DecodeError):
         DIGEST_ITEM.decode(b"\x07")
