@@ -8,7 +8,7 @@ from tests.tidy import rules
 
 Rule = Callable[[Path, str], Iterator[str]]
 
-CODE = (*rules.ROOMS, "tests", "bench", "scripts")
+CODE = (*rules.ROOMS, "tests", "bench", "scripts", "faults", "examples")
 
 
 def findings(rule: Rule, files: Iterator[Path]) -> str:
