@@ -34,9 +34,11 @@ class Limits:
         requests_in_flight: waiting for the pool, per connection; then the connection is not read from.
         notifications_pending: per subscription, not yet taken by the caller's socket; then the connection is cut.
         outgoing_bytes: per connection, not yet taken by the caller's socket; answers wait, notifications cut.
+        outgoing_total: of all connections together; beyond it, who has more than `outgoing_share` unread is cut.
+        outgoing_share: what a connection may leave unread at any time.
         header_s: from connecting to the end of the first request's headers.
         body_s: from the end of the headers to the end of the body.
-        write_s: until an answer over HTTP has been taken by the caller.
+        write_s: until an answer has been taken by the caller; over WebSocket, until anything has.
         idle_s: between two requests over HTTP.
         ping_s: between two WebSocket pings; no answer for half of it and the connection is cut.
         tokens_per_s: refill of the bucket expensive calls draw on, per address; 0 means no such bucket.
@@ -56,6 +58,8 @@ class Limits:
     requests_in_flight: int = 256
     notifications_pending: int = 256
     outgoing_bytes: int = 16 * MIB
+    outgoing_total: int = 64 * MIB
+    outgoing_share: int = 256 * KIB
     header_s: float = 10.0
     body_s: float = 10.0
     write_s: float = 30.0
@@ -63,6 +67,20 @@ class Limits:
     ping_s: float = 20.0
     tokens_per_s: int = 0
     tokens_burst: int = 2_000
+
+
+class Backlog:
+    """Bytes that callers have not read yet, on all connections together: many slow readers must not fill the memory."""
+
+    __slots__ = ("_limit", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.size = 0
+
+    def has_room(self, size: int = 0) -> bool:
+        """Whether so much more may wait."""
+        return self.size + size <= self._limit
 
 
 class Bucket:

@@ -24,7 +24,7 @@ from multidict import CIMultiDict
 from node.rpc import errors
 from node.rpc.dispatch import NO_ID, Answer, Caller, Dispatcher
 from node.rpc.door import Door, Guarded
-from node.rpc.limits import Bucket, Limits
+from node.rpc.limits import Backlog, Bucket, Limits
 from node.rpc.origins import Hosts, Origins, is_own_origin
 from node.rpc.render import failure
 from node.rpc.session import Session
@@ -51,6 +51,7 @@ class RpcServer:
     ) -> None:
         self._dispatcher = dispatcher
         self._limits = limits
+        self._backlog = Backlog(limits.outgoing_total)
         self._origins = origins
         self._hosts = hosts
         self._pages = pages
@@ -135,12 +136,20 @@ class RpcServer:
             return response
         if len(response.body or b"") < SMALL_BYTES and not transport.get_write_buffer_size():  # type: ignore[arg-type]
             return response  # aiohttp writes it without waiting for the reader
+        size = len(response.body or b"")  # type: ignore[arg-type]
+        if size > self._limits.outgoing_share and not self._backlog.has_room(size):
+            self.cut_count += 1
+            _abort(request)
+            return response
+        self._backlog.size += size
         try:
             async with asyncio.timeout(self._limits.write_s):
                 await response.prepare(request)
                 await response.write_eof()
         except TimeoutError:
             _abort(request)
+        finally:
+            self._backlog.size -= size
         return response
 
     # HTTP
@@ -217,7 +226,7 @@ class RpcServer:
             session.close()
             _abort(request)
 
-        session = Session(self._limits, cut)
+        session = Session(self._limits, cut, self._backlog)
         self._sockets[socket] = session
         writer = spawn(_write(session, socket), "rpc writer")
         running: set[asyncio.Task[None]] = set()

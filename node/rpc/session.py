@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NewType, TypeVar
 
 from node.rpc import errors
-from node.rpc.limits import Limits
+from node.rpc.limits import Backlog, Limits
 from node.rpc.registry import Method
 
 T = TypeVar("T")
@@ -113,8 +113,11 @@ class Exchange:
 class Session:
     """One WebSocket connection."""
 
-    def __init__(self, limits: Limits, cut: Cut) -> None:
+    def __init__(self, limits: Limits, cut: Cut, backlog: Backlog | None = None) -> None:
         self.limits = limits
+        self._backlog = backlog if backlog is not None else Backlog(limits.outgoing_total)
+        self._sent = 0
+        self._watchdog: asyncio.TimerHandle | None = None
         self.is_closed = False
         self._cut = cut
         self._sinks: dict[str, Sink] = {}
@@ -177,6 +180,10 @@ class Session:
             return
         self._queue.append((message, sink))
         self._queued_bytes += len(message)
+        self._backlog.size += len(message)
+        if self._queued_bytes > self.limits.outgoing_share and not self._backlog.has_room():
+            self._cut(f"{self._queued_bytes} bytes unread while others wait")
+            return
         if sink is not None:
             sink.pending += 1
             if sink.pending > self.limits.notifications_pending:
@@ -194,16 +201,23 @@ class Session:
         await self._room.wait()
 
     async def write_out(self, send: Callable[[bytes], Awaitable[None]]) -> None:
-        """Give every message to `send`, in order, until the connection is closed."""
+        """Give every message to `send`, in order, until the connection is closed; cut it when nothing is taken."""
+        loop = asyncio.get_running_loop()
         while not self.is_closed:
             await self._filled.wait()
             self._filled.clear()
             while self._queue:
                 message, sink = self._queue.popleft()
+                if self._watchdog is None:
+                    self._watchdog = loop.call_later(self.limits.write_s, self._look, self._sent)
                 await send(message)
+                if self.is_closed:
+                    return
+                self._sent += 1
                 if sink is not None:
                     sink.pending -= 1
                 self._queued_bytes -= len(message)
+                self._backlog.size -= len(message)
                 if self._queued_bytes <= self.limits.outgoing_bytes:
                     self._room.set()
 
@@ -218,5 +232,19 @@ class Session:
         for call in releases:
             call()
         self._queue.clear()
+        self._backlog.size -= self._queued_bytes
+        self._queued_bytes = 0
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         self._filled.set()
         self._room.set()
+
+    def _look(self, sent: int) -> None:
+        """See whether anything was taken since `sent` messages."""
+        self._watchdog = None
+        if self.is_closed or not self._queued_bytes:
+            return
+        if self._sent == sent:
+            self._cut(f"nothing read for {self.limits.write_s:g} s")
+        else:
+            self._watchdog = asyncio.get_running_loop().call_later(self.limits.write_s, self._look, self._sent)
