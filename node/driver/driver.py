@@ -184,6 +184,7 @@ class Driver:
             self.blocks.add(block)
         self._begin(point.epoch, certificates, votes, [block for block in blocks if block.epoch == index])
         self._look_at_hold()
+        self._ask_while_holding()
 
     def receive(self, peer: Peer, message: Message) -> None:
         """Handle a message of a peer, already within the limits of `consensus.messages`."""
@@ -366,6 +367,11 @@ class Driver:
                 self._end_hold_at_genesis()
         elif self._permission.end_if_known(self.core.epoch.index, validators, peer_of):
             self._begin_to_vote()
+
+    def _ask_while_holding(self) -> None:
+        if self._permission.holds and not self._stopped:
+            self.broadcast(self.core.status())
+            self.clock.call_later(self._pace.status_interval_ms, self._ask_while_holding)
 
     def _is_at_genesis(self) -> bool:
         """Whether there is no certificate yet, as far as anybody proved; what peers merely say does not count."""
