@@ -108,6 +108,12 @@ class RpcServer:
         task.add_done_callback(self._tasks.discard)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._serve(request)
+        except ConnectionError:  # the caller hung up meanwhile; aiohttp would log a page about each
+            return _closing(_plain(400, "gone"))
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         guest = request.protocol
         if isinstance(guest, Guarded):
             guest.asked()

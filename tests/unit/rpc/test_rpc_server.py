@@ -352,6 +352,24 @@ async def test_a_caller_that_does_not_read_its_answers_is_not_read_from() -> Non
         assert held <= 5 * MIB
 
 
+async def test_a_caller_that_hangs_up_before_the_answer_leaves_no_page_in_the_log(
+    bench: RpcBench, raw: Dial, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def gone(*_: Any) -> None:
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    request = head(None, **headers, **{"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}).replace(b"POST", b"GET")
+    reader, writer = await raw(bench)
+    with monkeypatch.context() as patched:
+        patched.setattr("aiohttp.web.StreamResponse._start", gone)
+        writer.write(request)
+        await ended(reader)
+
+    assert [record.name for record in caplog.records if record.name == "node.rpc.http"] == []
+    assert await status(bench, headers=JSON) == 200
+
+
 # -- too many
 
 
