@@ -3,10 +3,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SEEDS ?= 500
 FIRST ?= 1
+SECONDS ?= 120
+SEED ?= 1
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet test test-interop check format sim bench docs clean
+.PHONY: help runtime setup devnet test test-interop check format sim faults bench docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +50,9 @@ format:  ## put the code into house format
 
 sim: $(VENV)/.dev  ## the network simulator: SEEDS=n FIRST=s
 	@$(BIN)/python -m simulation --seeds $(SEEDS) --first $(FIRST) $(ARGS)
+
+faults: $(VENV)/.dev  ## real nodes killed, frozen and cut off at random under load: SECONDS=n SEED=s
+	@$(BIN)/python -m faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 bench: $(VENV)/.dev  ## every figure the documents claim, side by side
 	@$(BIN)/python -m bench $(ARGS)

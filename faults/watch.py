@@ -34,9 +34,9 @@ class Told:
 class Watch:
     """Follows the final heads of all nodes."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
-        self.urls = list(urls)
-        self.told = [Told() for _ in urls]
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+        self.told: list[Told] = []
         self.hashes: dict[int, str] = {}
         """The final chain: the first hash anybody told at a height."""
         self.forks: list[str] = []
@@ -46,8 +46,10 @@ class Watch:
         self._news = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        """Begin to follow."""
+    def follow(self, urls: Sequence[str]) -> None:
+        """Begin to follow these nodes."""
+        self.urls = list(urls)
+        self.told = [Told() for _ in urls]
         self._tasks = [spawn(self._follow(index), f"watch node {index}") for index in range(len(self.urls))]
 
     async def close(self) -> None:
@@ -77,6 +79,15 @@ class Watch:
             reached = [told.height for told in self.told]
             raise TimeoutError(f"not at {height} within {seconds:g} s: nodes are at {reached}") from None
         return time.monotonic() - started
+
+    async def until_any(self, height: int, seconds: float) -> None:
+        """Wait until anybody told of `height`.
+
+        Raises:
+            TimeoutError: nobody did.
+        """
+        async with asyncio.timeout(seconds), self._news:
+            await self._news.wait_for(lambda: self._top >= height)
 
     def longest_gap(self, since: float, until: float) -> float:
         """The longest time between two new heights of the network within a span, its ends counted."""

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from faults.nodes import EVIDENCE
 from tests.support.attacker import hang_up
 from tests.support.attacks import Attacks
 from tests.support.canary import Canary
 from tests.support.devnet import Net, client_of, final_head, wait_final
-from tests.support.links import EVIDENCE
 from tests.support.rpc_attacks import RpcAttacks
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from cli.wallet import account_of
+from faults.nodes import EVIDENCE
 from tests.support.devnet import AITOKEN, Net, answer_of, client_of, final_head, wait_final
 from tests.support.disks import MIB, as_ordinary_user, fill, flip, make_read_only, small_disk
-from tests.support.links import EVIDENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
 

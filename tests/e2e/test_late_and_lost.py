@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from faults.nodes import EVIDENCE
 from tests.support.devnet import Net, final_head, wait_final
-from tests.support.links import EVIDENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
 

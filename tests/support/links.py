@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.devnet.plan import NodePlan, Plan
 from faults.links import Links
+from faults.nodes import EVIDENCE, through
 from faults.watch import Watch
 from tests.support.devnet import Net
-
-EVIDENCE = re.compile(r"signed two votes|doppelganger|consensus\.safety|VoteNotDurable")
-"""What a log says of votes that exclude each other, of whomever."""
-
-
-@dataclass(frozen=True)
-class LinkedPlan(Plan):
-    """A devnet whose nodes know each other by their proxies only."""
-
-    links: Links
-
-    def dialled_by(self, node: NodePlan) -> list[str]:
-        return self.links.addresses(node.index)
-
-    def arguments(self, node: NodePlan) -> list[str]:
-        return [*super().arguments(node), "--reserved-only"]
 
 
 @dataclass
@@ -78,12 +61,11 @@ async def linked_net(folder: Path, count: int = 4) -> AsyncIterator[LinkedNet]:
     net = Net.make(folder, count)
     links = Links([node.p2p_port for node in net.plan.nodes])
     await links.start()
-    plan = net.plan
-    net.plan = LinkedPlan(plan.folder, plan.genesis, plan.spec, plan.preset, plan.nodes, links)
-    watch = Watch([node.url for node in plan.nodes])
+    net.plan = through(links, net.plan)
+    watch = Watch()
     try:
         net.start()
-        watch.start()
+        watch.follow([node.url for node in net.plan.nodes])
         await watch.until(2, range(count), 90)
         yield LinkedNet(net, links, watch)
     finally:

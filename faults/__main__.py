@@ -1,0 +1,128 @@
+"""Faults at random from a seed, done to a network of real processes under load; figures, and whether all held.
+
+    python -m faults --seconds 120 --seed 1
+
+Held means: no two final blocks at one height, nothing that was told final is missing anywhere, no account's nonce is
+other than its final transfers, no vote excludes another, no process ended by itself, and after every fault the network
+was whole again in time. Exits with 0 if all held, else 1, and keeps the folder with the logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+
+import click
+
+from faults.links import Links
+from faults.load import Load
+from faults.nodes import make_nodes
+from faults.program import START_S, WHOLE_S, NotWhole, Program
+from faults.watch import Watch
+
+
+@click.command()
+@click.option("--seconds", default=120.0, show_default=True, help="How long faults are done.")
+@click.option("--seed", default=1, show_default=True, help="Which faults, in which order, on whom.")
+@click.option("--nodes", "count", default=4, show_default=True, help="Validators.")
+@click.option("--rate", default=20.0, show_default=True, help="Transfers a second.")
+@click.option("--accounts", default=40, show_default=True, help="Accounts that send, each one transfer at a time.")
+def main(seconds: float, seed: int, count: int, rate: float, accounts: int) -> None:
+    """Do faults to a network of real nodes under load."""
+    folder = Path(tempfile.mkdtemp(prefix="aitoken-faults-"))
+    wrong = asyncio.run(_run(folder, seconds, seed, count, rate, accounts))
+    if wrong:
+        print("\n".join(["", "DID NOT HOLD:", *wrong, f"everything is in {folder}"]))
+        sys.exit(1)
+    shutil.rmtree(folder)
+    print("all held")
+
+
+async def _run(folder: Path, seconds: float, seed: int, count: int, rate: float, accounts: int) -> list[str]:
+    random = Random(seed)  # noqa: S311 - which fault comes next
+    watch = Watch()
+    load = Load(watch, accounts, Random(seed + 1))  # noqa: S311
+    nodes, links = await make_nodes(folder, count, _free_ports(2 * count), load.balances)
+    watch.follow(nodes.urls)
+    program = Program(nodes, links, watch, random)
+    wrong: list[str] = []
+    try:
+        await nodes.start()
+        await watch.until(2, range(count), 2 * START_S)
+        await load.start(nodes.urls[0], rate)
+        began = time.monotonic()
+        try:
+            await program.run(began + seconds)
+        except NotWhole as failure:
+            wrong.append(str(failure))
+        ended = time.monotonic()
+        wrong += await _settle(load, watch, count)
+        wrong += watch.forks + nodes.fallen() + nodes.complaints()
+        if not wrong:
+            wrong += await load.check(watch.top)
+        _report(program, links, load, watch, began, ended)
+        wrong += [f"no {kind} was done" for kind in program.kinds if seconds >= 120 and not program.done[kind]]
+    finally:
+        await load.close()
+        await watch.close()
+        await nodes.close()
+        await links.close()
+    return wrong
+
+
+async def _settle(load: Load, watch: Watch, count: int) -> list[str]:
+    """Let what is under way become final, then two more blocks everywhere."""
+    load.is_paused = True
+    try:
+        async with asyncio.timeout(WHOLE_S):
+            while load.under_way:
+                await asyncio.sleep(0.1)
+        await watch.until(watch.top + 2, range(count), WHOLE_S)
+    except TimeoutError as late:
+        return [f"in the end: {late}; {load.under_way} transfers are not final"]
+    return []
+
+
+def _report(program: Program, links: Links, load: Load, watch: Watch, began: float, ended: float) -> None:
+    minutes = (ended - began) / 60
+    print(f"{sum(program.done.values())} faults in {minutes:.1f} min; blocks: {watch.top}")
+    print(f"{'fault':15} {'done':>5} {'next final block after its end, s':>36} {'on all nodes, s':>24}")
+    for kind in program.kinds:
+        found = [recovery for recovery in program.recoveries if recovery.fault == kind]
+        first, everywhere = [each.first_s for each in found], [each.all_s for each in found]
+        print(f"{kind:15} {program.done[kind]:5} {_spread(first):>36} {_spread(everywhere):>24}")
+    print(f"links: {dict(links.injected)}, felt: {dict(links.felt)}")
+    again = load.submissions - len(load.final)
+    print(f"transfers: {len(load.final)} final, {again} sent again, time to finality {_spread(load.latencies)} s")
+    print(f"longest time without a final block: {watch.longest_gap(began, ended):.1f} s")
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return "-"
+    ordered = sorted(values)
+    return f"median {ordered[len(ordered) // 2]:.1f}, most {ordered[-1]:.1f}"
+
+
+def _free_ports(count: int) -> int:
+    """The first of neighbouring ports nobody listens on, below those the system gives to outgoing connections."""
+    for first in Random().sample(range(12_000, 20_000 - count, count), 100):  # noqa: S311
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise RuntimeError("no free ports on this machine")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Real validators whose every connection goes through `Links`: started, killed, frozen, let go."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cli.devnet.plan import NodePlan, Plan, make_plan, prepare
+from cli.devnet.processes import NodeProcess, start, stop
+from faults.links import Links
+
+GENESIS: Final = Path(__file__).resolve().parents[1] / "genesis.json"
+EVIDENCE: Final = re.compile(r"signed two votes|consensus\.doppelganger|consensus\.safety|vote_not_durable")
+"""What a log says of votes that exclude each other, of whomever."""
+TROUBLE: Final = re.compile(r"Traceback|^\S+ critical ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class LinkedPlan(Plan):
+    """A devnet whose nodes know each other by their proxies only."""
+
+    links: Links
+
+    def dialled_by(self, node: NodePlan) -> list[str]:
+        """Where a node reaches the others."""
+        return self.links.addresses(node.index)
+
+    def arguments(self, node: NodePlan) -> list[str]:
+        """The arguments that run a node which looks for no other ways."""
+        return [*super().arguments(node), "--reserved-only"]
+
+
+def through(links: Links, plan: Plan) -> LinkedPlan:
+    """The same devnet, with its connections through proxies that listen."""
+    return LinkedPlan(plan.folder, plan.genesis, plan.spec, plan.preset, plan.nodes, links)
+
+
+class Nodes:
+    """The processes of one devnet."""
+
+    def __init__(self, plan: LinkedPlan) -> None:
+        self.plan = plan
+        self.running: dict[int, NodeProcess] = {}
+
+    def __len__(self) -> int:
+        return len(self.plan.nodes)
+
+    @property
+    def urls(self) -> list[str]:
+        """Where each node answers."""
+        return [node.url for node in self.plan.nodes]
+
+    async def start(self, *indices: int) -> None:
+        """Start nodes; all of them when none is named."""
+        extra = ("--force-sign",) if self.plan.begins else ()
+        for index in indices or range(len(self)):
+            self.running[index] = await start(self.plan, self.plan.nodes[index], *extra)
+
+    async def kill(self, *indices: int) -> None:
+        """End processes as a power cut would."""
+        for index in indices:
+            self.running[index].process.kill()
+        for index in indices:
+            await self.running.pop(index).process.wait()
+
+    def freeze(self, index: int) -> None:
+        """Stop a process in the middle of whatever it does."""
+        self.running[index].process.send_signal(signal.SIGSTOP)
+
+    def thaw(self, index: int) -> None:
+        """Let it go on."""
+        self.running[index].process.send_signal(signal.SIGCONT)
+
+    def fallen(self) -> list[str]:
+        """The obituaries of those that ended by themselves."""
+        return [node.obituary() for node in self.running.values() if not node.alive]
+
+    def complaints(self) -> list[str]:
+        """What no log of a sound network says."""
+        found = []
+        for node in self.plan.nodes:
+            text = node.log.read_text(errors="replace") if node.log.exists() else ""
+            for pattern in (EVIDENCE, TROUBLE):
+                match = pattern.search(text)
+                if match is not None:
+                    line = text[text.rfind("\n", 0, match.start()) + 1 :].splitlines()[0]
+                    found.append(f"log of node {node.index}: {line[:300]}")
+        return found
+
+    async def close(self) -> None:
+        """End everything."""
+        for index, node in self.running.items():
+            if node.alive:
+                self.thaw(index)
+        await stop(list(self.running.values()))
+
+
+async def make_nodes(folder: Path, count: int, port: int, balances: dict[str, str]) -> tuple[Nodes, Links]:
+    """Prepare a devnet with further accounts in its genesis, and its wires; nothing runs yet."""
+    spec: dict[str, Any] = json.loads(GENESIS.read_text(encoding="utf-8"))
+    spec["genesis"]["balances"] |= balances
+    chain = folder / "chain.json"
+    chain.write_text(json.dumps(spec), encoding="utf-8")
+    plan = make_plan(
+        folder=folder / "net", chain=chain, count=count, base_port=port, p2p_base_port=port + count, preset=None
+    )
+    prepare(plan)
+    links = Links([node.p2p_port for node in plan.nodes])
+    await links.start()
+    return Nodes(through(links, plan)), links
