@@ -112,6 +112,17 @@ class Invariants:
             if key in self._world.honest_keys:
                 self._world.fail("I5", f"node {node.name} accuses an honest key")
 
+    def guilty(self) -> set[bytes]:
+        """Return the keys against which the votes ever made are evidence."""
+        found: set[bytes] = set()
+        by_view: dict[tuple[bytes, int, int], list[Vote]] = {}
+        for key, vote in self._world.registry.votes:
+            earlier = by_view.setdefault((key, vote.epoch, vote.view), [])
+            if any(offence_of(Evidence(other, vote)) is not None for other in earlier):
+                found.add(key)
+            earlier.append(vote)
+        return found
+
     def bounds(self) -> None:
         """Check what grows."""
         for node in self._world.nodes:

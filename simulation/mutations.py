@@ -19,6 +19,7 @@ from consensus import ancestry, core, inputs, proposing, repair, tally, validato
 from consensus.core import Core
 from consensus.effects import Broadcast, Persist, SetTimer, WantCertificates
 from consensus.inputs import TimerKind
+from consensus.permission import Permission
 from consensus.signing import SigningTable
 from consensus.state import State
 from consensus.types import Block
@@ -60,6 +61,12 @@ def _full_of(*strategies: str) -> Callable[[Scenario], None]:
         scenario.wipes.clear()
 
     return tweak
+
+
+def _wipe_somebody(scenario: Scenario) -> None:
+    scenario.liars.clear()
+    scenario.gst_ms = max(scenario.gst_ms, 5000)
+    scenario.wipes = [(scenario.gst_ms - 3000 + 50 * (scenario.seed % 50), scenario.seed % scenario.nodes)]
 
 
 def _short_epochs(scenario: Scenario) -> None:
@@ -227,6 +234,10 @@ def _lock_dropped_at_restart() -> Patches:
     return [_open_table(), no_twin, _patch(core, "_HANDLERS", handlers)]
 
 
+def _lost_disk_forgotten() -> Patches:
+    return [_patch(Permission, "holds", False), _patch(Permission, "may_vote", lambda *_: True)]
+
+
 def _vote_counted_twice() -> Patches:
     def wants(state: State, vote: Vote) -> bool:
         return state.in_window(vote.view) and vote.signer < len(state.epoch.validators) and not state.done
@@ -259,7 +270,9 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "no-barrier": Mutation(_no_barrier, 20),
     "finalize-after-nullify": Mutation(_finalize_after_nullify, 60),
     "quorum-two-thirds": Mutation(lambda: _quorum(lambda total: 2 * total // 3), 60, tweak=_full_of("double-voter")),
-    "quorum-half": Mutation(lambda: _quorum(lambda total: total // 2 + 1), 100, first=14, tweak=_full_of("double-voter")),
+    "quorum-half": Mutation(
+        lambda: _quorum(lambda total: total // 2 + 1), 100, first=14, tweak=_full_of("double-voter")
+    ),
     "count-instead-of-stake": Mutation(_count_instead_of_stake, 100, tweak=_many_light_liars),
     "no-nullification-check": Mutation(_no_nullification_check, 300, first=8, tweak=_full_of("forker")),
     "parent-not-checked": Mutation(_parent_not_checked, 200, first=25, tweak=_full_of("forker")),
@@ -272,6 +285,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "no-retry": Mutation(_no_retry, 20, tweak=_blackout),
     "no-ancestry-repair": Mutation(_no_ancestry_repair, 400, first=100, tweak=_full_of("withholder")),
     "lock-dropped-at-restart": Mutation(_lock_dropped_at_restart, 100, first=8),
+    "lost-disk-forgotten": Mutation(_lost_disk_forgotten, 60, tweak=_wipe_somebody),
     "vote-counted-twice": Mutation(_vote_counted_twice, 100),
     "old-epoch-accepted": Mutation(_old_epoch_accepted, 100),
     "signature-not-checked": Mutation(_signature_not_checked, 100, cast=("garbage",)),

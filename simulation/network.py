@@ -49,6 +49,15 @@ class Network:
                 world.loop.at(delay + rng.randint(1, 1000), world.nodes[target].receive, source, message)
         world.loop.at(delay, world.nodes[target].receive, source, message)
 
+    def works(self, source: int, target: int) -> bool:
+        """Whether a request and its answer would come through now."""
+        scenario = self._world.scenario
+        now = self._world.loop.now
+        if now >= scenario.gst_ms:
+            return True
+        cut = self._is_cut(source, target, now) or self._is_cut(target, source, now)
+        return not cut and self._rng.random() >= scenario.drop
+
     def _is_cut(self, source: int, target: int, now: int) -> bool:
         for start, end, group, one_way in self._world.scenario.cuts:
             if start <= now < end and (source in group) != (target in group) and (not one_way or source in group):

@@ -212,7 +212,11 @@ class Node:
             self.world.invariants.evidence(self, evidence)
 
     def behind(self, certificate: Certificate) -> None:
-        """The syncer could help; here blocks are fetched one by one."""
+        """Play the syncer: fetch what leads up to the certificate from a neighbour that has it all."""
+        world = self.world
+        if world.scenario.syncer:
+            source = world.rng.choice(self.neighbours)
+            self.later(2 * world.scenario.latency_ms, self._sync, source, certificate)
 
     def alarm(self, code: str, reason: str) -> None:
         """An honest node stopped; with less than a third of liars it must not."""
@@ -242,6 +246,18 @@ class Node:
         other = self.world.nodes[neighbour]
         if other.driver is not None:
             other.guard(other.driver.connected, self.name)
+
+    def _sync(self, source: int, certificate: Certificate) -> None:
+        """A range arrives, unless the other does not have it or the link is bad."""
+        blocks = self.world.nodes[source].disk.blocks
+        path = []
+        at = certificate.hash
+        while at != self.disk.committed.hash and at in blocks:
+            path.append(blocks[at])
+            at = blocks[at].parent_hash
+        usable = at == self.disk.committed.hash and self.world.network.works(source, self.name)
+        if usable and self.driver is not None:
+            self.driver.synced(path[::-1], certificate)
 
     def _later(self, incarnation: int, call: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if incarnation == self.incarnation and self.driver is not None:

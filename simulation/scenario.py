@@ -35,6 +35,7 @@ class Scenario:
         gst_ms: faults end here; the network is perfect afterwards.
         crashes: (time, node, calls): the node dies at its so-many-th call of a port after the time.
         wipes: (time, node): the node loses its disk and starts from genesis.
+        syncer: ranges of blocks are fetched at once where a node is behind, not only one by one.
         prepared: keys come with a journal that says they never voted; otherwise they first ask around at genesis.
         cuts: (from, to, group, one_way): links between the group and the rest lose everything.
     """
@@ -62,6 +63,8 @@ class Scenario:
     skews: dict[int, int] = field(default_factory=dict)
     work: str = "always"
     prepared: bool = True
+    syncer: bool = True
+    too_many_liars: bool = False
     _sets: dict[int, list[tuple[bytes, int]]] = field(default_factory=dict)
 
     def key(self, node: int) -> bytes:
@@ -76,7 +79,7 @@ class Scenario:
             for _ in range(50):
                 found = self._draw_set(rng)
                 lying = sum(weight for key, weight in found if self._node_of(key) in self.liars)
-                if 3 * lying < sum(weight for _, weight in found):
+                if self.too_many_liars or 3 * lying < sum(weight for _, weight in found):
                     break
             else:
                 honest = [node for node in range(self.nodes) if node not in self.liars]
@@ -140,6 +143,7 @@ def _draw_times(scenario: Scenario, rng: Random) -> None:
     scenario.verify_ms = rng.choice((0, 5, 30))
     scenario.fsync_max_ms = rng.choice((0, 2, 20))
     scenario.work = rng.choice(("always", "always", "sometimes", "never"))
+    scenario.syncer = rng.random() < 0.5
     scenario.graph = "mesh" if not scenario.prepared else rng.choice(("mesh",) * 9 + ("ring", "star", "cliques"))
     if rng.random() < 0.2:
         scenario.skews = {node: rng.randint(-2000, 2000) for node in range(scenario.nodes) if rng.random() < 0.3}

@@ -50,12 +50,14 @@ class Registry:
     def __init__(self, world: World) -> None:
         self._world = world
         self._made: set[tuple[bytes, bytes]] = set()
+        self.votes: list[tuple[bytes, Vote]] = []
 
     def make(self, key: bytes, vote: Vote, *, honest: bool) -> None:
         """A vote leaves its owner."""
         statement = (key, vote.sign_bytes(GENESIS.hash))
         if statement not in self._made:
             self._made.add(statement)
+            self.votes.append((key, vote))
             self._world.trace(key[-4:], vote.encode()[:51])
             self._world.invariants.made(key, vote, honest=honest)
 
