@@ -62,6 +62,7 @@ class ProcessMetrics:
         metrics.gauge("process_descriptors", "Open file descriptors.").set_function(open_descriptors)
         metrics.gauge("process_cpu_seconds", "Processor time used, user and system.").set_function(_cpu_seconds)
         self._pauses = metrics.histogram("process_gc_pause_ms", "Pauses of the garbage collector.", ["generation"])
+        self._pauses_of: dict[int, Histogram] = {}
         self._started_ns = 0
 
     def watch_pauses(self) -> None:
@@ -78,7 +79,11 @@ class ProcessMetrics:
             self._started_ns = time.perf_counter_ns()
         elif self._started_ns:
             pause_ms = (time.perf_counter_ns() - self._started_ns) / 1e6
-            self._pauses.labels(str(facts["generation"])).observe(pause_ms)
+            generation = facts["generation"]
+            pauses = self._pauses_of.get(generation)
+            if pauses is None:
+                pauses = self._pauses_of[generation] = self._pauses.labels(str(generation))
+            pauses.observe(pause_ms)
 
 
 def resident_bytes() -> int:
