@@ -85,8 +85,12 @@ class Extrinsic:
     call: Any
     verified_for: bytes | None
 
-    def __init__(self, raw: bytes) -> None:  # noqa: PLR0915 - the hot path, written out
+    def __init__(self, raw: bytes, known_hash: Hash32 | None = None) -> None:  # noqa: PLR0915 - the hot path, written out
         """Parse `raw`.
+
+        Args:
+            raw: all bytes.
+            known_hash: their blake2-256, where it was computed already.
 
         Raises:
             DecodeError: it is not exactly one well-formed extrinsic.
@@ -99,7 +103,7 @@ class Extrinsic:
         if at + length != end or length == 0:
             raise DecodeError(f"length prefix {length}, but {end - at} bytes follow")
         self.raw = raw
-        self.hash = blake2_256(raw)
+        self.hash = known_hash or blake2_256(raw)
         self.call = None
         self.verified_for = None
         version = raw[at]

@@ -203,6 +203,11 @@ class Executive:
         """Whether the last block sealed here gave this state, so that the next one starts with warm caches."""
         return state is self._settled
 
+    @property
+    def fees(self) -> Fees:
+        """What charges fees here."""
+        return self._fees
+
     def decode(self, extrinsic: Extrinsic) -> Call:
         """Return the call of an extrinsic, decoding it once.
 

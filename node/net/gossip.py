@@ -284,7 +284,7 @@ class Gossip:
     async def _submit(self, peer: Peer, raws: list[bytes], hashes: list[Hash32]) -> None:
         outcomes: Sequence[object] = ()
         try:
-            outcomes = await self._pool.submit_many(raws, peer.identity.hex())
+            outcomes = await self._pool.submit_many(raws, peer.identity.hex(), hashes)
         finally:
             for tx_hash in hashes:
                 self._arriving.pop(tx_hash, None)

@@ -93,8 +93,13 @@ class TransactionPool(Protocol):
     def note_broadcast(self, tx_hash: Hash32, peers: Sequence[str]) -> None:
         """Peers were sent this transaction."""
 
-    async def submit_many(self, raws: Sequence[bytes], source: str) -> Sequence[object]:
-        """Take a batch from a peer; the outcome of each, in order: its hash, or an exception that is not raised."""
+    async def submit_many(
+        self, raws: Sequence[bytes], source: str, hashes: Sequence[Hash32] | None = None
+    ) -> Sequence[object]:
+        """Take a batch from a peer; the outcome of each, in order: its hash, or an exception that is not raised.
+
+        `hashes` are those of `raws`, computed already.
+        """
 
 
 class Neighbours(Protocol):

@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from aitoken.crypto.hashing import blake2_256
+from aitoken.crypto.signature import verify_multi
 from aitoken.types import Hash32
 from chain.frame.errors import BadProof
 from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolRejected, TooLarge
@@ -43,27 +44,28 @@ WORK_A_SLICE: Final = 32
 
 Outcome = Hash32 | PoolRejected
 
-
 Waiter = Callable[[Outcome], None]
+"""Told what became of a transaction; must neither wait nor raise."""
 
 
 class _Job:
     """Bytes at the door and who waits for what becomes of them."""
 
-    __slots__ = ("hash", "raw", "waiters", "watcher", "xt")
+    __slots__ = ("hash", "later", "raw", "waiter", "watcher", "xt")
 
-    def __init__(self, raw: bytes, tx_hash: Hash32, watcher: Watcher | None) -> None:
+    def __init__(self, raw: bytes, tx_hash: Hash32, watcher: Watcher | None, waiter: Waiter) -> None:
         self.raw = raw
         self.hash = tx_hash
         self.watcher = watcher
-        self.waiters: list[Waiter] = []
+        self.waiter = waiter
+        self.later: list[Waiter] | None = None
         self.xt: Extrinsic | None = None
 
     def end(self, outcome: Outcome) -> None:
-        """Answer everybody who waits; who came second learns that it is there already."""
-        self.waiters[0](outcome)
-        for second in self.waiters[1:]:
-            second(outcome if isinstance(outcome, PoolRejected) else AlreadyImported(self.hash))
+        """Answer everybody who waits; who came later learns that it is there already."""
+        self.waiter(outcome)
+        for waiter in self.later or ():
+            waiter(outcome if isinstance(outcome, PoolRejected) else AlreadyImported(self.hash))
 
 
 class _Batch:
@@ -116,6 +118,7 @@ class Pool(TransactionPool):
         )
         self._in_flight: dict[Hash32, _Job] = {}
         self._wake = asyncio.Event()
+        self._awake = False
         self._under_way = asyncio.Semaphore(BATCHES_UNDER_WAY)
         self._tasks: set[asyncio.Task[None]] = set()
         metrics = metrics or Metrics()
@@ -165,33 +168,50 @@ class Pool(TransactionPool):
             raise outcome
         return outcome
 
-    async def submit_many(self, raws: Sequence[bytes], source: str) -> list[Outcome]:
-        """Take a batch from a peer; the outcome of each, in order. Waiting for it is the peer's back-pressure."""
+    def submit_then(self, raw: bytes, source: str, done: Waiter) -> None:
+        """Take a transaction; `done` is called once with its hash, or with why it is not in the pool, maybe at once."""
+        try:
+            self._enter(raw, source, None, done)
+        except PoolRejected as error:
+            done(error)
+
+    async def submit_many(
+        self, raws: Sequence[bytes], source: str, hashes: Sequence[Hash32] | None = None
+    ) -> list[Outcome]:
+        """Take a batch from a peer; the outcome of each, in order. Waiting for it is the peer's back-pressure.
+
+        `hashes` are those of `raws`, where they are known already.
+        """
         if not raws:
             return []
         batch = _Batch(len(raws))
         for index, raw in enumerate(raws):
             waiter = partial(batch.put, index)
             try:
-                self._enter(raw, source, None, waiter)
+                self._enter(raw, source, None, waiter, None if hashes is None else hashes[index])
             except PoolRejected as error:
                 waiter(error)
         await batch.done
         return [outcome for outcome in batch.outcomes if outcome is not None]
 
-    def _enter(self, raw: bytes, source: str, watcher: Watcher | None, waiter: Waiter) -> None:
+    def _enter(
+        self, raw: bytes, source: str, watcher: Watcher | None, waiter: Waiter, known_hash: Hash32 | None = None
+    ) -> None:
         if len(raw) > self.limits.size:
             raise TooLarge(len(raw), self.limits.size)
-        tx_hash = Hash32(blake2_256(raw))
+        tx_hash = known_hash or blake2_256(raw)
         self.refuse_known(tx_hash)
         job = self._in_flight.get(tx_hash)
-        if job is None:
-            job = _Job(raw, tx_hash, watcher)
-            if not self._queue.push(source, job, len(raw)):
-                raise ImmediatelyDropped
-            self._in_flight[tx_hash] = job
+        if job is not None:
+            job.later = [*(job.later or ()), waiter]
+            return
+        job = _Job(raw, tx_hash, watcher, waiter)
+        if not self._queue.push(source, job, len(raw)):
+            raise ImmediatelyDropped
+        self._in_flight[tx_hash] = job
+        if not self._awake:
+            self._awake = True
             self._wake.set()
-        job.waiters.append(waiter)
 
     def get(self, tx_hash: Hash32) -> Extrinsic | None:
         """The one object of a transaction this node has, also when it still waits at the door for its check.
@@ -209,7 +229,7 @@ class Pool(TransactionPool):
 
     def _parsed(self, job: _Job) -> Extrinsic:
         if job.xt is None:
-            job.xt = self.parse(job.raw)
+            job.xt = self.parse(job.raw, job.hash)
         return job.xt
 
     # Serving
@@ -218,7 +238,9 @@ class Pool(TransactionPool):
         while True:
             if not self._queue and not self.has_work:
                 self._wake.clear()
+                self._awake = False
                 await self._wake.wait()
+                self._awake = True
             self.work(WORK_A_SLICE)
             if self._verifier.inline:
                 self._inline_slice()
@@ -239,7 +261,12 @@ class Pool(TransactionPool):
             job = self._queue.pop()
             candidate = self._open(job)
             if candidate is not None:
-                good = not candidate.needs_signature or _check_of(candidate).run()
+                additional, xt = candidate.additional, candidate.pooled.xt
+                good = (
+                    additional is None
+                    or xt.verified_for == additional
+                    or verify_multi(xt.signature_kind, xt.signature, xt.payload(additional), xt.signer or b"")
+                )
                 self._finish(job, candidate, good=good)
             if self._seconds() >= end:
                 return

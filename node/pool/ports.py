@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from aitoken.proto.extrinsic import Extrinsic
+    from aitoken.types import Hash32
     from node.ports import Block
 
 
@@ -31,8 +32,8 @@ class Verdict(NamedTuple):
 class TransactionRuntime(Protocol):
     """The rules of the block that would follow a given one."""
 
-    def parse(self, raw: bytes) -> Extrinsic:
-        """Read an extrinsic with its length prefix.
+    def parse(self, raw: bytes, known_hash: Hash32 | None = None) -> Extrinsic:
+        """Read an extrinsic with its length prefix; `known_hash` is the hash of all its bytes, where it is known.
 
         Raises:
             Undecodable: it is none.

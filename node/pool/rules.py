@@ -1,43 +1,60 @@
-"""The rules of the runtime as the pool asks for them: everything but the signature, against one head at a time."""
+"""The rules of the runtime as the pool asks for them: everything but the signature, against one head at a time.
+
+The plain way is `Executive.validate`. What it finds of an era and of the price of a kind of transaction holds for the
+whole block, so the next one of the same era, call, length and tip needs only its account looked at (`_quick`): same
+verdict, a third of the time. Whatever breaks a rule goes the plain way, which says what is wrong.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aitoken.codec.base import DecodeError
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.types import AccountId
-from chain.frame.errors import InvalidTransaction
+from chain.frame.errors import CannotPay, InvalidTransaction
+from chain.frame.executive import ZERO_ACCOUNT
 from node.pool.errors import Undecodable, refusal
 from node.pool.ports import Verdict
 
 if TYPE_CHECKING:
+    from aitoken.types import Hash32
+    from chain.frame.calls import CallInfo
     from chain.frame.executive import Executive
     from chain.frame.system import System
     from node.ports import Block
+
+PRICES_MAX: Final = 4096
+"""Prices remembered for one head; a sender chooses length and tip."""
 
 
 class Rules:
     """Implements `node.pool.ports.TransactionRuntime` on a runtime instance of its own.
 
-    The instance is loaded once a head, so its cache of accounts serves all transactions checked against it; it must
-    not be shared with block execution, which works in slices on another state.
+    The instance follows the head, so its cache of accounts serves all transactions checked against it; it must not be
+    shared with block execution, which works in slices on another state.
     """
 
     def __init__(self, executive: Executive, system: System) -> None:
         """Use `executive` and its `system` pallet; nobody else does."""
         self._executive = executive
         self._system = system
+        self._account = system.account.get
+        self._check_payable = executive.fees.check_payable
         self._head: Block | None = None
+        self._eras: dict[int, tuple[bytes, int]] = {}
+        """Era -> additional bytes, longevity; all have passed the plain way on this head."""
+        self._prices: dict[tuple[CallInfo, int, int], tuple[int, int]] = {}
+        """Call, length, tip -> fee and tip together, priority; likewise."""
 
-    def parse(self, raw: bytes) -> Extrinsic:
+    def parse(self, raw: bytes, known_hash: Hash32 | None = None) -> Extrinsic:
         """Read an extrinsic and its call.
 
         Raises:
             Undecodable: it is none, or calls something unknown.
         """
         try:
-            xt = Extrinsic(raw)
+            xt = Extrinsic(raw, known_hash)
             self._executive.decode(xt)
         except DecodeError as error:
             raise Undecodable(str(error)) from None
@@ -48,6 +65,34 @@ class Rules:
 
         Raises:
             PoolRejected: one is broken.
+        """
+        if parent is not self._head:
+            self._load(parent)
+        return self._quick(xt) or self.check_plainly(parent, xt)
+
+    def _quick(self, xt: Extrinsic) -> Verdict | None:
+        """The verdict on one that differs from others on this head only by account and nonce; None where unsure."""
+        call, signer = xt.call, xt.signer
+        era = self._eras.get(xt.era_code)
+        if call is None or signer is None or era is None or xt.mode or signer == ZERO_ACCOUNT:
+            return None
+        price = self._prices.get((call.info, len(xt.raw), xt.tip))
+        if price is None:
+            return None
+        account = self._account(signer)
+        if xt.nonce < account.nonce:
+            return None
+        try:
+            self._check_payable(account, price[0])
+        except CannotPay:
+            return None
+        return Verdict(signer, xt.nonce, account.nonce, price[1], era[1], True, era[0])
+
+    def check_plainly(self, parent: Block, xt: Extrinsic) -> Verdict:
+        """What `check` does, without shortcuts; the reference.
+
+        Raises:
+            PoolRejected: a rule is broken.
         """
         self._load(parent)
         executive, number, signer = self._executive, parent.number + 1, xt.signer
@@ -63,11 +108,23 @@ class Rules:
             raise Undecodable(str(error)) from None
         finally:
             xt.verified_for = marked
-        if signer is None:
+        if signer is None or additional is None:
             tags = b"unsigned:" + b"".join(valid.provides)
             return Verdict(tags, 0, 0, valid.priority, valid.longevity, valid.propagate, None)
+        if valid.propagate:
+            self._eras[xt.era_code] = (additional, valid.longevity)
+            self._remember_price(xt, valid.priority)
         base = self._system.account_nonce(signer)
         return Verdict(signer, xt.nonce, base, valid.priority, valid.longevity, valid.propagate, additional)
+
+    def _remember_price(self, xt: Extrinsic, priority: int) -> None:
+        info, length, tip = xt.call.info, len(xt.raw), xt.tip
+        if info.fixed_weight is None:
+            return  # its arguments decide what it costs
+        if len(self._prices) >= PRICES_MAX:
+            self._prices.clear()
+        fee = self._executive.fees.fee(length, info.fixed_weight) if info.charges else 0
+        self._prices[info, length, tip] = (fee + tip, priority)
 
     def nonce(self, parent: Block, account: bytes) -> int:
         """The account's next nonce as the state after `parent` has it."""
@@ -76,6 +133,7 @@ class Rules:
 
     def _load(self, parent: Block) -> None:
         if parent is not self._head:
-            self._executive.load(parent.state)
-            self._executive.enter_next_block(parent.hash)
+            self._executive.load_for_next(parent.state, parent.number, parent.hash)
             self._head = parent
+            self._eras.clear()
+            self._prices.clear()

@@ -144,7 +144,7 @@ class TransactionPool:
                 raise error.with_traceback(None)
             del self._banned[tx_hash]
 
-    def parse(self, raw: bytes) -> Extrinsic:
+    def parse(self, raw: bytes, known_hash: Hash32 | None = None) -> Extrinsic:
         """Read an extrinsic of bounded size.
 
         Raises:
@@ -152,7 +152,7 @@ class TransactionPool:
         """
         if len(raw) > self.limits.size:
             raise TooLarge(len(raw), self.limits.size)
-        return self._runtime.parse(raw)
+        return self._runtime.parse(raw, known_hash)
 
     def examine(self, xt: Extrinsic) -> Candidate:
         """Check everything but the signature, pool room included.
@@ -228,7 +228,8 @@ class TransactionPool:
             watcher(status)
 
     def _on_change(self, tx: Pooled, status: Status) -> None:
-        self._tell(tx.hash, status)
+        if self._watchers:
+            self._tell(tx.hash, status)
         if status.stage is Stage.READY:
             for call in self._on_ready:
                 call(tx)

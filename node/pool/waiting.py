@@ -211,6 +211,8 @@ class Waiting:
         if tx.nonce < base:
             raise Invalid(Stale())
         lane = self._lanes.get(tx.sender)
+        if self._append(lane, tx, base):
+            return
         if lane is not None and lane.base != base:
             self.rebase(tx.sender, base)
             lane = self._lanes.get(tx.sender)
@@ -240,6 +242,38 @@ class Waiting:
         else:
             self._far.push(self._far_rank(lane, tx))
             self._emit(tx, FUTURE)
+
+    def _append(self, lane: _Lane | None, tx: Pooled, base: int) -> bool:
+        """Do all of `insert` for the next transaction of a sender in a pool with room; else do nothing, return False.
+
+        The usual case in a straight line; `tests/unit/pool` inserts everything both ways and compares.
+        """
+        limits, by_hash, nonce = self._limits, self.by_hash, tx.nonce
+        if self._ranking or 2 * (len(by_hash) + 1) > limits.count or 2 * (self.bytes + tx.size) > limits.bytes:
+            return False
+        if lane is None:
+            if nonce != base:
+                return False
+            lane = self._lanes[tx.sender] = _Lane(base)
+        else:
+            depth = nonce - base
+            if lane.base != base or nonce != lane.end or depth >= limits.per_sender or len(lane.by_nonce) != depth:
+                return False
+            if depth:
+                tx.floor = min(lane.by_nonce[nonce - 1].floor, tx.priority)
+        self._turn += 1
+        tx.turn = self._turn
+        lane.by_nonce[nonce] = tx
+        lane.end = nonce + 1
+        by_hash[tx.hash] = tx
+        self.bytes += tx.size
+        if tx.death < self._first_death:
+            self._first_death = tx.death
+        tx.ready = True
+        if nonce == base:
+            self._heads.push((-tx.priority, tx.turn, tx))
+        self._emit(tx, READY)
+        return True
 
     def _replacement_price(self, old: Pooled) -> int:
         return old.priority + max(1, old.priority * self._limits.bump_percent // 100)

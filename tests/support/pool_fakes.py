@@ -99,7 +99,8 @@ class FakeRuntime:
         self.checks = 0
         self.additional = ADDITIONAL
 
-    def parse(self, raw: bytes) -> Any:
+    def parse(self, raw: bytes, known_hash: bytes | None = None) -> Any:
+        assert known_hash in (None, blake2_256(raw))
         if len(raw) == 3 and raw[0] == 0xFF:
             return FakeXt(raw, None, 0, raw[2], IMMORTAL_ERA, b"")
         if len(raw) < 73 or raw[0] not in PAIRS:

@@ -63,7 +63,10 @@ class FakePool:
     def note_broadcast(self, tx_hash: bytes, peers: Sequence[str]) -> None:
         self.broadcast[tx_hash] = peers
 
-    async def submit_many(self, raws: Sequence[bytes], source: str) -> list[object]:
+    async def submit_many(
+        self, raws: Sequence[bytes], source: str, hashes: Sequence[bytes] | None = None
+    ) -> list[object]:
+        assert hashes is None or list(hashes) == [blake2_256(raw) for raw in raws]
         self.submitted += raws
         await asyncio.sleep(0)
         return [BadSignature() if raw.startswith(b"bad") else self.add(raw) for raw in raws]
