@@ -238,9 +238,11 @@ class WebSocketConnection:
     async def close(self) -> None:
         """Close the connection; whoever waits gets `NodeUnavailable`."""
         self._fail(NodeUnavailable("the connection was closed"))
-        await self._socket.close()
-        await self._session.close()
-        self._reader.cancel()
+        try:
+            await self._socket.close()
+        finally:  # also when the caller does not wait for a node that does not answer
+            self._reader.cancel()
+            await self._session.close()
         await asyncio.wait([self._reader])
 
     def forget(self, subscription: Subscription) -> bool:
