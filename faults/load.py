@@ -7,7 +7,6 @@ whichever node has them. What the book holds was told final by a node, so it mus
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass
 from random import Random
@@ -179,9 +178,9 @@ class Load:
         except (AiTokenError, OSError, TimeoutError):
             client = self._clients.pop(url, None)
             if client is not None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(1):
-                        await client.close()
+                task = spawn(client.close(), "close")  # a node that is frozen does not say goodbye
+                self._submitting.add(task)
+                task.add_done_callback(self._submitting.discard)
             return None
 
     async def _client(self, url: str) -> Client:
