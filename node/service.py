@@ -24,6 +24,7 @@ from aitoken.errors import Unavailable
 from aitoken.keystore import node_keys
 from chain.params import Params
 from consensus.types import Pace
+from node.bodies import Bodies
 from node.chain.executor import Executor
 from node.chain.jobs import JobRunner
 from node.chain.opening import OpenChain, open_chain
@@ -133,13 +134,14 @@ def assemble(config: NodeConfig) -> Node:
     metrics = Metrics()
 
     signer = _signer(config)
-    network = Network(_network_config(config, spec.id), node_keys.network_key(_keys(config)), chain, signer)
+    bodies = Bodies()
+    network = Network(_network_config(config, spec.id), node_keys.network_key(_keys(config)), chain, signer, bodies)
     rules = runtime.new_instance()
     pool = Pool(
         Rules(rules.executive, rules.system), chain, clock, verifier=verifier_for(config.workers), metrics=metrics
     )
     jobs = JobRunner(loop.call_soon, fail)
-    executor = Executor(chain, opened.database, runtime, pool, jobs, spec.params.block_time_ms // BUILD_SHARE)
+    executor = Executor(chain, opened.database, runtime, pool, jobs, spec.params.block_time_ms // BUILD_SHARE, bodies)
     consensus = ConsensusFace(chain, network, is_validator=signer is not None)
     journal = Journal(DiskFiles(config.data_dir / "journal"))
     if journal.damage is not None:

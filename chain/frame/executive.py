@@ -426,8 +426,11 @@ class Executive:
         """Height of the open block."""
         return self._number
 
-    def seal(self) -> ExecutedBlock:
-        """Close the block: idle work, final hooks, checks, the new state and its header."""
+    def seal(self, extrinsics_root: Hash32 | None = None) -> ExecutedBlock:
+        """Close the block: idle work, final hooks, checks, the new state and its header.
+
+        `extrinsics_root` is the root of the extrinsics in it, where that is known.
+        """
         if self._parent is None:
             raise Bug("no block is open")
         parent_header, parent_state = self._parent
@@ -446,7 +449,9 @@ class Executive:
             check(number)
         digest = self._system.finish(PerClassWeight(*(Weight(used, 0) for used in self._weight)))
         state = parent_state.child(store.changes())
-        header = Header(parent_header.hash, number, state.root, ordered_root([xt.raw for xt in self._body]), digest)
+        if extrinsics_root is None:
+            extrinsics_root = ordered_root([xt.raw for xt in self._body])
+        header = Header(parent_header.hash, number, state.root, extrinsics_root, digest)
         self._parent = None
         self._settled = state
         store.settle(state)
@@ -514,8 +519,11 @@ class BlockBuilder:
         except (DecodeError, InvalidTransaction) as error:
             raise InvalidBlock(f"block {executive.number}, extrinsic {position}: {error!r}") from error
 
-    def seal(self) -> ExecutedBlock:
+    def seal(self, extrinsics_root: Hash32 | None = None) -> ExecutedBlock:
         """Close the block and compute its header and state.
+
+        Args:
+            extrinsics_root: of the extrinsics given, where it was computed from them already.
 
         Raises:
             InvalidBlock: a given block left out inherents, or a hook refuses it.
@@ -524,7 +532,8 @@ class BlockBuilder:
         if 0 < self._given < self._inherents:
             raise InvalidBlock(f"block {executive.number} lacks inherents")
         try:
-            executed = executive.seal()
+            given_all = self._given == len(executive.extrinsics)
+            executed = executive.seal(extrinsics_root if given_all else None)
         except DispatchError as error:
             raise InvalidBlock(f"block {executive.number}: {error!r}") from error
         self._executive = None

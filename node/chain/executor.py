@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from aitoken.codec.base import DecodeError
-from aitoken.crypto.hashing import blake2_256
 from aitoken.errors import Rejected
 from aitoken.proto.digest import NextEpoch, SmpxDigest, leading_items_of, next_epoch_of
 from aitoken.proto.extrinsic import Extrinsic
@@ -28,6 +27,7 @@ from chain.frame.executive import BlockBuilder, ExecutedBlock, difference, leadi
 from chain.frame.runtime import Runtime
 from consensus.types import Block as ConsensusBlock
 from consensus.types import Slot
+from node.bodies import Bodies
 from node.chain.jobs import Job, JobRunner
 from node.chain.tree import Chain
 from node.driver.headers import next_epoch_in, read_block
@@ -84,14 +84,26 @@ class Executor:
         pool: ReadyTransactions,
         jobs: JobRunner,
         build_budget_ms: int,
+        bodies: Bodies | None = None,
     ) -> None:
-        """Wire it up; `build_budget_ms` is the time after which a builder takes no more transactions."""
+        """Wire it up.
+
+        Args:
+            chain: the tree of blocks.
+            database: what is final.
+            runtime: the rules.
+            pool: transactions this node has checked.
+            jobs: runs building and execution in slices.
+            build_budget_ms: the time after which a builder takes no more transactions.
+            bodies: shared with whoever receives and sends blocks.
+        """
         self._chain = chain
         self._database = database
         self._runtime = runtime
         self._pool = pool
         self._jobs = jobs
         self._build_budget_s = build_budget_ms / 1000
+        self._bodies = bodies if bodies is not None else Bodies()
 
     # The driver's Executor
 
@@ -192,17 +204,17 @@ class Executor:
         builder: BlockBuilder = self._runtime.open_block(
             parent.state, parent.header, leading_items(header.digest), given=len(block.extrinsics)
         )
+        hashes = self._bodies.hashes(block.extrinsics)
         for index, raw in enumerate(block.extrinsics):
             if index % YIELD_EVERY == 0:
                 yield
-            builder.apply_given(self._extrinsic(raw))
+            builder.apply_given(self._extrinsic(raw, hashes[index]))
         yield
-        self._insert(builder.seal(), header)
+        self._insert(builder.seal(self._bodies.root(block.extrinsics)), header)
 
-    def _extrinsic(self, raw: bytes) -> Extrinsic:
-        known = self._pool.get(Hash32(blake2_256(raw)))
+    def _extrinsic(self, raw: bytes, tx_hash: Hash32) -> Extrinsic:
         try:
-            return known or Extrinsic(raw)
+            return self._pool.get(tx_hash) or Extrinsic(raw, tx_hash)
         except DecodeError as error:
             raise InvalidBlock(f"extrinsic: {error}") from error
 
@@ -215,6 +227,7 @@ class Executor:
         self._chain.insert(block)
         return block
 
-    @staticmethod
-    def _for_consensus(block: Block) -> ConsensusBlock:
-        return read_block(block.header.encode(), tuple(xt.raw for xt in block.body))
+    def _for_consensus(self, block: Block) -> ConsensusBlock:
+        body = tuple([xt.raw for xt in block.body])
+        self._bodies.note(body, root=block.header.extrinsics_root, hashes=[xt.hash for xt in block.body])
+        return read_block(block.header.encode(), body)

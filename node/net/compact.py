@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -27,6 +27,7 @@ from aitoken.proto.header import Header
 from aitoken.types import Hash32
 from chain.state.ordered import ordered_root
 from consensus.messages import BlockReply, Extrinsics, Full, GetBlock, GetExtrinsics, NotHave, Proposal
+from node.bodies import Bodies
 from node.net.channels import KIB, Channel
 from node.net.messages import CompactProposal
 from node.net.peer import Peer
@@ -79,21 +80,23 @@ class NothingKnown:
 class _Partial:
     peer: Peer
     proposal: CompactProposal
+    hashes: list[Hash32]
     extrinsics: list[bytes | None]
     gaps: list[int]
     wants_full: bool = False
     timer: asyncio.TimerHandle | None = None
 
 
-def check_body(header: bytes, extrinsics: Sequence[bytes]) -> Header:
-    """Return the header if `extrinsics` are the ones it names.
+def check_body(header: bytes, extrinsics: tuple[bytes, ...], bodies: Bodies | None = None) -> Header:
+    """Return the header if `extrinsics` are the ones it names; `bodies` remembers what was computed for that.
 
     Raises:
         WrongBody: they are not.
         DecodeError: the header does not read.
     """
     parsed = Header.decode(header)
-    if ordered_root(extrinsics) != parsed.extrinsics_root:
+    root = ordered_root(extrinsics) if bodies is None else bodies.root(extrinsics)
+    if root != parsed.extrinsics_root:
         raise WrongBody(f"block {parsed.number}")
     return parsed
 
@@ -102,7 +105,11 @@ class Proposals:
     """Makes proposals compact on the way out and full on the way in."""
 
     def __init__(
-        self, lookup: Lookup, deliver: Callable[[Peer, Proposal], None], counts: Counter[str] | None = None
+        self,
+        lookup: Lookup,
+        deliver: Callable[[Peer, Proposal], None],
+        counts: Counter[str] | None = None,
+        bodies: Bodies | None = None,
     ) -> None:
         """Store what it is made of.
 
@@ -110,8 +117,10 @@ class Proposals:
             lookup: extrinsics by hash.
             deliver: gets proposals from peers with their block in full.
             counts: where to count what happens.
+            bodies: shared with whoever builds and executes blocks.
         """
         self._counts = Counter() if counts is None else counts
+        self._bodies = bodies if bodies is not None else Bodies()
         self._lookup = lookup
         self._deliver = deliver
         self._served: OrderedDict[Hash32, tuple[bytes, ...]] = OrderedDict()
@@ -134,11 +143,9 @@ class Proposals:
         self._served[Hash32(blake2_256(body.header))] = body.extrinsics
         if len(self._served) > SERVED_MAX:
             self._served.popitem(last=False)
-        hashes = []
+        hashes = self._bodies.hashes(body.extrinsics)
         prefilled = []
-        for index, raw in enumerate(body.extrinsics):
-            tx_hash = Hash32(blake2_256(raw))
-            hashes.append(tx_hash)
+        for index, (tx_hash, raw) in enumerate(zip(hashes, body.extrinsics, strict=True)):
             if self._lookup.find(tx_hash) is None or self._lookup.is_fresh(tx_hash):
                 prefilled.append((index, raw))
         return CompactProposal(
@@ -170,7 +177,7 @@ class Proposals:
             Rejected: the body is not the header's.
         """
         if isinstance(proposal.body, Full):
-            check_body(proposal.body.header, proposal.body.extrinsics)
+            check_body(proposal.body.header, proposal.body.extrinsics, self._bodies)
         self._deliver(peer, proposal)
 
     def on_compact(self, peer: Peer, proposal: CompactProposal) -> None:
@@ -187,13 +194,13 @@ class Proposals:
             extrinsics[index] = raw
         gaps = []
         find = self._lookup.find
+        split = [Hash32(hashes[at : at + HASH_SIZE]) for at in range(0, len(hashes), HASH_SIZE)]
         for index, held in enumerate(extrinsics):
             if held is None:
-                found = find(Hash32(hashes[index * HASH_SIZE : (index + 1) * HASH_SIZE]))
-                extrinsics[index] = found
+                found = extrinsics[index] = find(split[index])
                 if found is None:
                     gaps.append(index)
-        partial = _Partial(peer, proposal, extrinsics, gaps)
+        partial = _Partial(peer, proposal, split, extrinsics, gaps)
         self._counts["proposals_compact"] += 1
         self._counts["proposals_extrinsics"] += len(extrinsics)
         self._counts["proposals_gaps"] += len(gaps)
@@ -238,7 +245,7 @@ class Proposals:
         Raises:
             Rejected: the body is not the header's.
         """
-        block_hash = check_body(reply.header, reply.extrinsics).hash
+        block_hash = check_body(reply.header, reply.extrinsics, self._bodies).hash
         partial = self._partial.get(block_hash)
         if partial is None or partial.peer is not peer or not partial.wants_full:
             return False
@@ -260,8 +267,10 @@ class Proposals:
 
     def _complete(self, partial: _Partial) -> None:
         proposal = partial.proposal
-        extrinsics = tuple(raw for raw in partial.extrinsics if raw is not None)
-        check_body(proposal.header, extrinsics)
+        extrinsics = tuple([raw for raw in partial.extrinsics if raw is not None])
+        check_body(proposal.header, extrinsics, self._bodies)
+        if not partial.wants_full:  # then each was found or checked by its hash
+            self._bodies.note(extrinsics, hashes=partial.hashes)
         self._deliver(
             partial.peer,
             Proposal(

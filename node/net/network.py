@@ -19,6 +19,7 @@ from aitoken.errors import Rejected
 from aitoken.proto.header import Header
 from aitoken.proto.votes import Certificate, Vote
 from consensus import messages as consensus
+from node.bodies import Bodies
 from node.net.addresses import multiaddress, parse
 from node.net.book import Book
 from node.net.channels import Channel
@@ -83,6 +84,7 @@ class Network:
         static_key: bytes,
         chain: ChainView,
         session_key: SessionKey | None = None,
+        bodies: Bodies | None = None,
     ) -> None:
         """Store what it is made of; nothing is opened before `start`.
 
@@ -91,8 +93,10 @@ class Network:
             static_key: the node's private X25519 key (`aitoken.keystore.node_keys.network_key`).
             chain: what the node knows of the chain.
             session_key: the validator's key, where this node has one.
+            bodies: shared with whoever builds and executes blocks.
         """
         self._config = config
+        self._bodies = bodies
         self._chain = chain
         self._nonce = secrets.token_bytes(NONCE_SIZE)
         self._session_key = session_key
@@ -112,7 +116,7 @@ class Network:
         self._gossip: Gossip | None = None
         self.counts: Counter[str] = Counter()
         """What happened so far, by name; for metrics."""
-        self._proposals = Proposals(NothingKnown(), self._deliver, self.counts)
+        self._proposals = Proposals(NothingKnown(), self._deliver, self.counts, bodies)
         self._consensus: Consensus | None = None
         self._validators: tuple[bytes, ...] = ()
         self._sync_task: asyncio.Task[None] | None = None
@@ -158,7 +162,7 @@ class Network:
             return [peer for peer in map(self.mesh.peer_of, keys) if peer is not None]
 
         gossip = self._gossip = Gossip(pool, self, lambda: self.sync.gap > BEHIND, leaders, self.counts)
-        self._proposals = Proposals(gossip, self._deliver, self.counts)
+        self._proposals = Proposals(gossip, self._deliver, self.counts, self._bodies)
         self._handlers |= {
             Announce: gossip.on_announce,
             GetTransactions: gossip.on_get,

@@ -434,6 +434,8 @@ class Waiting:
         lane = self._lanes.get(sender)
         if lane is None:
             return
+        if self._move_on(lane, base):
+            return
         stale = [tx for nonce, tx in lane.by_nonce.items() if nonce < base]
         for tx in stale:
             self._forget(lane, tx)
@@ -455,6 +457,21 @@ class Waiting:
             if not tx.ready:
                 self._emit(tx, FUTURE)
         self._trim_future()
+
+    def _move_on(self, lane: _Lane, base: int) -> bool:
+        """Do all of `rebase` where what waits is just the ready ones from `base` on; else do nothing, return False."""
+        by_nonce, end = lane.by_nonce, lane.end
+        if not lane.base <= base < end or len(by_nonce) != end - base:
+            return False
+        for nonce in range(base, end):
+            tx = by_nonce.get(nonce)
+            if tx is None or not tx.ready:
+                return False
+        lane.base = base
+        self._refloor(lane, base)
+        head = by_nonce[base]
+        self._heads.push((-head.priority, head.turn, head))
+        return True
 
     def _trim_future(self) -> None:
         limits = self._limits

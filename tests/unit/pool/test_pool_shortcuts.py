@@ -102,8 +102,7 @@ class Log:
         self.told = []
         self.waiting = Waiting(limits, lambda tx, status: self.told.append((tx.hash, status.stage)))
         if not shortcut:
-            self.waiting._append = lambda *_: False
-        self.shortcuts = 0
+            self.waiting._append = self.waiting._move_on = lambda *_: False
 
     def insert(self, who, nonce, base, tip, pad, death) -> None:
         xt = make_xt(who, nonce, tip, pad=pad)
@@ -111,6 +110,10 @@ class Log:
             self.waiting.insert(Pooled(xt, ACCOUNT_OF[who], nonce, tip, death), base)
         except PoolRejected as error:
             self.told.append(type(error))
+
+    def include(self, sender: bytes, nonce: int) -> None:
+        for tx in [tx for tx in self.waiting.by_hash.values() if (tx.sender, tx.nonce) == (sender, nonce)]:
+            self.waiting.take(tx.hash)
 
     def state(self):
         waiting = self.waiting
@@ -134,6 +137,8 @@ def test_taking_in_at_the_end_of_a_lane_is_what_insert_does(todo, count) -> None
     for who, ahead, tip, pad, death, what in todo:
         for log in both:
             if what == 0:
+                if ahead:
+                    log.include(ACCOUNT_OF[who], bases[who])
                 log.waiting.rebase(ACCOUNT_OF[who], bases[who] + 1)
             elif what == 1 and log.waiting.by_hash:
                 log.waiting.discard(min(log.waiting.by_hash), Invalid(CannotPay()), with_later=bool(ahead % 2))
