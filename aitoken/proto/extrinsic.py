@@ -104,8 +104,7 @@ class Extrinsic:
             raise DecodeError(f"length prefix {length}, but {end - at} bytes follow")
         self.raw = raw
         self.hash = known_hash or blake2_256(raw)
-        self.call = None
-        self.verified_for = None
+        self.call = self.verified_for = None
         version = raw[at]
         if version != SIGNED_V4:
             self._parse_bare(raw, at, version)
