@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -24,7 +25,7 @@ from node.rpc.limits import Bucket, Limits, check_depth
 from node.rpc.registry import Method, Registry
 from node.rpc.render import failure, response, to_json
 from node.rpc.services import Services
-from node.rpc.session import Exchange, Session, Sink, Source
+from node.rpc.session import Exchange, Later, Session, Sink, Source
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,33 @@ class Answer:
             call()
 
 
-Outcome: TypeAlias = Answer | Coroutine[Any, Any, Answer]
+class Deferred:
+    """An answer that comes by a call; or await it."""
+
+    __slots__ = ("_make", "_start")
+
+    def __init__(self, start: Callable[[Callable[[Any], None]], None], make: Callable[[Any], Answer]) -> None:
+        self._start = start
+        self._make = make
+
+    def then(self, deliver: Callable[[Answer], None]) -> None:
+        """Begin, and call `deliver` with the answer once it is there, maybe at once."""
+
+        def done(result: Any) -> None:
+            try:
+                deliver(self._make(result))
+            except Exception:  # whoever calls back serves others as well
+                log.exception("an answer could not be delivered")
+
+        self._start(done)
+
+    def __await__(self) -> Generator[Any, None, Answer]:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.then(lambda answer: None if future.done() else future.set_result(answer))
+        return future.__await__()
+
+
+Outcome: TypeAlias = Answer | Deferred | Coroutine[Any, Any, Answer]
 OnCall: TypeAlias = Callable[[str, bool], None]
 """Told of every call: its canonical name and whether it succeeded."""
 
@@ -175,8 +202,15 @@ class Dispatcher:
             result = self._call(request, caller, after)
         except Exception as error:  # noqa: BLE001 - one broken method must not take the connection down
             return self._failed(request_id, name, error, after)
+        if type(result) is Later:
+            return Deferred(result.start, partial(self._settled, request_id, name, after))
         if inspect.iscoroutine(result):
             return self._finish(request_id, name, result, after)
+        return self._succeeded(request_id, name, result, after)
+
+    def _settled(self, request_id: bytes | None, name: str, after: list[Callable[[], object]], result: Any) -> Answer:
+        if isinstance(result, Exception):
+            return self._failed(request_id, name, result, after)
         return self._succeeded(request_id, name, result, after)
 
     @staticmethod

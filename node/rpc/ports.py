@@ -1,12 +1,12 @@
 """What JSON-RPC asks of the rest of the node besides `node.ports.ChainView`, as small Protocols.
 
 `node.service` passes the real things, tests pass fakes. All of it is called on the event loop and answers at once;
-only `PoolView.submit` may wait, for signature checks done in slices or in a worker process.
+only `PoolView.submit` and `submit_then` may wait, for signature checks done in slices or in a worker process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from aitoken.proto.header import Header
 from aitoken.types import AccountId, Hash32, Nonce
 from chain.frame.executive import BlockBuilder
 from chain.state.base import State
+from node.pool.errors import PoolRejected
 from node.pool.status import Watcher
 
 
@@ -43,6 +44,9 @@ class PoolView(Protocol):
         Raises:
             PoolRejected: the pool does not want it; carries the error object wallets understand.
         """
+
+    def submit_then(self, raw: bytes, source: str, done: Callable[[Hash32 | PoolRejected], None]) -> None:
+        """Do what `submit` does without a task: `done` is called once, with the hash or why not; maybe at once."""
 
     def unwatch(self, tx_hash: Hash32, watch: Watcher) -> None:
         """Stop telling `watch`; the transaction stays. Harmless when it is not watched any more."""

@@ -22,7 +22,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from multidict import CIMultiDict
 
 from node.rpc import errors
-from node.rpc.dispatch import NO_ID, Answer, Caller, Dispatcher
+from node.rpc.dispatch import NO_ID, Answer, Caller, Deferred, Dispatcher
 from node.rpc.door import Door, Guarded
 from node.rpc.limits import Backlog, Bucket, Limits
 from node.rpc.origins import Hosts, Origins, is_own_origin
@@ -250,6 +250,11 @@ class RpcServer:
         loop = asyncio.get_running_loop()
         slots = asyncio.Semaphore(self._limits.requests_in_flight)
         slice_ends = 0.0
+
+        def deliver_deferred(answer: Answer) -> None:
+            slots.release()
+            _deliver(session, answer)
+
         while not session.is_closed:
             message = await socket.receive()
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -258,6 +263,9 @@ class RpcServer:
             outcome = self._dispatcher.process(data, caller)
             if isinstance(outcome, Answer):
                 _deliver(session, outcome)
+            elif isinstance(outcome, Deferred):
+                await slots.acquire()
+                outcome.then(deliver_deferred)
             else:
                 await slots.acquire()
                 task = spawn(_finish(session, outcome, slots), "rpc request")

@@ -25,6 +25,7 @@ from node.ports import Block, Cancellable, ChainListener
 from node.rpc.assemble import Rpc, RpcSettings
 from node.rpc.limits import Limits
 from node.rpc.ports import ChainInfo, Peer
+from node.tasks import spawn
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "rpc"
 VERSION = Tuple(Str, Str, U32, U32, U32, Vec(Tuple(FixedBytes(8), U32)), U32, U8)
@@ -219,6 +220,16 @@ class FakePool:
             self.watchers.setdefault(tx_hash, []).append(watch)
             watch(Status(self.first))
         return tx_hash
+
+    def submit_then(self, raw: bytes, source: str, done: Callable[[Hash32 | PoolRejected], None]) -> None:
+        async def work() -> None:
+            try:
+                outcome: Hash32 | PoolRejected = await self.submit(raw, source=source)
+            except PoolRejected as error:
+                outcome = error
+            done(outcome)
+
+        spawn(work(), "fake pool")
 
     def tell(self, raw: bytes, status: Status) -> None:
         for watch in list(self.watchers.get(Hash32(blake2_256(raw)), ())):

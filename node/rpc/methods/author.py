@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from aitoken.types import Hash32
@@ -16,7 +17,7 @@ from node.rpc.params import HexBytes
 from node.rpc.ports import PoolView
 from node.rpc.registry import rpc, subscription
 from node.rpc.render import to_json
-from node.rpc.session import Sink, Source
+from node.rpc.session import Later, Sink, Source
 
 FINALIZED_AFTER_S: Final = 0.3
 """Least time between inBlock and finalized: polkadot-js loses the first of two statuses that arrive together."""
@@ -26,9 +27,9 @@ _BARE: Final = frozenset({Stage.FUTURE, Stage.READY, Stage.DROPPED, Stage.INVALI
 
 
 @rpc("author_submitExtrinsic", cost=2)
-async def submit(pool: PoolView, source: Source, extrinsic: HexBytes) -> Hash32:
+def submit(pool: PoolView, source: Source, extrinsic: HexBytes) -> Later[Hash32]:
     """Take a transaction and return its hash; it is checked against the head first."""
-    return await pool.submit(extrinsic, source=source)
+    return Later(partial(pool.submit_then, extrinsic, source))
 
 
 @rpc("author_pendingExtrinsics", cost=5)
