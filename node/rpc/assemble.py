@@ -7,8 +7,6 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from prometheus_client import Counter
-
 from node.ports import ChainView
 from node.rpc.dispatch import Dispatcher, OnCall
 from node.rpc.feed import Feed
@@ -162,14 +160,18 @@ class Rpc:
         if self._metrics is None:
             return None
         calls = self._metrics.counter("rpc_calls", "JSON-RPC calls by method and outcome.", ["method", "outcome"])
-        children: dict[tuple[str, bool], Counter] = {}
+        since: dict[tuple[str, bool], int] = {}
 
         def count(name: str, good: bool) -> None:  # noqa: FBT001
-            child = children.get((name, good))
-            if child is None:
-                child = children[name, good] = calls.labels(name, "ok" if good else "error")
-            child.inc()
+            key = (name, good)
+            since[key] = since.get(key, 0) + 1
 
+        def tell() -> None:
+            for (name, good), times in since.items():
+                calls.labels(name, "ok" if good else "error").inc(times)
+            since.clear()
+
+        self._metrics.before_render(tell)
         return count
 
     def _measure(self) -> None:

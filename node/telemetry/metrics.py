@@ -14,7 +14,7 @@ import gc
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry if registry is not None else CollectorRegistry()
+        self._before_render: list[Callable[[], None]] = []
 
     def counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
         """A number that only grows."""
@@ -46,8 +47,14 @@ class Metrics:
         """How a measured quantity is spread."""
         return Histogram(PREFIX + name, meaning, labels, buckets=buckets, registry=self.registry)
 
+    def before_render(self, call: Callable[[], None]) -> None:
+        """Run `call` before each `render`: what is counted often is counted plainly and told here (a lock each)."""
+        self._before_render.append(call)
+
     def render(self) -> bytes:
         """Everything in the text format of Prometheus."""
+        for call in self._before_render:
+            call()
         return generate_latest(self.registry)
 
 
