@@ -169,7 +169,8 @@ def _draw_faults(scenario: Scenario, rng: Random) -> None:
         scenario.crashes.append((rng.randrange(gst), rng.randrange(scenario.nodes), rng.randrange(60)))
     if rng.random() < 0.2 and scenario.prepared:
         scenario.power_cut_ms = rng.randrange(gst)
-    if not scenario.liars and scenario.weights == "equal" and rng.random() < 0.5:
+    # A node that forgot what it said is as good as a liar: one at a time, and no new keys besides.
+    if not scenario.liars and scenario.weights == "equal" and scenario.prepared and rng.random() < 0.5:
         scenario.wipes = [(rng.randrange(gst), rng.randrange(scenario.nodes))]
     for _ in range(rng.choice((0, 0, 0, 1, 2, 3))):
         start = rng.randrange(gst)

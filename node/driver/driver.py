@@ -46,7 +46,7 @@ from node.driver.roundstate import RoundState, round_state
 from node.ports import Cancellable, Clock
 
 JOURNAL_BYTES_MAX: Final = 8 * 1024 * 1024
-"""A journal segment is started anew beyond this size, with only what is unsettled."""
+"""A journal segment is started anew beyond this size, with only what is unsettled, and twice what it started with."""
 
 
 HOLD_DELTAS: Final = 4
@@ -136,6 +136,7 @@ class Driver:
         self._undurable: set[Vote] = set()
         self._relays: dict[Peer, None] = {}
         self._work = False
+        self._journal_started_with = 0
         self._heard: dict[Peer, int] = {}
         self.core = Core(start.epoch, None, pace, self._sign, voting=False)
         self._perform: dict[type[Any], Callable[[Core, Any], None]] = {
@@ -345,13 +346,15 @@ class Driver:
             self._wait_for_journal([self._opening(epoch.index)])
             self._begin(epoch, [], [], [])
             self.inbox.begin_epoch()
-        elif self._ports.journal.size > JOURNAL_BYTES_MAX:
+        elif self._ports.journal.size > max(JOURNAL_BYTES_MAX, 2 * self._journal_started_with):
             certificates, votes, blocks = self.core.unsettled()
             self._wait_for_journal([self._opening(self.core.epoch.index), *blocks, *certificates, *votes])
 
     def _wait_for_journal(self, records: Sequence[Opening | Vote | Certificate | Block]) -> None:
         self._waiting = True
-        self._ports.journal.restart([encode_record(record) for record in records], self._on_durable)
+        data = [encode_record(record) for record in records]
+        self._journal_started_with = sum(map(len, data))
+        self._ports.journal.restart(data, self._on_durable)
 
     # A key of which nothing is known: see `consensus.permission`.
 
@@ -434,7 +437,8 @@ class Driver:
             if vote in self._undurable:
                 raise VoteNotDurable(repr(vote))
         if isinstance(message, Status):
-            wants = (WANTS_RELAY if self._hears_too_little() else 0) | (WANTS_STATUS if self._permission.holds else 0)
+            relay = self._hears_too_little() or self._is_bridge()
+            wants = (WANTS_RELAY if relay else 0) | (WANTS_STATUS if self._permission.holds else 0)
             return replace(message, flags=message.flags | wants) if wants else message
         return message
 
@@ -547,6 +551,10 @@ class Driver:
 
     def _is_validator(self, peer: Peer) -> bool:
         return any(self.transport.validator(key) == peer for key in self.core.epoch.validators.keys)
+
+    def _is_bridge(self) -> bool:
+        """Whether a validator relies on this node, which is none: then it must hear everything to pass it on."""
+        return self._me(self.core.epoch) is None and any(self._is_validator(peer) for peer in self._relays)
 
     def _hears_too_little(self) -> bool:
         """Whether the validators heard directly of late, and this one, are no quorum: others must pass on to us."""
