@@ -49,10 +49,9 @@ JOURNAL_BYTES_MAX: Final = 8 * 1024 * 1024
 """A journal segment is started anew beyond this size, with only what is unsettled, and twice what it started with."""
 
 
-HOLD_DELTAS: Final = 4
-"""A new key at genesis waits to hear a quorum, but not longer than this after the first answer."""
-PROOF_DELTAS: Final = 30
-"""Whoever says that the chain left genesis has this long to show a certificate."""
+HOLD_DELTAS: Final = 30
+"""A new key at genesis waits to hear a quorum, but not longer than this after the first answer: on a thin graph it
+never hears one. Whoever says that the chain left genesis has as long again to show a certificate."""
 
 
 class VoteNotDurable(Bug):
@@ -382,7 +381,7 @@ class Driver:
 
     def _end_hold_after_a_while(self) -> None:
         if self._permission.heard_of_movement:
-            self.clock.call_later(PROOF_DELTAS * self._pace.delta_ms, self._end_hold_at_genesis)
+            self.clock.call_later(HOLD_DELTAS * self._pace.delta_ms, self._end_hold_at_genesis)
         else:
             self._end_hold_at_genesis()
 
