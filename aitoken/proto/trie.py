@@ -36,7 +36,7 @@ def verify(root: Hash32, proof: Sequence[bytes], keys: Iterable[bytes]) -> dict[
         BadProof: a node is not well formed.
         IncompleteProof: a node or value on the way is missing, be it that `proof` is for another root.
     """
-    items = {blake2_256(item): item for item in proof}
+    items: dict[bytes, bytes] = {blake2_256(item): item for item in proof}
     return {key: _look_up(root, items, key.hex()) for key in keys}
 
 
@@ -177,7 +177,7 @@ def closest_descendant(root: Hash32, proof: Sequence[bytes], prefix: bytes) -> b
         BadProof: a node is not well formed.
         IncompleteProof: a node on the way is missing.
     """
-    items = {blake2_256(item): item for item in proof}
+    items: dict[bytes, bytes] = {blake2_256(item): item for item in proof}
     goal = prefix.hex()
     child: bytes = root
     depth = 0

@@ -35,6 +35,7 @@ from node.store.floor import Floor
 from node.store.history import PastState, PastView
 from node.store.leveldb import Batch, LevelDb
 from node.store.lock import DirectoryLock
+from node.store.retention import prune_certificate
 
 HISTORY_BLOCKS: Final = 256
 """By default the states of so many blocks before the last one can be read."""
@@ -191,6 +192,7 @@ class Database:
             self._put_block(batch, block)
             changes.update(block.changes)
             oldest = self._prune(batch, number, oldest)
+            prune_certificate(self._db, batch, number)
         for key, value in changes.items():
             if value is None:
                 batch.delete(schema.STATE + key)
@@ -249,6 +251,13 @@ class Database:
     def justification(self, number: BlockNumber) -> bytes | None:
         """Return the finality certificate made for this very block, SCALE."""
         return self._db.get(schema.JUSTIFICATION + schema.number(number))
+
+    def certified_from(self, number: int, limit: int) -> BlockNumber | None:
+        """Return the first block from `number` on, below `number + limit`, whose certificate is kept."""
+        start = schema.JUSTIFICATION + schema.number(number)
+        for key, _ in self._db.range(start, schema.JUSTIFICATION + schema.number(min(number + limit, 2**32 - 1))):
+            return BlockNumber(int.from_bytes(key[1:], "big"))
+        return None
 
     def consensus_meta(self, name: bytes) -> bytes | None:
         """Return what consensus committed last under `name`."""

@@ -8,7 +8,7 @@
 | `n` hash | its number |
 | `d` number | its header, SCALE |
 | `b` number | its body: msgpack list of the extrinsics as submitted |
-| `j` number | its finality certificate, SCALE, where one was made |
+| `j` number | its finality certificate, SCALE, where one was made and is kept (see `node.store.retention`) |
 | `t` escaped key, number | what a state key held before that block changed it: 01 value; empty if absent |
 | `k` number | msgpack list of the `t` keys, without number, of what that block changed |
 
