@@ -16,6 +16,10 @@ from cli.exits import Exit, exit_of, sentence_of
 COMMANDS: dict[str, tuple[str, str]] = {
     "balance": ("cli.commands.balance:balance", "Show what an account owns."),
     "chain-spec": ("cli.commands.chain_spec:chain_spec", "Build, check and hash genesis files."),
+    "checkpoint": (
+        "cli.commands.checkpoint:checkpoint",
+        "Print a checkpoint, as a light client or a new node takes it.",
+    ),
     "devnet": ("cli.commands.devnet:devnet", "Run a network of validators on this machine."),
     "doctor": ("cli.commands.doctor:doctor", "Say in words what is wrong with a node."),
     "key": ("cli.commands.key:key", "Make, look at and list keys."),
