@@ -117,12 +117,14 @@ class GetBlocks:
 class Blocks:
     """Final blocks, ascending; `certificate` is of the last one, and makes the others final through it.
 
-    Empty when the server has none of them; then `certificate` is empty as well.
+    Where no certificate of a block in reach is kept, `trail` has the headers from the one after the last block up to
+    the certified one. Empty when the server has none of the blocks; then `certificate` is empty as well.
     """
 
     request: int
     blocks: tuple[tuple[bytes, tuple[bytes, ...]], ...]
     certificate: bytes
+    trail: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

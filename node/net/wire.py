@@ -48,6 +48,8 @@ EXTRINSICS_MAX: Final = 65_536
 """Most extrinsics of a block, whatever their size."""
 BLOCKS_MAX: Final = 128
 """Most blocks in one answer of block sync."""
+TRAIL_MAX: Final = 1024
+"""Most headers from the last block of an answer to the next certified one."""
 PEERS_MAX: Final = 64
 CERTIFICATE_SIZE_MAX: Final = 68 * KIB
 ARRAY_LENGTH_MAX: Final = EXTRINSICS_MAX
@@ -166,6 +168,7 @@ TABLE: Final[tuple[Entry, ...]] = (
         request=U32,
         blocks=many(row(HEADER, BODY), BLOCKS_MAX),
         certificate=blob(CERTIFICATE_SIZE_MAX),
+        trail=many(HEADER, TRAIL_MAX),
     ),
     _entry(80, Announce, Channel.TRANSACTIONS, hashes=blob(ANNOUNCED_MAX * HASH_SIZE, HASH_SIZE)),
     _entry(81, GetTransactions, Channel.TRANSACTIONS, hashes=blob(ANNOUNCED_MAX * HASH_SIZE, HASH_SIZE)),
