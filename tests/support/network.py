@@ -103,6 +103,11 @@ class FakeChain:
         return certify(block).encode() if block is not None and block.number not in self.bare else None
 
 
+    def certified_from(self, number: int, limit: int) -> int | None:
+        """The next block that is not bare."""
+        return next((n for n in range(number, min(number + limit, len(self.blocks))) if n not in self.bare), None)
+
+
 @dataclass
 class Inbox:
     """In place of the consensus driver: notes what it is told, and commits what sync brings."""
