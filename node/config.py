@@ -96,6 +96,10 @@ class ValidatorConfig(_Section, frozen=True, kw_only=True):
     """A development URI such as `//Alice`: public knowledge, for a devnet only."""
     key_file: Path | None = None
     """The key votes are signed with; default `<data_dir>/keys/session.key`."""
+    signer: str = ""
+    """`unix:PATH` of a signer process that holds the keys; they never enter this one."""
+    watch_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] | None = None
+    """How long to listen for votes by the own key before the first one; 30 when unset, 0 for development keys."""
     force_sign: bool = False
     """Vote although no signing record is found: only for a devnet whose nodes all lost their disks."""
 
@@ -232,6 +236,8 @@ def _check(config: NodeConfig) -> None:
         )
     if validator.dev_key and validator.key_file is not None:
         raise BadConfiguration("validator.dev_key and validator.key_file exclude each other")
+    if validator.signer and (validator.dev_key or validator.key_file is not None):
+        raise BadConfiguration("validator.signer holds the key: it excludes validator.dev_key and validator.key_file")
     if validator.force_sign and not validator.enabled:
         raise BadConfiguration("validator.force_sign means nothing without validator.enabled")
     if config.rpc.port and config.rpc.port == config.p2p.port:

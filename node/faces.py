@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,15 @@ from aitoken.types import Hash32
 from consensus.messages import Evidence
 from node.ports import Block
 from node.rpc.ports import Peer
+from node.signer.errors import KeyInUse
 
 if TYPE_CHECKING:
     from node.chain.tree import Chain
     from node.driver.driver import Driver
     from node.net.network import Network
     from node.pool.pool import Pool
+    from node.signer.local import LocalSigner
+    from node.signer.remote import RemoteSigner
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +28,17 @@ log = logging.getLogger(__name__)
 class ConsensusFace:
     """What agreement tells (`node.driver.ports.Observer`) and what JSON-RPC asks of it (`ConsensusView`)."""
 
-    def __init__(self, chain: Chain, network: Network, *, is_validator: bool) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        network: Network,
+        signer: LocalSigner | RemoteSigner | None,
+        fail: Callable[[BaseException], None],
+    ) -> None:
         self._chain = chain
         self._network = network
-        self._is_validator = is_validator
+        self._signer = signer
+        self._fail = fail
         self.driver: Driver | None = None
         self.alarms: list[str] = []
 
@@ -48,11 +58,13 @@ class ConsensusFace:
         """This node stopped signing."""
         self.alarms.append(code)
         log.critical("%s", reason, extra={"code": code})
+        if code == KeyInUse.code:
+            self._fail(KeyInUse(reason))
 
     @property
     def is_validator(self) -> bool:
         """Whether this node votes."""
-        return self._is_validator
+        return self._signer is not None
 
     def round_state(self) -> dict[str, Any]:
         """Epoch, view and votes so far, as JSON values."""

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 from aitoken.crypto import ed25519
-from aitoken.crypto.derive import Scheme, pair_from_uri
 from aitoken.keystore import node_keys
 from chain.params import Params
 from consensus.types import Pace
@@ -36,6 +35,9 @@ from node.pool.verify import verifier_for
 from node.rpc.assemble import Rpc, RpcSettings
 from node.rpc.limits import Limits
 from node.rpc.ports import ChainInfo
+from node.signer.local import LocalSigner
+from node.signer.opening import Evidence, open_signer, watch_ms
+from node.signer.remote import RemoteSigner
 from node.store.background import Background
 from node.store.files import DiskFiles
 from node.store.journal import Journal
@@ -68,6 +70,7 @@ class Node:
         disk: Background,
         process: ProcessMetrics,
         failed: asyncio.Future[BaseException],
+        signer: LocalSigner | RemoteSigner | None = None,
     ) -> None:
         self.opened = opened
         self.driver = driver
@@ -78,6 +81,7 @@ class Node:
         self._journal = journal
         self._disk = disk
         self._process = process
+        self._signer = signer
 
     async def start(self) -> None:
         """Open sockets and take part."""
@@ -89,6 +93,8 @@ class Node:
         self.pool.on_ready(lambda _: self.driver.set_work(available=True))
         chain.subscribe(Work(self.pool, self.driver))
         await self.network.start()
+        if isinstance(self._signer, RemoteSigner):
+            self._signer.start()
         self.driver.start()
         await self.rpc.start()
         self._process.watch_pauses()
@@ -100,6 +106,10 @@ class Node:
         await self.network.stop()
         await self.pool.close()
         self._journal.close()
+        if isinstance(self._signer, RemoteSigner):
+            await self._signer.stop()
+        elif self._signer is not None:
+            self._signer.close()
         self._disk.close()
         await asyncio.sleep(0)  # what was written is settled before the database closes
         self._process.close()
@@ -128,7 +138,13 @@ def assemble(config: NodeConfig) -> Node:
     chain.write_behind(disk.run)
     metrics = Metrics()
 
-    signer = _signer(config)
+    journal = Journal(DiskFiles(config.data_dir / "journal"))
+    if journal.damage is not None:
+        log.error("the journal of votes is damaged: %s", journal.damage)
+    record = VotingRecordFile(config.data_dir / "voting.json")
+    signer = open_signer(
+        config.validator, config.data_dir, opened.genesis_hash, _evidence(opened, journal, record), fail
+    )
     network = Network(_network_config(config, spec.id), node_keys.network_key(_keys(config)), chain, signer)
     rules = runtime.new_instance()
     pool = Pool(
@@ -136,12 +152,8 @@ def assemble(config: NodeConfig) -> Node:
     )
     jobs = JobRunner(loop.call_soon, fail)
     executor = Executor(chain, opened.database, runtime, pool, jobs, spec.params.block_time_ms // BUILD_SHARE)
-    consensus = ConsensusFace(chain, network, is_validator=signer is not None)
-    journal = Journal(DiskFiles(config.data_dir / "journal"))
-    if journal.damage is not None:
-        log.error("the journal of votes is damaged: %s", journal.damage)
+    consensus = ConsensusFace(chain, network, signer, fail)
     journal_thread = JournalThread(journal, fail)
-    record = VotingRecordFile(config.data_dir / "voting.json")
     driver = Driver(
         Ports(clock, journal_thread, record, network, executor, executor, signer, ed25519.verify, consensus),
         _pace(spec.params),
@@ -152,9 +164,12 @@ def assemble(config: NodeConfig) -> Node:
             epoch=opened.epoch,
             journal=journal.found,
             force_sign=config.validator.force_sign,
+            watch_ms=watch_ms(config.validator),
         ),
     )
     consensus.driver = driver
+    if isinstance(signer, RemoteSigner):
+        signer.on_back = (network.mesh.prove_anew, driver.signer_is_back)
     network.attach_consensus(driver)
     network.attach_pool(pool)
     rpc = Rpc(
@@ -167,7 +182,7 @@ def assemble(config: NodeConfig) -> Node:
         info=ChainInfo(chain=spec.name, chain_type=spec.chain_type, properties=spec.properties),
         metrics=metrics,
     )
-    return Node(opened, driver, network, pool, rpc, journal_thread, disk, ProcessMetrics(metrics), failed)
+    return Node(opened, driver, network, pool, rpc, journal_thread, disk, ProcessMetrics(metrics), failed, signer)
 
 
 def _network_config(config: NodeConfig, chain_id: str) -> NetworkConfig:
@@ -223,18 +238,17 @@ def _keys(config: NodeConfig) -> Path:
     return config.data_dir / "keys"
 
 
-def _signer(config: NodeConfig) -> ed25519.Pair | None:
-    validator = config.validator
-    if not validator.enabled:
-        return None
-    if validator.dev_key:
-        pair = pair_from_uri(validator.dev_key, Scheme.ED25519)
-        if not isinstance(pair, ed25519.Pair):
-            raise TypeError("an ed25519 URI gives an ed25519 pair")
-        return pair
-    if validator.key_file is not None:
-        return node_keys.session_key(validator.key_file.parent)
-    return node_keys.session_key(_keys(config))
+def _evidence(opened: OpenChain, journal: Journal, record: VotingRecordFile) -> Evidence:
+    """What this folder shows of earlier votes."""
+    certificate = opened.certificate
+    return Evidence(
+        untouched=opened.committed.number == 0
+        and journal.found is None
+        and journal.damage is None
+        and record.epoch is None,
+        certificate=certificate if certificate is not None and certificate.epoch == opened.epoch.index else None,
+        validators=tuple(opened.epoch.validators.keys),
+    )
 
 
 def _pace(params: Params) -> Pace:

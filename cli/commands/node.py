@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -40,6 +39,8 @@ _SETTINGS: Final = {
     "validator": "validator.enabled",
     "dev_key": "validator.dev_key",
     "key_file": "validator.key_file",
+    "signer": "validator.signer",
+    "watch_seconds": "validator.watch_seconds",
     "force_sign": "validator.force_sign",
     "log_level": "log.level",
     "log_json": "log.json",
@@ -61,6 +62,8 @@ def node() -> None:
 @click.option("--validator", is_flag=True, default=None, help="Vote.")
 @click.option("--dev-key", metavar="URI", help="Vote with a development key such as //Alice.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="Vote with the key in this file.")
+@click.option("--signer", metavar="unix:PATH", help="Vote with the keys of a signer process (aitoken signer run).")
+@click.option("--watch-seconds", type=int, metavar="N", help="Listen so long for votes by the own key before voting.")
 @click.option(
     "--force-sign", is_flag=True, default=None, help="Vote without a signing record: all disks of a devnet were lost."
 )
@@ -88,10 +91,11 @@ def run(file: Path | None, stop_with_parent: bool, **options: Any) -> None:
     70 it had to stop while running: see the log.
     """
     from node import config as settings
+    from node.signer import memory
     from node.telemetry import log
 
     settings.refuse_optimised()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the key that votes stays out of core files
+    memory.protect()
     if stop_with_parent:
         _stop_with_parent()
     flags = {_SETTINGS[name]: value for name, value in options.items() if value not in (None, ())}

@@ -4,6 +4,9 @@ Effects form one queue. At a `Barrier` the queue stands still until the journal 
 their effects wait behind. So no own vote leaves before it is durable, and the driver refuses (`Bug`) to send one that
 is not: the process must then die rather than go on. A failed sync never calls back; the journal ends the process.
 
+Votes are signed by whoever holds the key. Where it refuses one, the vote is not made; where it does not answer, the
+node follows without voting until it is back.
+
 Restart: the shell passes the committed block, its certificate, the running epoch and the journal's records. Own votes
 are counted again, finalizations above the committed block are followed again; nothing of a peer is looked at before.
 When a terminal block is committed, and the queue is empty, the next epoch begins with a new core and a new journal.
@@ -16,21 +19,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from aitoken.errors import Bug
-from aitoken.proto.votes import FINALIZE, Certificate, Vote, sign_bytes
+from aitoken.errors import Bug, Unavailable
+from aitoken.proto.votes import FINALIZE, Certificate, Vote
 from aitoken.types import Hash32
 from consensus import effects, inputs
 from consensus.core import Core
 from consensus.epochs import Epoch
 from consensus.journal import Opening, encode_record, replay
 from consensus.messages import WANTS_RELAY, FinalityNote, GetBlock, GetCertificates, Message, Proposal, Status
+from consensus.signed import VoteRefused
 from consensus.signing import SigningTable, first_epoch_to_vote
 from consensus.types import Block, Pace, Peer
 from node.driver.blocks import Blocks
 from node.driver.follower import Follower
 from node.driver.headers import epoch_after
-from node.driver.hold import Hold
 from node.driver.inbox import Inbox
+from node.driver.permission import Permission
 from node.driver.ports import Archive, Executor, Journal, Observer, Signer, Transport, Verify, VotingRecord
 from node.driver.requests import Requests
 from node.driver.roundstate import RoundState, round_state
@@ -40,14 +44,16 @@ JOURNAL_BYTES_MAX: Final = 8 * 1024 * 1024
 """A journal segment is started anew beyond this size, with only what is unsettled."""
 
 
-HOLD_DELTAS: Final = 4
-"""A new key at genesis waits to hear a quorum, but where nothing is final not longer than this after the first."""
-
-
 class VoteNotDurable(Bug):
     """An own vote was about to leave before it was on disk."""
 
     code = "consensus.vote_not_durable"
+
+
+class SignerForgot(Unavailable):
+    """The signer's memory lacks a vote of ours: it was replaced by an older one."""
+
+    code = "signer.older_state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class StartPoint:
         epoch: the running epoch: that of the committed block, or the next one where that block was terminal.
         journal: the records found, in order; None when there is no journal or it is damaged.
         force_sign: the operator says that no other copy of this key ever voted.
+        watch_ms: how long to listen for votes by our key before the first own one.
     """
 
     genesis_hash: Hash32
@@ -69,6 +76,7 @@ class StartPoint:
     epoch: Epoch
     journal: Sequence[bytes] | None
     force_sign: bool = False
+    watch_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +121,11 @@ class Driver:
         self.follower.certificate = start.certificate
         self.inbox = Inbox(self)
         self._start_point = start
+        if ports.signer is not None:
+            ports.signer.choose(start.epoch.validators.keys)
         self._key = bytes(32) if ports.signer is None else ports.signer.public
-        self._votes_from = 0
+        self._permission = Permission(self, pace.delta_ms, start.watch_ms)
+        self._refused: set[tuple[int, int]] = set()
         self._table = SigningTable(start.epoch.index)
         self._queue: deque[tuple[Core, effects.Effect]] = deque()
         self._pumping = False
@@ -124,8 +135,6 @@ class Driver:
         self._timers: dict[inputs.TimerKind, Cancellable] = {}
         self._undurable: set[Vote] = set()
         self._relays: dict[Peer, None] = {}
-        self._hold: Hold | None = None
-        self._vote_above: int | None = None
         self._work = False
         self._heard: dict[Peer, int] = {}
         self.core = Core(start.epoch, None, pace, self._sign, voting=False)
@@ -154,13 +163,14 @@ class Driver:
 
         Raises:
             DamagedJournal: the journal is another chain's or key's, or does not read.
+            SignerForgot: the signer's memory is older than the journal.
         """
         point = self._start_point
         index = point.epoch.index
         found = None if point.journal is None else replay(point.journal, self.genesis_hash, self._key, index)
         unused = found is None or (not found.own_votes and found.votes_from > index)
         fresh = unused and self._ports.record.epoch is None and point.committed.number == 0
-        self._votes_from = first_epoch_to_vote(
+        votes_from = first_epoch_to_vote(
             journal_intact=found is not None,
             recorded_epoch=self._ports.record.epoch,
             chain_epoch=index,
@@ -168,12 +178,13 @@ class Driver:
             force=point.force_sign,
         )
         if found is not None and not point.force_sign:
-            self._votes_from = found.votes_from
-        holding = fresh and not point.force_sign and self._me(point.epoch) is not None
+            votes_from = found.votes_from
+        holding = fresh and not point.force_sign and self.me(point.epoch) is not None
         if holding:
-            self._votes_from = index + 1
+            votes_from = index + 1
+        self._permission.votes_from = votes_from
         if found is None:
-            self._wait_for_journal([Opening(self.genesis_hash, self._key, index, self._votes_from)])
+            self._wait_for_journal([Opening(self.genesis_hash, self._key, index, votes_from)])
         certificate = point.certificate
         certificates = [] if certificate is None or certificate.epoch != index else [certificate]
         votes: list[Vote] = []
@@ -182,17 +193,23 @@ class Driver:
             certificates += found.certificates
             votes = found.own_votes
             blocks = [block for block in found.blocks if block.number > point.committed.number]
+            self._check_memory(votes)
         for block in blocks:
             self.blocks.add(block)
+        self._permission.begin()
+        me, validators = self.me(point.epoch), point.epoch.validators
+        if me is not None and validators.weights[me] >= validators.quorum:
+            self._permission.heard()  # nobody else is needed, so nobody may ever say anything
         self._begin(point.epoch, certificates, votes, [block for block in blocks if block.epoch == index])
         if holding:
-            self._begin_hold()
+            self._permission.begin_hold(self._key)
 
     def receive(self, peer: Peer, message: Message) -> None:
         """Handle a message of a peer, already within the limits of `consensus.messages`."""
         if not self._stopped:
             if isinstance(message, Vote | Proposal):
                 self._heard[peer] = self.clock.now_ms()
+            self._permission.heard()
             self.inbox.receive(peer, message)
 
     def connected(self, peer: Peer) -> None:
@@ -232,6 +249,19 @@ class Driver:
         """Return where agreement stands, for people and health checks."""
         return round_state(self.core, self.follower, self.clock.now_ms(), stopped=self._stopped)
 
+    def signer_is_back(self) -> None:
+        """The signer answers again."""
+        self._permission.signer_is_back()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this node does nothing any more."""
+        return self._stopped
+
+    def is_behind(self) -> bool:
+        """Whether the chain is known to be ahead of us."""
+        return self.follower.target is not None or self.inbox.heard_of_later_epoch()
+
     @property
     def committed(self) -> Block:
         """The last committed block."""
@@ -246,6 +276,7 @@ class Driver:
         """Do nothing any more."""
         self._stopped = True
         self.follower.stop()
+        self._permission.stop()
         for timer in self._timers.values():
             timer.cancel()
 
@@ -259,8 +290,9 @@ class Driver:
         for effect in core.step(self.clock.now_ms(), event):
             self._queue.append((core, effect))
         self._pump()
-        if self._vote_above is not None and self.core.view > self._vote_above:
-            self._begin_to_vote()
+        if self._permission.lost and self.core.voting:
+            self.core.step(self.clock.now_ms(), inputs.VotingSuspended())
+        self._permission.entered(self.core.view)
 
     def broadcast(self, message: Message) -> None:
         """Send to every validator, and to peers that asked to be passed everything."""
@@ -292,32 +324,33 @@ class Driver:
             self._relays[peer] = None
         else:
             self._relays.pop(peer, None)
-        if self._hold is not None:
-            self._hear_while_holding(self._hold, peer, status)
+        self._permission.hear(peer, status)
 
     # Epochs.
 
-    def _me(self, epoch: Epoch) -> int | None:
+    def me(self, epoch: Epoch) -> int | None:
+        """Return the index of the own key in an epoch."""
         return None if self._ports.signer is None else epoch.validators.index_of(self._key)
 
     def _begin(
         self, epoch: Epoch, certificates: Sequence[Certificate], votes: Sequence[Vote], blocks: Sequence[Block]
     ) -> None:
-        me = self._me(epoch)
-        voting = me is not None and epoch.index >= self._votes_from and self._hold is None
-        self._vote_above = None
+        me = self.me(epoch)
+        voting = self._permission.begin_epoch(epoch)
+        self._refused.clear()
         self._table = SigningTable(epoch.index)
         for vote in votes:
             self._table.restore(vote)
         if voting:
-            self._record_epoch(epoch.index)
+            self.record_epoch(epoch.index)
         self.core = Core(epoch, me, self._pace, self._sign, voting=voting)
         self.transport.begin_epoch(epoch.validators.keys)
         self.step(inputs.Start(self.follower.committed, certificates, votes, blocks))
         if self._work:
             self.step(inputs.WorkChanged(available=True))
 
-    def _record_epoch(self, index: int) -> None:
+    def record_epoch(self, index: int) -> None:
+        """Write down that the key votes in an epoch."""
         recorded = self._ports.record.epoch
         if recorded is None or recorded < index:
             self._ports.record.raise_to(index)
@@ -340,65 +373,36 @@ class Driver:
             self._timers.clear()
             epoch = epoch_after(base, self.archive.next_epoch(base))
             self.follower.begin_epoch()
-            self._wait_for_journal([Opening(self.genesis_hash, self._key, epoch.index, self._votes_from)])
+            if self._ports.signer is not None:
+                self._ports.signer.choose(epoch.validators.keys)
+                self._key = self._ports.signer.public
+            self._wait_for_journal([Opening(self.genesis_hash, self._key, epoch.index, self._permission.votes_from)])
             self._begin(epoch, [], [], [])
             self.inbox.begin_epoch()
         elif self._ports.journal.size > JOURNAL_BYTES_MAX:
             certificates, votes, blocks = self.core.unsettled()
-            opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, self._votes_from)
+            opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, self._permission.votes_from)
             self._wait_for_journal([opening, *blocks, *certificates, *votes])
 
     def _wait_for_journal(self, records: Sequence[Opening | Vote | Certificate | Block]) -> None:
         self._waiting = True
         self._ports.journal.restart([encode_record(record) for record in records], self._on_durable)
 
-    # A key without a record: see `node.driver.hold`.
-
-    def _begin_hold(self) -> None:
-        self._hold = Hold(self._key)
-        self._look_at_hold(self._hold)
-
-    def _hear_while_holding(self, hold: Hold, peer: Peer, status: Status) -> None:
-        if hold.heard_nobody:
-            self.clock.call_later(HOLD_DELTAS * self._pace.delta_ms, self._end_hold_at_genesis)
-        hold.hear(peer, status)
-        self._look_at_hold(hold)
-
-    def _look_at_hold(self, hold: Hold) -> None:
-        validators, peer_of = self.core.epoch.validators, self.transport.validator
-        if not hold.is_quorum(validators, peer_of):
-            return
-        index, reached = self.core.epoch.index, hold.epoch(validators, peer_of)
-        if reached > index:
-            self._hold = None
-            self._write_votes_from(reached + 1)
-            self._pump()
-        elif self._is_at_genesis():
-            self._begin_to_vote()
-        else:
-            self._hold, self._vote_above = None, hold.view(index) + 1
-
-    def _is_at_genesis(self) -> bool:
-        """Whether nothing is final, as far as anybody proved; what peers merely say does not count."""
-        return self.follower.committed.number == 0 and self.core.final.view == 0
-
-    def _end_hold_at_genesis(self) -> None:
-        if self._hold is not None and self._is_at_genesis():
-            self._begin_to_vote()
-
-    def _begin_to_vote(self) -> None:
-        self._hold = self._vote_above = None
-        if self._stopped:
-            return
-        self._write_votes_from(self.core.epoch.index)
-        self._record_epoch(self._votes_from)
-        self.step(inputs.VotingAllowed())
-
-    def _write_votes_from(self, epoch: int) -> None:
-        self._votes_from = epoch
-        opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, epoch)
+    def persist_opening(self, votes_from: int) -> None:
+        """Write down from which epoch on the key may vote."""
+        opening = Opening(self.genesis_hash, self._key, self.core.epoch.index, votes_from)
         self._queue.append((self.core, effects.Persist(opening)))
         self._queue.append((self.core, effects.Barrier()))
+        self._pump()
+
+    def _check_memory(self, votes: Sequence[Vote]) -> None:
+        signer = self._ports.signer
+        for vote in votes if signer is not None else ():
+            if signer is not None and not signer.knows(vote.kind, vote.epoch, vote.view, vote.hash):
+                raise SignerForgot(
+                    f"the journal holds a vote of this key in epoch {vote.epoch}, view {vote.view} that its sign-state "
+                    "does not know: the sign-state is an older copy. Put the newer one back, or set new session keys"
+                )
 
     # The queue.
 
@@ -510,10 +514,16 @@ class Driver:
 
     def _doppelganger(self, core: Core, effect: effects.Doppelganger) -> None:
         vote = effect.vote
+        if not self._permission.is_twin(vote, present=core is self.core):
+            return
+        where = f"a vote by our key in epoch {core.epoch.index}, view {vote.view} is not ours: another process signs "
+        if self._permission.watching:
+            self.observer.alarm("signer.key_in_use", where + "with this key. This node signed nothing and stops.")
+            return
         self.observer.alarm(
             "consensus.doppelganger",
-            f"a vote by our key in epoch {core.epoch.index}, view {vote.view} is not ours: another process signs with "
-            "this key, or the journal was replaced. This node signs nothing more; stop one of the two and restart.",
+            where + "with this key, or the journal was replaced. This node signs nothing more; stop one of the two and "
+            "restart.",
         )
 
     def _panic(self, core: Core, effect: effects.Panic) -> None:
@@ -531,12 +541,22 @@ class Driver:
 
     # Peers and keys.
 
-    def _sign(self, kind: int, epoch: int, view: int, block_hash: Hash32) -> bytes:
+    def _sign(self, kind: int, epoch: int, view: int, block_hash: Hash32) -> bytes | None:
         signer = self._ports.signer
         if signer is None:
             raise Bug("a node without a key cannot vote")
+        if self._permission.lost or (view, kind) in self._refused:
+            return None
+        try:
+            signature = signer.sign_vote(kind, epoch, view, block_hash, self.core.final.view)
+        except VoteRefused:
+            self._refused.add((view, kind))
+            return None
+        except Unavailable:
+            self._permission.lost = True
+            return None
         self._table.check(kind, epoch, view, block_hash)
-        return signer.sign(sign_bytes(self.genesis_hash, kind, epoch, view, block_hash))
+        return signature
 
     def _peers_of(self, core: Core, indices: Sequence[int]) -> list[Peer]:
         keys = core.epoch.validators.keys
