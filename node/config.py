@@ -88,6 +88,17 @@ class StorageConfig(_Section, frozen=True, kw_only=True):
     """States of so many final blocks can be read when `archive` is off."""
 
 
+class SyncConfig(_Section, frozen=True, kw_only=True):
+    """How a node catches up, and what it trusts to begin with."""
+
+    mode: Literal["blocks", "warp"] = "blocks"
+    """`warp`: a new node begins with the state at the end of the newest epoch instead of at genesis."""
+    checkpoint: str = ""
+    """A block the chain must contain, from somebody trusted: a file of `aitoken checkpoint`, or a hash."""
+    trust_database: bool = False
+    """Believe what is stored here, or the genesis file, although it is older than the trusting period."""
+
+
 class ValidatorConfig(_Section, frozen=True, kw_only=True):
     """Taking part in consensus."""
 
@@ -124,6 +135,7 @@ class NodeConfig(_Section, frozen=True, kw_only=True):
     rpc: RpcConfig = RpcConfig()
     p2p: P2pConfig = P2pConfig()
     storage: StorageConfig = StorageConfig()
+    sync: SyncConfig = SyncConfig()
     validator: ValidatorConfig = ValidatorConfig()
     log: LogConfig = LogConfig()
 

@@ -23,7 +23,8 @@ from chain.params import Params
 from consensus.types import Pace
 from node.chain.executor import Executor
 from node.chain.jobs import JobRunner
-from node.chain.opening import OpenChain, open_chain
+from node.chain.opening import OpenChain, load_spec, open_chain
+from node.chain.states import States
 from node.clock import SystemClock
 from node.config import NodeConfig
 from node.driver.driver import Driver, Ports, StartPoint
@@ -38,6 +39,7 @@ from node.rpc.ports import ChainInfo
 from node.signer.local import LocalSigner
 from node.signer.opening import Evidence, open_signer, watch_ms
 from node.signer.remote import RemoteSigner
+from node.signer.rotation import Rotation
 from node.store.background import Background
 from node.store.files import DiskFiles
 from node.store.journal import Journal
@@ -45,6 +47,8 @@ from node.store.journal_thread import JournalThread
 from node.store.voting_record import VotingRecordFile
 from node.tasks import cancel, spawn
 from node.telemetry.metrics import Metrics, ProcessMetrics
+from node.trust import trust
+from node.warp import warp_until
 
 EXIT_STOPPED: Final = 0
 EXIT_FAILED: Final = 70
@@ -82,6 +86,8 @@ class Node:
         self._disk = disk
         self._process = process
         self._signer = signer
+        self._states = States(opened.database)
+        network.states.attach(self._states)
 
     async def start(self) -> None:
         """Open sockets and take part."""
@@ -105,6 +111,7 @@ class Node:
         await self.rpc.close()
         await self.network.stop()
         await self.pool.close()
+        self._states.close()
         self._journal.close()
         if isinstance(self._signer, RemoteSigner):
             await self._signer.stop()
@@ -134,6 +141,7 @@ def assemble(config: NodeConfig) -> Node:
     opened = open_chain(config.chain, config.data_dir, history_blocks=history)
     spec, runtime = opened.spec, opened.runtime
     chain, clock = opened.chain, SystemClock()
+    trust(opened, config.sync, clock.now_ms(), fail)
     disk = Background("final blocks", fail)
     chain.write_behind(disk.run)
     metrics = Metrics()
@@ -152,7 +160,7 @@ def assemble(config: NodeConfig) -> Node:
     )
     jobs = JobRunner(loop.call_soon, fail)
     executor = Executor(chain, opened.database, runtime, pool, jobs, spec.params.block_time_ms // BUILD_SHARE)
-    consensus = ConsensusFace(chain, network, signer, fail)
+    consensus = ConsensusFace(chain, network, Rotation(signer, config.data_dir, opened.genesis_hash), fail)
     journal_thread = JournalThread(journal, fail)
     driver = Driver(
         Ports(clock, journal_thread, record, network, executor, executor, signer, ed25519.verify, consensus),
@@ -215,6 +223,11 @@ async def _run(config: NodeConfig) -> int:
     stop, over = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if config.sync.mode == "warp":
+        spec, _ = load_spec(config.chain)
+        await warp_until(stop, config, _network_config(config, spec.id), node_keys.network_key(_keys(config)))
+        if stop.is_set():
+            return EXIT_STOPPED
     node = assemble(config)
     try:
         await node.start()

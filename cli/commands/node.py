@@ -36,6 +36,9 @@ _SETTINGS: Final = {
     "reserved_only": "p2p.reserved_only",
     "archive": "storage.archive",
     "history": "storage.history_blocks",
+    "sync": "sync.mode",
+    "checkpoint": "sync.checkpoint",
+    "trust_database": "sync.trust_database",
     "validator": "validator.enabled",
     "dev_key": "validator.dev_key",
     "key_file": "validator.key_file",
@@ -78,6 +81,13 @@ def node() -> None:
 @click.option("--reserved-only", is_flag=True, default=None, help="Dial the bootnodes and nobody else.")
 @click.option("--archive", is_flag=True, default=None, help="Keep the state of every block.")
 @click.option("--history", type=int, metavar="N", help="Keep the states of the last N final blocks.")
+@click.option(
+    "--sync", type=click.Choice(["blocks", "warp"]), help="How a new node begins: at genesis, or with a state."
+)
+@click.option("--checkpoint", metavar="FILE|HASH", help="A block the chain must contain, from somebody you trust.")
+@click.option(
+    "--trust-database", is_flag=True, default=None, help="Start although what is stored here is too old to be trusted."
+)
 @click.option("--workers", type=int, metavar="N", help="Processes for signature checks.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log-json", is_flag=True, default=None, help="One JSON object a line.")

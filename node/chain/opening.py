@@ -101,7 +101,7 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
     if not path.exists():
         genesis = build_genesis(spec, runtime)
         genesis_hash = genesis.header.hash
-        Database.create(path, genesis_hash, genesis.header.encode(), genesis.pairs, {GENESIS_PROOF: _proof_of(genesis)})
+        Database.create(path, genesis_hash, genesis.header.encode(), genesis.pairs, {GENESIS_PROOF: proof_of(genesis)})
         write_whole(data_dir / REMEMBERED, digest + genesis_hash)
         log.info("new database", extra={"genesis": genesis_hash.hex()})
     genesis_hash = _genesis_hash(data_dir / REMEMBERED, runtime, spec, digest)
@@ -126,7 +126,7 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
     )
 
 
-def _proof_of(genesis: Genesis) -> bytes:
+def proof_of(genesis: Genesis) -> bytes:
     """Return what lets somebody who knows the genesis hash only learn the first validators, as it is kept."""
     proof: bytes = msgpack.packb(FinalState.in_memory(genesis.pairs).prove((CURRENT_EPOCH_KEY, NOW_KEY)))
     return proof

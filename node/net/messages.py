@@ -128,6 +128,49 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True)
+class GetEpochs:
+    """Asks for the ends of epochs from `epoch` on."""
+
+    request: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """Headers of the last blocks of consecutive epochs, each with its certificate; empty where none is over."""
+
+    request: int
+    links: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GetState:
+    """Asks for what lies below a path (hex digits) of the state after a block that ended an epoch."""
+
+    request: int
+    block_hash: bytes
+    path: str
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateLeaves:
+    """Every pair below the path, ascending."""
+
+    request: int
+    leaves: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateNode:
+    """The trie node at the path, and the value it holds by hash; an empty node says that the state is not served."""
+
+    request: int
+    node: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Hashes of transactions the sender holds and has validated, one after another."""
 
@@ -176,6 +219,11 @@ Message: TypeAlias = (
     | CompactProposal
     | GetBlocks
     | Blocks
+    | GetEpochs
+    | Epochs
+    | GetState
+    | StateLeaves
+    | StateNode
     | Announce
     | GetTransactions
     | Transactions

@@ -210,7 +210,7 @@ class BlockSync:
         self._turn += 1
         for step in range(len(wanted)):
             peer = wanted[(self._turn + step) % len(wanted)]
-            found = await self._ask(peer, start)
+            found = await self.ask(peer, start)
             if found is not None:
                 return found
             if self._heights.pop(peer, 0) >= start:
@@ -222,7 +222,7 @@ class BlockSync:
         blocks = list(found.blocks)
         size = 0
         while len(blocks) < TRAIL_MAX and size <= HELD_SIZE_MAX:
-            following = await self._ask(found.peer, blocks[-1].number + 1)
+            following = await self.ask(found.peer, blocks[-1].number + 1)
             if following is None:
                 break
             if following.blocks[0].parent_hash != blocks[-1].hash:
@@ -236,7 +236,8 @@ class BlockSync:
         self._disbelieved.add(found.peer)
         return None
 
-    async def _ask(self, peer: Peer, start: int) -> Range | None:
+    async def ask(self, peer: Peer, start: int) -> Range | None:
+        """Ask one peer for the range that starts at `start`; None when it does not give it."""
         self._request = (self._request + 1) % 2**32
         request = self._request
         answer: asyncio.Future[Range | None] = asyncio.get_running_loop().create_future()

@@ -33,7 +33,7 @@ from node.store.files import sync_directory
 from node.store.flat import CACHED_VALUES, FlatState
 from node.store.floor import Floor
 from node.store.history import PastState, PastView
-from node.store.leveldb import Batch, LevelDb
+from node.store.leveldb import Batch, LevelDb, Snapshot
 from node.store.lock import DirectoryLock
 from node.store.retention import prune_certificate
 
@@ -267,6 +267,15 @@ class Database:
     def oldest(self) -> int:
         """The number of the first block whose state can be read."""
         return self._oldest
+
+    @property
+    def first(self) -> BlockNumber:
+        """The first block from which on all are kept: 0, or the one whose state the database was made from."""
+        return BlockNumber(int.from_bytes(self._db.get(schema.META_FIRST) or b"", "big"))
+
+    def snapshot(self) -> Snapshot:
+        """Return all there is, unchanged by later blocks; to be closed."""
+        return self._db.snapshot()
 
     def view_at(self, number: BlockNumber) -> PastView:
         """Return the state after the final block `number`, for reading; it raises `StateDiscarded` once too old."""

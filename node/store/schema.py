@@ -2,7 +2,7 @@
 
 | key | value |
 | --- | --- |
-| `m` name | facts about the database: `schema`, `genesis`, `final`, `oldest`; `m` `c` name: consensus |
+| `m` name | facts about the database: `schema`, `genesis`, `final`, `oldest`, `first`; `m` `c` name: consensus |
 | `s` key | the value of a state key after the last final block |
 | `h` number | hash of the final block of that height |
 | `n` hash | its number |
@@ -29,6 +29,8 @@ META_SCHEMA: Final = b"mschema"
 META_GENESIS: Final = b"mgenesis"
 META_FINAL: Final = b"mfinal"
 META_OLDEST: Final = b"moldest"
+META_FIRST: Final = b"mfirst"
+"""From this block on all are kept; before it only ends of epochs (`node.store.restore`). Absent: 0."""
 META_CONSENSUS: Final = b"mc"
 
 STATE: Final = b"s"
