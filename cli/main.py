@@ -25,7 +25,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "key": ("cli.commands.key:key", "Make, look at and list keys."),
     "node": ("cli.commands.node:node", "Run one node, or ask how it is."),
     "query": ("cli.commands.query:query", "Read one storage item of the chain."),
+    "signer": ("cli.commands.signer:signer", "Hold a validator's keys in a process of their own."),
     "transfer": ("cli.commands.transfer:transfer", "Send tokens."),
+    "validator": (
+        "cli.commands.validator:validator",
+        "Become a validator, see how one is, change its keys, leave.",
+    ),
 }
 """Name -> where it is defined, and its line in the help (a test keeps it equal to the command's own)."""
 

@@ -13,14 +13,14 @@ from consensus.messages import Evidence
 from node.ports import Block
 from node.rpc.ports import Peer
 from node.signer.errors import KeyInUse
+from node.signer.remote import RemoteSigner
+from node.signer.rotation import Rotation
 
 if TYPE_CHECKING:
     from node.chain.tree import Chain
     from node.driver.driver import Driver
     from node.net.network import Network
     from node.pool.pool import Pool
-    from node.signer.local import LocalSigner
-    from node.signer.remote import RemoteSigner
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,13 @@ class ConsensusFace:
         self,
         chain: Chain,
         network: Network,
-        signer: LocalSigner | RemoteSigner | None,
+        rotation: Rotation,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._chain = chain
         self._network = network
-        self._signer = signer
+        self._rotation = rotation
+        self._signer = rotation.signer
         self._fail = fail
         self.driver: Driver | None = None
         self.alarms: list[str] = []
@@ -68,7 +69,20 @@ class ConsensusFace:
 
     def round_state(self) -> dict[str, Any]:
         """Epoch, view and votes so far, as JSON values."""
-        return {} if self.driver is None else asdict(self.driver.round_state())
+        if self.driver is None:
+            return {}
+        signer = self._signer
+        lost = isinstance(signer, RemoteSigner) and not signer.is_there
+        key = None if signer is None else "0x" + signer.public.hex()
+        return asdict(self.driver.round_state()) | {"key": key, "signer_lost": lost, "alarms": list(self.alarms)}
+
+    def rotate_keys(self, owner: bytes | None = None) -> tuple[bytes, bytes]:
+        """Make session keys beside those in use."""
+        return self._rotation.rotate(owner)
+
+    def has_keys(self, publics: bytes) -> bool:
+        """Whether this node signs with these session keys."""
+        return self._rotation.has(publics)
 
 
 class NetworkFace:

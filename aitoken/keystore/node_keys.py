@@ -124,9 +124,16 @@ def voting_keys(directory: Path) -> list[ed25519.Pair]:
     Raises:
         KeyFileMissing: there is none: this node is no validator, or the directory is the wrong one.
     """
-    rotated = sorted(directory.glob("session-*.key")) if directory.is_dir() else []
-    first = [directory / SESSION_FILE] if (directory / SESSION_FILE).exists() or not rotated else []
-    return [ed25519.Pair(_read(path)) for path in (*first, *rotated)]
+    rotated = rotated_keys(directory)
+    if rotated and not (directory / SESSION_FILE).exists():
+        return rotated
+    return [session_key(directory), *rotated]
+
+
+def rotated_keys(directory: Path) -> list[ed25519.Pair]:
+    """Return the pairs of rotations, by name of their files."""
+    paths = sorted(directory.glob("session-*.key")) if directory.is_dir() else []
+    return [ed25519.Pair(_read(path)) for path in paths]
 
 
 def _read(path: Path) -> bytes:

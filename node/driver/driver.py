@@ -247,7 +247,10 @@ class Driver:
 
     def round_state(self) -> RoundState:
         """Return where agreement stands, for people and health checks."""
-        return round_state(self.core, self.follower, self.clock.now_ms(), stopped=self._stopped)
+        now_ms, validator = self.clock.now_ms(), self.transport.validator
+        return round_state(
+            self.core, self.follower, now_ms, lambda key: validator(key) is not None, stopped=self._stopped
+        )
 
     def signer_is_back(self) -> None:
         """The signer answers again."""

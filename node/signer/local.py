@@ -70,6 +70,10 @@ class LocalSigner:
         """All keys."""
         return tuple(self._keys)
 
+    def add(self, key: Key) -> None:
+        """Hold a further key; it is present from the epoch on whose validators it is among."""
+        self._keys[key.pair.public] = key
+
     def choose(self, validators: Sequence[bytes]) -> None:
         """Make the key present that is among the validators of an epoch; without one, nothing changes."""
         found = next((self._keys[public] for public in validators if public in self._keys), None)

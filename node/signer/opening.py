@@ -137,9 +137,9 @@ def _pairs(config: ValidatorConfig, data_dir: Path) -> list[ed25519.Pair]:
         pair = pair_from_uri(config.dev_key, Scheme.ED25519)
         if not isinstance(pair, ed25519.Pair):
             raise TypeError("an ed25519 URI gives an ed25519 pair")
-        return [pair]
+        return [pair, *node_keys.rotated_keys(data_dir / "keys")]
     if config.key_file is not None:
-        return [node_keys.read_key(config.key_file)]
+        return [node_keys.read_key(config.key_file), *node_keys.rotated_keys(data_dir / "keys")]
     return node_keys.voting_keys(data_dir / "keys")
 
 
