@@ -15,12 +15,12 @@ from typing import Final, cast
 from aitoken.proto.finality import Anchor, check_age
 from aitoken.proto.header import Header
 from aitoken.types import BlockNumber, Hash32
-from chain.genesis import Genesis, build_genesis
+from chain.genesis import build_genesis
 from chain.runtime import build_runtime
-from chain.spec import ChainSpec
 from chain.state.layer import FinalState
 from node.chain.opening import DATABASE, load_spec, proof_of
 from node.chain.tree import GENESIS_PROOF, terminal_key
+from node.chain.verify import anchor_of
 from node.config import NodeConfig
 from node.net.network import Network, NetworkConfig
 from node.net.warp import CannotWarp, Warp
@@ -94,7 +94,7 @@ async def warp(config: NodeConfig, network_config: NetworkConfig, static_key: by
         network,
         network.states,
         network.sync,
-        _anchor(spec, genesis),
+        anchor_of(spec, genesis),
         begin=lambda header: Restoring.begin(path, header),
         required=None if checkpoint is None else checkpoint.hash,
         resumed=Restoring.resume(path),
@@ -129,10 +129,3 @@ async def warp_until(stop: asyncio.Event, config: NodeConfig, network: NetworkCo
             making.result()
     finally:
         await cancel([making, stopping])
-
-
-def _anchor(spec: ChainSpec, genesis: Genesis) -> Anchor:
-    epoch = genesis.epoch
-    authorities = tuple((bytes(key), weight) for key, weight in epoch.authorities)
-    block_hash = genesis.header.hash
-    return Anchor(block_hash, 0, block_hash, spec.timestamp_ms, epoch.epoch, authorities, epoch.length)

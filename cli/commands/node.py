@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from aitoken.errors import AiTokenError, Bug
+from cli.commands.node_data import export_command, import_command, verify
 from cli.exits import Unhealthy, Unusable, sentence_of
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
@@ -53,6 +54,10 @@ _SETTINGS: Final = {
 @click.group()
 def node() -> None:
     """Run one node, or ask how it is."""
+
+
+for _command in (verify, export_command, import_command):
+    node.add_command(_command)
 
 
 @node.command()
