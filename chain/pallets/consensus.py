@@ -126,6 +126,12 @@ class EquivocationProof(Record):
         return first, second
 
 
+def proof_of(first: Vote, second: Vote) -> EquivocationProof:
+    """Return two votes of one signer in one view in the form the chain takes them."""
+    signed = [SignedVote(vote.kind, vote.hash, vote.signature) for vote in (first, second)]
+    return EquivocationProof(first.epoch, first.view, first.signer, *signed)
+
+
 Proof = Annotated[EquivocationProof, TypeName("EquivocationProof")]
 REPORT_WEIGHT: Final = weight(us=400, reads=80, writes=80)
 """Two signatures, and a slash of one page of nominators. A placeholder, not yet measured."""

@@ -230,7 +230,7 @@ class StakingChain:
             held = self.balances.held(self.staking.HoldReason.Staking, who)
             assert held == ledger.total == ledger.active + sum(chunk.value for chunk in ledger.unlocking)
             assert all(chunk.value > 0 for chunk in ledger.unlocking)
-        for who in self.balances.holds.keys():
+        for who, _ in list(self.balances.holds.items()):
             if self.balances.held(self.staking.HoldReason.Staking, who):
                 assert who in ledgers
         assert set(dict(self.staking.bonded.items())) == set(ledgers)

@@ -9,7 +9,7 @@ import pytest
 from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, sign_bytes
 from aitoken.types import AIT, Hash32
 from chain.frame import errors
-from chain.pallets.consensus import EquivocationProof, SignedVote
+from chain.pallets.consensus import EquivocationProof, SignedVote, proof_of
 from chain.pallets.offences import EQUIVOCATION, fraction_of
 from chain.pallets.staking import types as t
 from tests.support.staking_chain import StakingChain, account, pair
@@ -117,6 +117,12 @@ def test_once_an_epoch(chain: StakingChain) -> None:
     refused(chain, "DuplicateOffenceReport", swapped)
 
 
+def test_evidence_of_the_agreement_has_a_form_for_the_chain(chain: StakingChain) -> None:
+    evidence = proof(chain, "A", first=(FINALIZE, ONE), second=(NULLIFY, NO_BLOCK))
+
+    assert proof_of(*evidence.votes()) == evidence
+
+
 def test_what_pools_are_told_of_a_report(chain: StakingChain) -> None:
     extrinsic = chain.unsigned("Consensus.report_equivocation_unsigned", proof(chain, "A"))
     valid = chain.runtime.validate(chain.state, chain.header.number, chain.header.hash, extrinsic)
@@ -136,7 +142,7 @@ def test_what_pools_are_told_of_a_report(chain: StakingChain) -> None:
 def test_a_slash_waits_and_then_takes_from_validator_and_nominators(chain: StakingChain) -> None:
     chain.until_era(1)
     exposure = chain.staking.eras_stakers_overview.get((1, account("A")))
-    part = {row.who: row.value for row in chain.staking.eras_stakers_paged.get((1, account("A"), 0)).others)
+    part = {row.who: row.value for row in chain.staking.eras_stakers_paged.get((1, account("A"), 0)).others}
     evidence = proof(chain, "A")
     chain.run("X", "Consensus.report_equivocation", evidence)
     fraction = chain.named("Equivocated")[0].fraction
