@@ -94,8 +94,11 @@ class Restoring:
         return {key[1:].decode("ascii"): value for key, value in self._db.range(PENDING, PENDING_END)}
 
     def store(self, path: str, pairs: Iterable[tuple[bytes, bytes]], children: Mapping[str, bytes]) -> None:
-        """Write a checked piece: it is done, its pairs are state, its `children` are to be fetched."""
-        batch = self._db.batch()
+        """Write a checked piece: it is done, its pairs are state, its `children` are to be fetched.
+
+        Not synced: a power cut loses the newest pieces, and they are then still to be fetched.
+        """
+        batch = self._db.batch(sync=False)
         batch.delete(PENDING + path.encode("ascii"))
         for key, value in pairs:
             batch.put(schema.STATE + key, value)
