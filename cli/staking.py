@@ -162,7 +162,7 @@ def held_back_in_words(state: dict[str, Any], names: list[str]) -> list[str]:
         lines.append(f"finality waits: {reason}")
         if state.get("silent"):
             lines.append(f"  no vote in this view of {named(state['silent'])}")
-    if state.get("unreachable"):
+    if state.get("unreachable") and (reason or state.get("voting")):
         lines.append(f"  this node has no connection to {named(state['unreachable'])}")
     if state.get("signer_lost"):
         lines.append("this node's signer does not answer: it follows without voting")
