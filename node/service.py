@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +48,7 @@ from node.store.journal_thread import JournalThread
 from node.store.voting_record import VotingRecordFile
 from node.tasks import cancel, spawn
 from node.telemetry.metrics import Metrics, ProcessMetrics
+from node.telemetry.operator import OperatorMetrics
 from node.trust import trust
 from node.warp import warp_until
 
@@ -73,6 +75,7 @@ class Node:
         journal: JournalThread,
         disk: Background,
         process: ProcessMetrics,
+        operator: OperatorMetrics,
         failed: asyncio.Future[BaseException],
         signer: LocalSigner | RemoteSigner | None = None,
     ) -> None:
@@ -85,6 +88,8 @@ class Node:
         self._journal = journal
         self._disk = disk
         self._process = process
+        self._operator = operator
+        self._sampling: asyncio.Task[None] | None = None
         self._signer = signer
         self._states = States(opened.database)
         network.states.attach(self._states)
@@ -95,6 +100,7 @@ class Node:
         chain.subscribe(self.rpc.feed)
         chain.subscribe(self.pool)
         chain.subscribe(Narrator())
+        chain.subscribe(self._operator)
         self.pool.start()
         self.pool.on_ready(lambda _: self.driver.set_work(available=True))
         chain.subscribe(Work(self.pool, self.driver))
@@ -104,10 +110,12 @@ class Node:
         self.driver.start()
         await self.rpc.start()
         self._process.watch_pauses()
+        self._sampling = spawn(self._operator.run(), "telemetry: sample")
 
     async def stop(self) -> None:
         """Stop in the reverse order; nothing final is lost, whatever is cut short."""
         self.driver.stop()
+        await cancel([] if self._sampling is None else [self._sampling])
         await self.rpc.close()
         await self.network.stop()
         await self.pool.close()
@@ -137,15 +145,13 @@ def assemble(config: NodeConfig) -> Node:
         if not failed.done():
             failed.set_result(failure)
 
-    history = None if config.storage.archive else config.storage.history_blocks
-    opened = open_chain(config.chain, config.data_dir, history_blocks=history)
-    spec, runtime = opened.spec, opened.runtime
-    chain, clock = opened.chain, SystemClock()
-    trust(opened, config.sync, clock.now_ms(), fail)
-    disk = Background("final blocks", fail)
-    chain.write_behind(disk.run)
+    clock = SystemClock()
+    opened = _open(config, clock, fail)
+    spec, runtime, chain = opened.spec, opened.runtime, opened.chain
     metrics = Metrics()
-
+    committing = metrics.histogram("store_commit_ms", "What writing final blocks to the database took.")
+    disk = Background("final blocks", fail, committing.observe)
+    chain.write_behind(disk.run)
     journal = Journal(DiskFiles(config.data_dir / "journal"))
     if journal.damage is not None:
         log.error("the journal of votes is damaged: %s", journal.damage)
@@ -161,7 +167,8 @@ def assemble(config: NodeConfig) -> Node:
     jobs = JobRunner(loop.call_soon, fail)
     executor = Executor(chain, opened.database, runtime, pool, jobs, spec.params.block_time_ms // BUILD_SHARE)
     consensus = ConsensusFace(chain, network, Rotation(signer, config.data_dir, opened.genesis_hash), fail)
-    journal_thread = JournalThread(journal, fail)
+    journaling = metrics.histogram("store_journal_ms", "What writing own votes to the journal took, sync included.")
+    journal_thread = JournalThread(journal, fail, journaling.observe)
     driver = Driver(
         Ports(clock, journal_thread, record, network, executor, executor, signer, ed25519.verify, consensus),
         _pace(spec.params),
@@ -190,7 +197,17 @@ def assemble(config: NodeConfig) -> Node:
         info=ChainInfo(chain=spec.name, chain_type=spec.chain_type, properties=spec.properties),
         metrics=metrics,
     )
-    return Node(opened, driver, network, pool, rpc, journal_thread, disk, ProcessMetrics(metrics), failed, signer)
+    operator = OperatorMetrics(metrics, config.data_dir, driver.round_state, lambda: len(list(network.open_peers())))
+    process = ProcessMetrics(metrics)
+    return Node(opened, driver, network, pool, rpc, journal_thread, disk, process, operator, failed, signer)
+
+
+def _open(config: NodeConfig, clock: SystemClock, fail: Callable[[BaseException], None]) -> OpenChain:
+    """Open the chain, unless it is too old to be believed."""
+    history = None if config.storage.archive else config.storage.history_blocks
+    opened = open_chain(config.chain, config.data_dir, history_blocks=history)
+    trust(opened, config.sync, clock.now_ms(), fail)
+    return opened
 
 
 def _network_config(config: NodeConfig, chain_id: str) -> NetworkConfig:
