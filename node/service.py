@@ -101,6 +101,7 @@ class Node:
         chain.subscribe(self.pool)
         chain.subscribe(Narrator())
         chain.subscribe(self._operator)
+        self._operator.begin(chain.best.number, chain.finalized.number)
         self.pool.start()
         self.pool.on_ready(lambda _: self.driver.set_work(available=True))
         chain.subscribe(Work(self.pool, self.driver))

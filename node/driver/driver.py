@@ -248,8 +248,12 @@ class Driver:
     def round_state(self) -> RoundState:
         """Return where agreement stands, for people and health checks."""
         now_ms, validator = self.clock.now_ms(), self.transport.validator
-        return round_state(
-            self.core, self.follower, now_ms, lambda key: validator(key) is not None, stopped=self._stopped
+        return replace(
+            round_state(
+                self.core, self.follower, now_ms, lambda key: validator(key) is not None, stopped=self._stopped
+            ),
+            votes_made=self._permission.made,
+            votes_missed=self._permission.missed,
         )
 
     def signer_is_back(self) -> None:
@@ -427,6 +431,7 @@ class Driver:
         del core
         if isinstance(effect.record, Vote):
             self._undurable.add(effect.record)
+            self._permission.voted(effect.record.view)
         self._ports.journal.append(encode_record(effect.record))
 
     def _barrier(self, core: Core, effect: effects.Barrier) -> None:

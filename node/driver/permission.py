@@ -36,6 +36,8 @@ class Permission:
     Attributes:
         votes_from: the first epoch in which the key may vote.
         lost: the signer does not answer.
+        made: own votes since the start.
+        missed: views since the start that went by without a vote of this validator.
     """
 
     def __init__(self, driver: Driver, delta_ms: int, watch_ms: int) -> None:
@@ -47,8 +49,12 @@ class Permission:
         self._twin = False
         self._heard_own = False
         self._watch = Watch(driver.clock, watch_ms, driver.is_behind, self.allow)
+        self._view = 0
+        self._voted_view = 0
         self.votes_from = 0
         self.lost = False
+        self.made = 0
+        self.missed = 0
 
     # What the driver tells.
 
@@ -64,6 +70,7 @@ class Permission:
     def begin_epoch(self, epoch: Epoch) -> bool:
         """Return whether to vote in an epoch that begins."""
         self._above, self._forgotten_view = None, 0
+        self._view = self._voted_view = 0
         if self._heard_own:
             self._heard_own = False
             self._watch.begin()
@@ -75,8 +82,17 @@ class Permission:
 
     def entered(self, view: int) -> None:
         """The core is in this view."""
+        if view > self._view:
+            if 0 < self._view != self._voted_view and self._driver.me(self._driver.core.epoch) is not None:
+                self.missed += 1
+            self._view = view
         if self._above is not None and view > self._above:
             self._begin_to_vote()
+
+    def voted(self, view: int) -> None:
+        """A vote was made."""
+        self.made += 1
+        self._voted_view = max(self._voted_view, view)
 
     def stop(self) -> None:
         """Forget the timers."""

@@ -17,6 +17,7 @@ class RoundState:
     Attributes:
         holds_back: one sentence on what finality waits for, or "nothing".
         silent: validators no vote of whom is here for the current view, this one included.
+        votes_made, votes_missed: own votes, and views without one, since the process started.
         unreachable: validators this node has no connection to; their votes may come through others.
     """
 
@@ -38,6 +39,8 @@ class RoundState:
     holds_back: str
     silent: tuple[int, ...]
     unreachable: tuple[int, ...]
+    votes_made: int = 0
+    votes_missed: int = 0
 
 
 def round_state(
