@@ -5,21 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from aitoken.client.checkpoint import Checkpoint
 from aitoken.client.light import LightClient
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.proto.digest import SmpxDigest, next_epoch_of, pre_runtime_items
+from aitoken.proto.header import Header
 from aitoken.proto.votes import FINALIZE, Certificate, bitmap_of
 from aitoken.types import Hash32
 from node.chain.opening import OpenChain
 from node.chain.tree import terminal_key
 from node.ports import Block
+from node.rpc.assemble import Rpc, RpcSettings
 from node.rpc.methods import smpx, state
+from node.rpc.ports import ChainInfo
 from node.rpc.proofs import Prover
 from node.rpc.query import Query
 from tests.support.real_chain import open_in
+from tests.support.rpc_fakes import FakeConsensus, FakeNetwork, FakePool, RpcClient
 
 LENGTH = 6
 STEP_MS = 1000
@@ -127,4 +132,37 @@ def test_epochs_that_are_not_over_have_no_proof(opened: OpenChain) -> None:
     assert len(smpx.epoch_proof(chain, 1)) == 1
     assert smpx.epoch_proof(chain, 2) == []
     assert smpx.epoch_proof(chain, 2**64 - 1) == []
+    opened.database.close()
+
+
+async def test_certificates_are_told_as_they_are_made(opened: OpenChain) -> None:
+    rpc = Rpc(
+        RpcSettings(port=0),
+        chain=opened.chain,
+        pool=FakePool(),
+        network=FakeNetwork(),
+        consensus=FakeConsensus(),
+        runtime=opened.runtime,
+        info=ChainInfo(),
+    )
+    opened.chain.subscribe(rpc.feed)
+    await rpc.start()
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"ws://127.0.0.1:{rpc.server.port}", max_msg_size=0) as socket,
+    ):
+        client = RpcClient(socket)
+        subscription = await client.call("smpx_subscribeJustifications")
+        grow(opened, 4, bare=frozenset({2}))
+        told = [await client.note("smpx_justifications") for _ in range(3)]
+        assert await client.call("smpx_unsubscribeJustifications", subscription) is True
+        grow(opened, 1)
+        assert await client.call("smpx_proveFinality", 2) == hexed(smpx.prove_finality(opened.chain, 2))  # type: ignore[arg-type]
+
+    numbers = [Header.decode(unhex(each["header"])).number for each in told]
+    assert numbers == [1, 3, 4]
+    assert [Certificate.decode(unhex(each["certificate"])).hash for each in told] == [
+        opened.chain.hash_of(number) for number in numbers
+    ]
+    await rpc.close()
     opened.database.close()
