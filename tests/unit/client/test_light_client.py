@@ -157,6 +157,10 @@ async def test_a_forged_header_is_refused_however_it_is_forged(chain: ProvenChai
         await start(node)
 
 
+def with_other_state(true: Header) -> Header:
+    return Header(true.parent_hash, true.number, Hash32(bytes(32)), true.extrinsics_root, true.digest)
+
+
 def head_lie(chain: ProvenChain, headers: list[Header], certificate: Certificate | None = None) -> Any:
     own = certificate or chain.certificates[headers[-1].number]
     assert own is not None
@@ -165,10 +169,11 @@ def head_lie(chain: ProvenChain, headers: list[Header], certificate: Certificate
 
 async def test_a_forged_head_is_refused_by_name(chain: ProvenChain) -> None:
     true = chain.headers[14]
-    other_state = Header(true.parent_hash, true.number, Hash32(bytes(32)), true.extrinsics_root, true.digest)
+    other_state = with_other_state(true)
     lies: list[tuple[Any, type[AiTokenError]]] = [
         (head_lie(chain, [other_state], chain.certificates[14]), OtherBlock),
         (head_lie(chain, [chain.headers[12], true]), BrokenLink),
+        (head_lie(chain, [with_other_state(chain.headers[13]), true]), BrokenLink),
         (head_lie(chain, [other_state], chain.certify(other_state, 3, 2, signers=[2])), TooLittleWeight),
         (head_lie(chain, [other_state], chain.certify(other_state, 3, 2, pairs=keys_of(8))), BadSignature),
         (head_lie(chain, [other_state], chain.certify(other_state, 2, 2)), OtherEpoch),
@@ -249,7 +254,7 @@ async def test_a_checkpoint_of_another_chain_or_block_is_refused(chain: ProvenCh
     with pytest.raises(NoEpochEnd):
         await start(Shown(chain), trusted(chain, 5))
     liar = Shown(chain)
-    liar.change("archive_v1_header", lambda _: hexed(chain.headers[8].encode()))
+    liar.change("archive_v1_header", lambda _: hexed(chain.headers[7].encode()))
     with pytest.raises(OtherCheckpoint):
         await start(liar, trusted(chain, 4))
 
@@ -289,6 +294,17 @@ def test_a_set_that_can_be_none_is_no_set(chain: ProvenChain) -> None:
     back = replace(anchor, timestamp_ms=anchor.timestamp_ms + DAY_MS)
     with pytest.raises(NoEpochEnd):
         follow(back, end, chain.certify(end, 1, 4))
+
+
+def test_an_epoch_cannot_be_ended_early_even_by_its_own_validators(chain: ProvenChain) -> None:
+    anchor, block = anchor_at(chain.genesis_hash, chain.headers[4]), chain.headers[6]
+    item = next_epoch_item(NextEpoch(2, [(keys_of(2)[0].public, 1)], bytes(32), 6, 4))
+    header = Header(
+        block.parent_hash, block.number, block.state_root, block.extrinsics_root, Digest((*block.digest.logs, item))
+    )
+
+    with pytest.raises(NoEpochEnd, match="block 8 does"):
+        follow(anchor, header, chain.certify(header, 1, 2))
 
 
 def test_checkpoints_are_hashes_or_files(tmp_path: Path, chain: ProvenChain) -> None:
