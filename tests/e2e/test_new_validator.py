@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from aitoken.crypto import ed25519
-from tests.support.devnet import AITOKEN, GENESIS, Net, answer_of, client_of, environment, run_aitoken, wait_final
+from tests.support.devnet import GENESIS, Net, answer_of, client_of, run_aitoken, wait_final
 from tests.support.links import EVIDENCE
 from tests.support.ports import free_ports
 
