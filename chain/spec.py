@@ -7,6 +7,7 @@ Amounts are integers in the smallest unit or texts such as "10_000 AIT" and "0.5
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
@@ -276,7 +277,7 @@ def parse_spec(data: Any) -> ChainSpec:
     staking = _staking(staking_section, STAKING[preset])
     spare = {who: amount - params.existential_deposit for who, amount in balances}
     validators = _validators(staking_section, reader, spare, staking)
-    nominators = _nominators(staking_section, reader, spare, staking, {each.stash for each in validators})
+    nominators = _nominators(staking_section, reader, spare, staking, {each.stash: each for each in validators})
     staking_section.done()
     sudo_section = genesis.section("sudo", {})
     sudo = sudo_section.take("key", str, None)
@@ -391,7 +392,7 @@ def _nominators(
     reader: _Reader,
     spare: dict[AccountId, int],
     staking: StakingGenesis,
-    validators: set[AccountId],
+    validators: Container[AccountId],
 ) -> tuple[Nominator, ...]:
     rows = section.take("nominators", list, [])
     if len(rows) > staking.max_nominators:

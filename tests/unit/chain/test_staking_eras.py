@@ -111,7 +111,7 @@ def test_stakers_are_paid_by_themselves_to_the_unit() -> None:
         for row in [] if page is None else page.others:
             who = next(each for each in "NM" if account(each) == row.who)
             expected[who] += (reward - commission) * row.value // overview.total
-    for _ in range(3):
+    for _ in points.individual:
         chain.block()
 
     assert {name: chain.bonded(name) - before[name][1] for name in "ABCDNM"} == expected
@@ -223,6 +223,14 @@ def test_a_newcomer_validates_from_the_next_era_on_with_its_stake_as_weight() ->
         chain.block()
     assert validators(chain) == people("A", "B", "C", "D")
     chain.check_money()
+
+
+def test_a_giant_does_not_outvote_everybody() -> None:
+    chain = StakingChain(validators={**dict.fromkeys("ABCDEF", 100), "G": 9400})
+    weights = [weight for _, weight in chain.epoch().authorities]
+
+    assert weights == [100 * 10**6] * 6 + [450 * 10**6]
+    assert chain.staking.eras_stakers_overview.get((0, account("G"))).total == 9400 * AIT
 
 
 def test_the_lowest_does_not_win_a_seat_and_who_has_no_keys_is_no_candidate() -> None:
