@@ -18,6 +18,7 @@ from typing import Final
 from aitoken.proto.digest import next_epoch_of
 from aitoken.proto.header import Header
 from aitoken.types import BlockNumber, Hash32
+from chain.state.base import StateDiscarded
 from chain.state.layer import FinalState
 from chain.state.nodes import PREFIX, PREFIX_SIZE, partial_of
 from node.store.database import Database
@@ -77,16 +78,23 @@ class _Frozen:
 class Held:
     """One state held still."""
 
-    def __init__(self, reader: Snapshot, database: Database, number: BlockNumber) -> None:
+    def __init__(self, reader: Snapshot, database: Database, number: BlockNumber, root: Hash32) -> None:
         self._reader = reader
+        self._root = root
         self._view = PastView(reader, _Flat(reader), _Frozen(database.oldest, database.state), number)
         self._trie: FinalState | None = None
         self.used_at = 0.0
 
     def piece(self, path: str, budget: int) -> Leaves | Branch:
-        """Return all pairs below `path` where they fit into `budget` bytes, else the trie node there."""
+        """Return all pairs below `path` where they fit into `budget` bytes, else the trie node there.
+
+        Raises:
+            StateDiscarded: history was pruned just when the state was taken; better nothing than something wrong.
+        """
         if self._trie is None:
             self._trie = FinalState(self._view)
+        if self._trie.root != self._root:
+            raise StateDiscarded("the history of this state is no longer whole")
         pairs: list[tuple[bytes, bytes]] = []
         size = 0
         for key, value in self._below(path):
@@ -153,13 +161,14 @@ class Snapshots:
         header = database.header(number) if number is not None else None
         if number is None or header is None or number < database.oldest:
             return None
-        if next_epoch_of(Header.decode(header).digest) is None:
+        parsed = Header.decode(header)
+        if next_epoch_of(parsed.digest) is None:
             return None
         while len(self._held) >= HELD_MAX:
             oldest = min(self._held, key=lambda each: self._held[each].used_at)
             if now - self._held[oldest].used_at < IDLE_S:
                 return None
             self._held.pop(oldest).close()
-        held = self._held[block_hash] = Held(database.snapshot(), database, number)
+        held = self._held[block_hash] = Held(database.snapshot(), database, number, parsed.state_root)
         log.info("state is served", extra={"number": number})
         return held

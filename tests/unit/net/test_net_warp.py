@@ -267,6 +267,18 @@ async def test_only_ends_of_epochs_are_served_and_two_of_them_at_a_time(chain: P
         assert await states.piece(chain.headers[12].hash, "", BUDGET) is not None
 
 
+async def test_a_state_whose_history_is_not_whole_is_not_served(chain: ProvenChain, tmp_path: Path) -> None:
+    async with serving(chain, tmp_path, 1) as servers:
+        leveldb = servers[0].view._database._db
+        batch = leveldb.batch()
+        for key, _ in leveldb.range(b"t", b"u"):
+            batch.delete(key)  # as pruning between two looks would
+        leveldb.write(batch)
+
+        assert await servers[0].states.piece(chain.headers[8].hash, "", BUDGET) is None
+        assert await servers[0].states.piece(chain.headers[8].hash, "00", BUDGET) is None
+
+
 async def test_a_server_is_not_asked_for_more_than_it_can_chew(chain: ProvenChain, tmp_path: Path) -> None:
     async with serving(chain, tmp_path, 1) as servers, fetching(chain, tmp_path / "new", servers) as (_, network):
         await until(lambda: bool(network.open_peers()))
