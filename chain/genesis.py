@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from chain.pallets.balances import Balances
     from chain.pallets.consensus import Consensus
     from chain.pallets.session import Session
-    from chain.pallets.staking import Staking
+    from chain.pallets.staking.pallet import Staking
     from chain.pallets.sudo import Sudo
     from chain.pallets.supply import Supply
     from chain.pallets.timestamp import Timestamp
@@ -65,13 +65,16 @@ def build_genesis(spec: ChainSpec, runtime: Runtime | None = None) -> Genesis:
     instance.system.last_runtime_upgrade.put(LastRuntimeUpgradeInfo(version.spec_version, version.spec_name))
     timestamp.now.put(Moment(spec.timestamp_ms))
     balances.build_genesis(spec.balances)
-    for validator in spec.validators:
-        staking.bond_genesis(validator.stash, validator.bond)
+    supply.start(balances.total_issuance.get())
+    staking.start(
+        spec.staking,
+        [(each.stash, each.bond, each.commission, each.payee) for each in spec.validators],
+        [(each.stash, each.bond, list(each.targets), each.payee) for each in spec.nominators],
+    )
     authorities = session.start([(each.stash, SessionKeys(each.bft, each.net)) for each in spec.validators])
     epoch = NextEpoch(0, authorities, GENESIS_SEED, 0, spec.params.session_blocks)
     consensus.current_epoch.put(epoch)
     issuance = balances.total_issuance.get()
-    supply.start(issuance)
     if spec.sudo is not None:
         sudo.key.put(spec.sudo)
     return _block_zero(instance.machine.store.changes(), runtime.schema.code, epoch, issuance)

@@ -10,13 +10,16 @@ from chain.frame.machine import Machine
 from chain.frame.runtime import Instance, Runtime
 from chain.frame.schema import Schema
 from chain.frame.system import System
+from chain.pallets.activity import Activity
 from chain.pallets.authorship import Authorship
 from chain.pallets.babe import Babe
 from chain.pallets.balances import Balances
 from chain.pallets.consensus import Consensus
 from chain.pallets.fast_transfer import FastTransfer
+from chain.pallets.historical import Historical
+from chain.pallets.offences import Offences
 from chain.pallets.session import Session
-from chain.pallets.staking import Staking
+from chain.pallets.staking.pallet import Staking
 from chain.pallets.sudo import Sudo
 from chain.pallets.supply import Supply
 from chain.pallets.timestamp import Timestamp
@@ -42,7 +45,10 @@ PALLETS: Final = (
     Utility,
     Session,
     Staking,
+    Historical,
+    Offences,
     Consensus,
+    Activity,
     Supply,
     Sudo,
 )
@@ -66,16 +72,20 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     timestamp = Timestamp(machine)
     babe = Babe(machine)
     balances = Balances(machine, system)
-    staking = Staking(machine, balances)
-    consensus = Consensus(machine, system)
-    session = Session(machine, system, balances, staking, consensus, babe)
-    authorship = Authorship(machine, system, session)
-    payment = TransactionPayment(machine, system, balances, authorship)
     supply = Supply(machine, balances.total_issuance)
     balances.book_with(supply)
+    staking = Staking(machine, balances, supply, timestamp)
+    historical = Historical(machine)
+    offences = Offences(machine, staking)
+    consensus = Consensus(machine, system)
+    activity = Activity(machine, system, consensus)
+    session = Session(machine, system, balances, staking, consensus, babe, activity, historical)
+    authorship = Authorship(machine, system, session, staking)
+    consensus.report_to(historical, offences, staking, session, authorship)
+    payment = TransactionPayment(machine, system, balances, authorship)
     machine.install(
-        system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, consensus, supply,
-        Sudo(machine),
+        system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
+        offences, consensus, activity, supply, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     FastTransfer(system, balances, payment).install(executive, schema)

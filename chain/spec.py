@@ -7,6 +7,7 @@ Amounts are integers in the smallest unit or texts such as "10_000 AIT" and "0.5
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from aitoken.crypto.derive import pair_from_uri
 from aitoken.crypto.ss58 import decode as decode_ss58
 from aitoken.errors import Rejected
 from aitoken.types import AIT, AccountId, Balance
+from chain.frame.types import PERBILL_ONE
+from chain.pallets.staking.pallet import StakingGenesis
+from chain.pallets.staking.types import MAX_NOMINATIONS, Nowhere, PaidTo, RewardDestination, Staked, Stash
 from chain.params import PRESETS, Params
 
 CHAIN_TYPES: Final = ("Development", "Local", "Live")
@@ -21,6 +25,16 @@ TOKEN_DECIMALS: Final = 12
 SPEC_NAME: Final = "aitoken"
 VALIDATORS_MAX: Final = 1000
 MISSING: Final = object()
+STAKING: Final = {
+    "devnet": StakingGenesis(validator_count=16),
+    "main": StakingGenesis(
+        minimum_validator_count=4,
+        min_validator_bond=Balance(10_000 * AIT),
+        min_nominator_bond=Balance(50 * AIT),
+        min_commission=PERBILL_ONE // 50,
+    ),
+}
+"""What staking starts with where the spec does not say."""
 _KINDS: Final[dict[Any, str]] = {int: "an integer", str: "a text", dict: "an object", list: "a list"}
 
 
@@ -32,12 +46,24 @@ class BadSpec(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """A validator of genesis. `bft` votes (ed25519), `net` names its network peer."""
+    """A validator of genesis. `bft` votes (ed25519), `net` names its network peer; the commission is in billionths."""
 
     stash: AccountId
     bond: Balance
     bft: bytes
     net: bytes
+    commission: int
+    payee: RewardDestination
+
+
+@dataclass(frozen=True, slots=True)
+class Nominator:
+    """A nominator of genesis."""
+
+    stash: AccountId
+    bond: Balance
+    targets: tuple[AccountId, ...]
+    payee: RewardDestination
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +81,8 @@ class ChainSpec:
     timestamp_ms: int
     balances: tuple[tuple[AccountId, Balance], ...]
     validators: tuple[Validator, ...]
+    nominators: tuple[Nominator, ...]
+    staking: StakingGenesis
     sudo: AccountId | None
 
     @property
@@ -126,6 +154,22 @@ def parse_amount(value: Any, where: str) -> Balance:
     return Balance(amount)
 
 
+def parse_fraction(value: Any, where: str) -> int:
+    """Read a percentage such as "5%" or "2.5%"; return billionths.
+
+    Raises:
+        BadSpec: it is none, or outside 0 to 100.
+    """
+    text = value[:-1] if isinstance(value, str) and value.endswith("%") else ""
+    whole, _, part = text.partition(".")
+    fraction = -1
+    if whole.isascii() and whole.isdigit() and len(part) <= 7 and (not part or (part.isascii() and part.isdigit())):
+        fraction = int(whole) * PERBILL_ONE // 100 + int(part.ljust(7, "0"))
+    if not 0 <= fraction <= PERBILL_ONE:
+        raise BadSpec(f'{where}: {value!r} is no percentage; write "5%"')
+    return fraction
+
+
 class _Reader:
     def __init__(self, *, allows_dev: bool, ss58_format: int) -> None:
         self._allows_dev = allows_dev
@@ -134,6 +178,11 @@ class _Reader:
     def account(self, text: Any, where: str) -> AccountId:
         """Read an account of any spelling."""
         return AccountId(self._key(text, where, "sr25519"))
+
+    def payee(self, text: str, where: str) -> RewardDestination:
+        """Read where rewards go: Staked, Stash, None or an account."""
+        named = {"Staked": Staked(), "Stash": Stash(), "None": Nowhere()}.get(text)
+        return PaidTo(self.account(text, where)) if named is None else named
 
     def voting_key(self, text: Any, where: str) -> bytes:
         """Read an ed25519 key: 0x-hex or a development URI."""
@@ -193,6 +242,8 @@ def _params(preset: str, overrides: dict[str, Any], ss58_format: int) -> Params:
         if chosen[known[key]] == 0:
             raise BadSpec(f"params.{key} must be positive")
     params = replace(PRESETS[preset], **chosen, ss58_prefix=ss58_format)
+    if params.slash_defer_eras >= params.bonding_eras:
+        raise BadSpec("params.slashDeferEras must be less than params.bondingEras: slashes would come too late")
     if params.idle_interval_ms < params.block_time_ms:
         raise BadSpec("params.idleIntervalMs must not be less than params.blockTimeMs")
     return params
@@ -222,7 +273,12 @@ def parse_spec(data: Any) -> ChainSpec:
     reader = _Reader(allows_dev=chain_type != "Live", ss58_format=ss58_format)
     genesis = root.section("genesis")
     balances = _balances(genesis.section("balances"), reader, params)
-    validators = _validators(genesis.section("staking"), reader, dict(balances), params)
+    staking_section = genesis.section("staking")
+    staking = _staking(staking_section, STAKING[preset])
+    spare = {who: amount - params.existential_deposit for who, amount in balances}
+    validators = _validators(staking_section, reader, spare, staking)
+    nominators = _nominators(staking_section, reader, spare, staking, {each.stash: each for each in validators})
+    staking_section.done()
     sudo_section = genesis.section("sudo", {})
     sudo = sudo_section.take("key", str, None)
     sudo_section.done()
@@ -240,6 +296,8 @@ def parse_spec(data: Any) -> ChainSpec:
         timestamp_ms=genesis.take("timestampMs", int),
         balances=balances,
         validators=validators,
+        nominators=nominators,
+        staking=staking,
         sudo=None if sudo is None else reader.account(sudo, "genesis.sudo.key"),
     )
     if not 0 < spec.timestamp_ms < 1 << 48:
@@ -270,33 +328,87 @@ def _balances(section: _Section, reader: _Reader, params: Params) -> tuple[tuple
     return tuple(sorted(found.items()))
 
 
+def _staking(section: _Section, default: StakingGenesis) -> StakingGenesis:
+    count = section.take("validatorCount", int, None)
+    settings = replace(
+        default,
+        validator_count=default.validator_count if count is None else count,
+        minimum_validator_count=section.take("minimumValidatorCount", int, default.minimum_validator_count),
+        **{
+            name: parse_amount(section.take(key, (int, str), getattr(default, name)), section.at(key))
+            for key, name in (("minValidatorBond", "min_validator_bond"), ("minNominatorBond", "min_nominator_bond"))
+        },
+    )
+    commission = section.take("minCommission", str, None)
+    if commission is not None:
+        settings = replace(settings, min_commission=parse_fraction(commission, section.at("minCommission")))
+    if not 1 <= settings.validator_count <= VALIDATORS_MAX:
+        raise BadSpec(f"{section.at('validatorCount')} must be 1 to {VALIDATORS_MAX}")
+    return settings
+
+
 def _validators(
-    section: _Section, reader: _Reader, balances: dict[AccountId, Balance], params: Params
+    section: _Section, reader: _Reader, spare: dict[AccountId, int], staking: StakingGenesis
 ) -> tuple[Validator, ...]:
     rows = section.take("validators", list)
     if not 1 <= len(rows) <= VALIDATORS_MAX:
         raise BadSpec(f"{section.at('validators')} must list 1 to {VALIDATORS_MAX} validators")
-    if section.take("validatorCount", int, len(rows)) != len(rows):
-        raise BadSpec(f"{section.at('validatorCount')} is not the number of validators")
-    if section.take("minimumValidatorCount", int, 1) > len(rows):
+    if staking.validator_count < len(rows):
+        raise BadSpec(f"{section.at('validatorCount')} is less than there are validators")
+    if staking.minimum_validator_count > len(rows):
         raise BadSpec(f"{section.at('minimumValidatorCount')} is more than there are validators")
-    if section.take("nominators", list, []):
-        raise BadSpec(f"{section.at('nominators')}: this runtime has no nominators yet")
-    section.done()
     validators: list[Validator] = []
     for position, row in enumerate(rows):
         entry = _Section(row, f"{section.at('validators')}[{position}]")
         stash = reader.account(entry.take("stash", str), entry.at("stash"))
-        bond = parse_amount(entry.take("bond", (int, str)), entry.at("bond"))
+        bond = _bond(entry, stash, spare, staking.min_validator_bond)
+        commission = parse_fraction(entry.take("commission", str, "0%"), entry.at("commission"))
+        if commission < staking.min_commission:
+            raise BadSpec(f"{entry.at('commission')} is less than {section.at('minCommission')}")
+        payee = reader.payee(entry.take("payee", str, "Staked"), entry.at("payee"))
         keys = entry.section("keys")
         bft = reader.voting_key(keys.take("bft", str), keys.at("bft"))
         net_text = keys.take("net", str, None)
         net = bft if net_text is None else reader.voting_key(net_text, keys.at("net"))
         keys.done()
         entry.done()
-        if bond > balances.get(stash, 0) - params.existential_deposit or bond == 0:
-            raise BadSpec(f"{entry.at('bond')} must be positive and leave the stash the existential deposit")
         if any(stash == other.stash or bft == other.bft or net == other.net for other in validators):
             raise BadSpec(f"{entry.at('stash')}: stash and keys of validators must differ")
-        validators.append(Validator(stash, bond, bft, net))
+        validators.append(Validator(stash, bond, bft, net, commission, payee))
     return tuple(validators)
+
+
+def _bond(entry: _Section, stash: AccountId, spare: dict[AccountId, int], least: Balance) -> Balance:
+    bond = parse_amount(entry.take("bond", (int, str)), entry.at("bond"))
+    if bond == 0 or bond > spare.get(stash, 0):
+        raise BadSpec(f"{entry.at('bond')} must be positive and leave the stash the existential deposit")
+    if bond < least:
+        raise BadSpec(f"{entry.at('bond')} is less than the minimum of {least}")
+    return bond
+
+
+def _nominators(
+    section: _Section,
+    reader: _Reader,
+    spare: dict[AccountId, int],
+    staking: StakingGenesis,
+    validators: Container[AccountId],
+) -> tuple[Nominator, ...]:
+    rows = section.take("nominators", list, [])
+    if len(rows) > staking.max_nominators:
+        raise BadSpec(f"{section.at('nominators')} are more than {staking.max_nominators}")
+    nominators: dict[AccountId, Nominator] = {}
+    for position, row in enumerate(rows):
+        entry = _Section(row, f"{section.at('nominators')}[{position}]")
+        stash = reader.account(entry.take("stash", str), entry.at("stash"))
+        if stash in validators or stash in nominators:
+            raise BadSpec(f"{entry.at('stash')}: this account stakes already")
+        bond = _bond(entry, stash, spare, staking.min_nominator_bond)
+        texts = _texts(entry.take("targets", list), entry.at("targets"))
+        targets = tuple(dict.fromkeys(reader.account(text, entry.at("targets")) for text in texts))
+        if not 1 <= len(texts) <= MAX_NOMINATIONS or not all(target in validators for target in targets):
+            raise BadSpec(f"{entry.at('targets')} must be 1 to {MAX_NOMINATIONS} validators of this list")
+        payee = reader.payee(entry.take("payee", str, "Staked"), entry.at("payee"))
+        entry.done()
+        nominators[stash] = Nominator(stash, bond, targets, payee)
+    return tuple(nominators.values())

@@ -62,7 +62,7 @@ _BY_CLASS: tuple[tuple[type[AiTokenError], Exit], ...] = (
     (Rejected, Exit.REFUSED),
     (Unavailable, Exit.UNREACHABLE),
 )
-_LOCAL = ("config.", "ss58.", "crypto.", "keystore.", "genesis.", "spec.")
+_LOCAL = ("config.", "ss58.", "crypto.", "keystore.", "genesis.", "spec.", "checkpoint.bad")
 """Errors about what the person gave, found on this machine: their codes start so, and nothing was sent."""
 
 _BY_CODE = {

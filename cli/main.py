@@ -16,12 +16,21 @@ from cli.exits import Exit, exit_of, sentence_of
 COMMANDS: dict[str, tuple[str, str]] = {
     "balance": ("cli.commands.balance:balance", "Show what an account owns."),
     "chain-spec": ("cli.commands.chain_spec:chain_spec", "Build, check and hash genesis files."),
+    "checkpoint": (
+        "cli.commands.checkpoint:checkpoint",
+        "Print a checkpoint, as a light client or a new node takes it.",
+    ),
     "devnet": ("cli.commands.devnet:devnet", "Run a network of validators on this machine."),
     "doctor": ("cli.commands.doctor:doctor", "Say in words what is wrong with a node."),
     "key": ("cli.commands.key:key", "Make, look at and list keys."),
     "node": ("cli.commands.node:node", "Run one node, or ask how it is."),
     "query": ("cli.commands.query:query", "Read one storage item of the chain."),
+    "signer": ("cli.commands.signer:signer", "Hold a validator's keys in a process of their own."),
     "transfer": ("cli.commands.transfer:transfer", "Send tokens."),
+    "validator": (
+        "cli.commands.validator:validator",
+        "Become a validator, see how one is, change its keys, leave.",
+    ),
 }
 """Name -> where it is defined, and its line in the help (a test keeps it equal to the command's own)."""
 

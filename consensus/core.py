@@ -288,6 +288,11 @@ def _on_voting_allowed(state: State, event: inputs.VotingAllowed) -> None:
         state.dirty = True
 
 
+def _on_voting_suspended(state: State, event: inputs.VotingSuspended) -> None:
+    del event
+    state.voting = False
+
+
 _HANDLERS: Final[dict[type[Any], Callable[[State, Any], None]]] = {
     inputs.Start: _on_start,
     inputs.VoteReceived: _on_vote,
@@ -302,4 +307,5 @@ _HANDLERS: Final[dict[type[Any], Callable[[State, Any], None]]] = {
     inputs.BlockReceived: _on_block,
     inputs.WorkChanged: _on_work,
     inputs.VotingAllowed: _on_voting_allowed,
+    inputs.VotingSuspended: _on_voting_suspended,
 }

@@ -116,7 +116,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Doppelganger:
-    """Somebody else votes with our key: nothing is signed any more."""
+    """A vote by our key that is not among our votes: nothing is signed in this epoch any more."""
 
     vote: Vote
 

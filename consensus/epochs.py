@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consensus.elector import leader
+from aitoken.proto.leaders import leader
 from consensus.types import Block
 from consensus.validators import Validators
 

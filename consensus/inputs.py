@@ -124,6 +124,11 @@ class WorkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class VotingSuspended:
+    """The signer is gone: no votes until `VotingAllowed`."""
+
+
+@dataclass(frozen=True, slots=True)
 class VotingAllowed:
     """The reasons not to vote are gone (see `consensus.permission`), above the view `floor`."""
 
@@ -144,4 +149,5 @@ Input: TypeAlias = (
     | BlockReceived
     | WorkChanged
     | VotingAllowed
+    | VotingSuspended
 )

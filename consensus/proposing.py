@@ -158,6 +158,10 @@ def restore_offer(state: State, found: Round) -> None:
 
 def _propose(state: State, found: Round, parent_view: int, block: Block, *, again: bool) -> None:
     vote = sign(state, NOTARIZE, found.view, block.hash)
+    if vote is None:
+        state.building = found.view  # not once more in this view
+        nullify(state, found.view)
+        return
     found.my_notarize = vote
     found.offers.insert(0, Offer(found.view, parent_view, block.hash, again, vote))
     persist_block(state, block)

@@ -16,8 +16,8 @@ from consensus.effects import Effect, Verify, WantBlock
 from consensus.epochs import Epoch
 from consensus.types import CERTIFIED_ROUNDS_MAX, FUTURE_VIEWS, Block, Pace, Peer
 
-SignVote = Callable[[int, int, int, Hash32], bytes]
-"""(kind, epoch, view, hash) -> signature; refuses what the signing rules forbid."""
+SignVote = Callable[[int, int, int, Hash32], bytes | None]
+"""(kind, epoch, view, hash) -> signature; None where the signer is not there or refuses: the vote is not made."""
 
 
 class Tally:

@@ -184,7 +184,7 @@ def _tally(found: Round, kind: int, block_hash: Hash32) -> Tally:
 
 def _meet_doppelganger(state: State, vote: Vote) -> None:
     """Somebody signs with our key: another process, or this one before it lost its journal. Both end our voting."""
-    state.twin = True
-    if state.voting:
-        state.voting = False
+    state.voting = False
+    if not state.twin:
+        state.twin = True
         state.emit(Doppelganger(vote))

@@ -31,6 +31,8 @@ def nullify(state: State, view: int) -> None:
     if found.my_finalize is not None or found.my_nullify is not None:
         return
     vote = sign(state, NULLIFY, view, NO_BLOCK)
+    if vote is None:
+        return
     found.my_nullify = vote
     state.emit(Persist(vote), Barrier(), Broadcast(vote))
     add_vote(state, vote)
@@ -94,15 +96,19 @@ def vote_to_finalize(state: State) -> None:
             and not state.panicked
         ):
             vote = sign(state, FINALIZE, view, block_hash)
+            if vote is None:
+                continue
             found.my_finalize = vote
             state.emit(Persist(vote), Barrier(), Broadcast(vote))
             add_vote(state, vote)
 
 
-def sign(state: State, kind: int, view: int, block_hash: Hash32) -> Vote:
-    """Make an own vote; only to be broadcast behind `Persist` and `Barrier`."""
+def sign(state: State, kind: int, view: int, block_hash: Hash32) -> Vote | None:
+    """Make an own vote, None without a signature; only to be broadcast behind `Persist` and `Barrier`."""
     epoch = state.epoch.index
     signature = state.sign(kind, epoch, view, block_hash)
+    if signature is None:
+        return None
     return Vote(kind, epoch, view, block_hash, -1 if state.me is None else state.me, signature)
 
 
@@ -130,6 +136,8 @@ def _notarize(state: State, found: Round, offer: Offer) -> None:
     if not state.may_sign(found.view):
         return
     vote = sign(state, NOTARIZE, found.view, offer.hash)
+    if vote is None:
+        return
     found.my_notarize = vote
     persist_block(state, block)
     state.emit(Persist(vote), Barrier(), Broadcast(vote))

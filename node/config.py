@@ -88,6 +88,17 @@ class StorageConfig(_Section, frozen=True, kw_only=True):
     """States of so many final blocks can be read when `archive` is off."""
 
 
+class SyncConfig(_Section, frozen=True, kw_only=True):
+    """How a node catches up, and what it trusts to begin with."""
+
+    mode: Literal["blocks", "warp"] = "blocks"
+    """`warp`: a new node begins with the state at the end of the newest epoch instead of at genesis."""
+    checkpoint: str = ""
+    """A block the chain must contain, from somebody trusted: a file of `aitoken checkpoint`, or a hash."""
+    trust_database: bool = False
+    """Believe what is stored here, or the genesis file, although it is older than the trusting period."""
+
+
 class ValidatorConfig(_Section, frozen=True, kw_only=True):
     """Taking part in consensus."""
 
@@ -96,6 +107,10 @@ class ValidatorConfig(_Section, frozen=True, kw_only=True):
     """A development URI such as `//Alice`: public knowledge, for a devnet only."""
     key_file: Path | None = None
     """The key votes are signed with; default `<data_dir>/keys/session.key`."""
+    signer: str = ""
+    """`unix:PATH` of a signer process that holds the keys; they never enter this one."""
+    watch_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] | None = None
+    """How long to listen for votes by the own key before the first one; 30 when unset, 0 for development keys."""
     force_sign: bool = False
     """Vote although no signing record is found: only for a devnet whose nodes all lost their disks."""
 
@@ -120,6 +135,7 @@ class NodeConfig(_Section, frozen=True, kw_only=True):
     rpc: RpcConfig = RpcConfig()
     p2p: P2pConfig = P2pConfig()
     storage: StorageConfig = StorageConfig()
+    sync: SyncConfig = SyncConfig()
     validator: ValidatorConfig = ValidatorConfig()
     log: LogConfig = LogConfig()
 
@@ -232,6 +248,8 @@ def _check(config: NodeConfig) -> None:
         )
     if validator.dev_key and validator.key_file is not None:
         raise BadConfiguration("validator.dev_key and validator.key_file exclude each other")
+    if validator.signer and (validator.dev_key or validator.key_file is not None):
+        raise BadConfiguration("validator.signer holds the key: it excludes validator.dev_key and validator.key_file")
     if validator.force_sign and not validator.enabled:
         raise BadConfiguration("validator.force_sign means nothing without validator.enabled")
     if config.rpc.port and config.rpc.port == config.p2p.port:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,9 @@ from aitoken.types import Hash32
 from consensus.messages import Evidence
 from node.ports import Block
 from node.rpc.ports import Peer
+from node.signer.errors import KeyInUse
+from node.signer.remote import RemoteSigner
+from node.signer.rotation import Rotation
 
 if TYPE_CHECKING:
     from node.chain.tree import Chain
@@ -25,10 +28,18 @@ log = logging.getLogger(__name__)
 class ConsensusFace:
     """What agreement tells (`node.driver.ports.Observer`) and what JSON-RPC asks of it (`ConsensusView`)."""
 
-    def __init__(self, chain: Chain, network: Network, *, is_validator: bool) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        network: Network,
+        rotation: Rotation,
+        fail: Callable[[BaseException], None],
+    ) -> None:
         self._chain = chain
         self._network = network
-        self._is_validator = is_validator
+        self._rotation = rotation
+        self._signer = rotation.signer
+        self._fail = fail
         self.driver: Driver | None = None
         self.alarms: list[str] = []
 
@@ -48,15 +59,30 @@ class ConsensusFace:
         """This node stopped signing."""
         self.alarms.append(code)
         log.critical("%s", reason, extra={"code": code})
+        if code == KeyInUse.code:
+            self._fail(KeyInUse(reason))
 
     @property
     def is_validator(self) -> bool:
         """Whether this node votes."""
-        return self._is_validator
+        return self._signer is not None
 
     def round_state(self) -> dict[str, Any]:
         """Epoch, view and votes so far, as JSON values."""
-        return {} if self.driver is None else asdict(self.driver.round_state())
+        if self.driver is None:
+            return {}
+        signer = self._signer
+        lost = isinstance(signer, RemoteSigner) and not signer.is_there
+        key = None if signer is None else "0x" + signer.public.hex()
+        return asdict(self.driver.round_state()) | {"key": key, "signer_lost": lost, "alarms": list(self.alarms)}
+
+    def rotate_keys(self, owner: bytes | None = None) -> tuple[bytes, bytes]:
+        """Make session keys beside those in use."""
+        return self._rotation.rotate(owner)
+
+    def has_keys(self, publics: bytes) -> bool:
+        """Whether this node signs with these session keys."""
+        return self._rotation.has(publics)
 
 
 class NetworkFace:

@@ -92,6 +92,15 @@ class ChainView(Protocol):
     def justification(self, block_hash: Hash32) -> bytes | None:
         """The SCALE finality certificate of a final block, where it is kept."""
 
+    def certified_from(self, number: int, limit: int) -> BlockNumber | None:
+        """The first final block at or above `number`, below `number + limit`, whose certificate is kept."""
+
+    def epoch_end(self, epoch: int) -> tuple[Header, bytes] | None:
+        """Header and certificate of the final block that ended an epoch; None when it is not over."""
+
+    def genesis_proof(self) -> tuple[Header, list[bytes]] | None:
+        """Genesis header, and the trie nodes that show under it the first epoch and the time, where kept."""
+
     def is_final(self, block_hash: Hash32) -> bool:
         """Whether the block is final (and so on the canonical chain)."""
 

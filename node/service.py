@@ -15,11 +15,11 @@ import asyncio
 import gc
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from aitoken.crypto import ed25519
-from aitoken.crypto.derive import Scheme, pair_from_uri
 from aitoken.errors import Unavailable
 from aitoken.keystore import node_keys
 from chain.params import Params
@@ -27,7 +27,8 @@ from consensus.types import Pace
 from node.bodies import Bodies
 from node.chain.executor import Executor
 from node.chain.jobs import JobRunner
-from node.chain.opening import OpenChain, open_chain
+from node.chain.opening import OpenChain, load_spec, open_chain
+from node.chain.states import States
 from node.clock import SystemClock
 from node.config import NodeConfig
 from node.driver.driver import Driver, Ports, StartPoint
@@ -39,6 +40,10 @@ from node.pool.verify import verifier_for
 from node.rpc.assemble import Rpc, RpcSettings
 from node.rpc.limits import Limits
 from node.rpc.ports import ChainInfo
+from node.signer.local import LocalSigner
+from node.signer.opening import Evidence, open_signer, watch_ms
+from node.signer.remote import RemoteSigner
+from node.signer.rotation import Rotation
 from node.store.background import Background
 from node.store.files import DiskFiles
 from node.store.journal import Journal
@@ -46,6 +51,9 @@ from node.store.journal_thread import JournalThread
 from node.store.voting_record import VotingRecordFile
 from node.tasks import cancel, spawn
 from node.telemetry.metrics import Metrics, ProcessMetrics
+from node.telemetry.operator import OperatorMetrics
+from node.trust import trust
+from node.warp import warp_until
 
 EXIT_STOPPED: Final = 0
 EXIT_FAILED: Final = 70
@@ -72,7 +80,9 @@ class Node:
         journal: JournalThread,
         disk: Background,
         process: ProcessMetrics,
+        operator: OperatorMetrics,
         failed: asyncio.Future[BaseException],
+        signer: LocalSigner | RemoteSigner | None = None,
     ) -> None:
         self.opened = opened
         self.driver = driver
@@ -83,6 +93,11 @@ class Node:
         self._journal = journal
         self._disk = disk
         self._process = process
+        self._operator = operator
+        self._sampling: asyncio.Task[None] | None = None
+        self._signer = signer
+        self._states = States(opened.database)
+        network.states.attach(self._states)
 
     async def start(self) -> None:
         """Open sockets and take part."""
@@ -90,21 +105,32 @@ class Node:
         chain.subscribe(self.rpc.feed)
         chain.subscribe(self.pool)
         chain.subscribe(Narrator())
+        chain.subscribe(self._operator)
+        self._operator.begin(chain.best.number, chain.finalized.number)
         self.pool.start()
         self.pool.on_ready(lambda _: self.driver.set_work(available=True))
         chain.subscribe(Work(self.pool, self.driver))
         await self.network.start()
+        if isinstance(self._signer, RemoteSigner):
+            self._signer.start()
         self.driver.start()
         await self.rpc.start()
         self._process.watch_pauses()
+        self._sampling = spawn(self._operator.run(), "telemetry: sample")
 
     async def stop(self) -> None:
         """Stop in the reverse order; nothing final is lost, whatever is cut short."""
         self.driver.stop()
+        await cancel([] if self._sampling is None else [self._sampling])
         await self.rpc.close()
         await self.network.stop()
         await self.pool.close()
+        self._states.close()
         self._journal.close()
+        if isinstance(self._signer, RemoteSigner):
+            await self._signer.stop()
+        elif self._signer is not None:
+            self._signer.close()
         self._disk.close()
         await asyncio.sleep(0)  # what was written is settled before the database closes
         self._process.close()
@@ -125,16 +151,21 @@ def assemble(config: NodeConfig) -> Node:
         if not failed.done():
             failed.set_result(failure)
 
-    history = None if config.storage.archive else config.storage.history_blocks
-    opened = open_chain(config.chain, config.data_dir, history_blocks=history)
-    spec, runtime = opened.spec, opened.runtime
-    chain, clock = opened.chain, SystemClock()
-    disk = Background("final blocks", fail)
-    chain.write_behind(disk.run)
+    clock = SystemClock()
+    opened = _open(config, clock, fail)
+    spec, runtime, chain = opened.spec, opened.runtime, opened.chain
     metrics = Metrics()
-
-    signer = _signer(config)
     bodies = Bodies()
+    committing = metrics.histogram("store_commit_ms", "What writing final blocks to the database took.")
+    disk = Background("final blocks", fail, committing.observe)
+    chain.write_behind(disk.run)
+    journal = Journal(DiskFiles(config.data_dir / "journal"))
+    if journal.damage is not None:
+        log.error("the journal of votes is damaged: %s", journal.damage)
+    record = VotingRecordFile(config.data_dir / "voting.json")
+    signer = open_signer(
+        config.validator, config.data_dir, opened.genesis_hash, _evidence(opened, journal, record), fail
+    )
     network = Network(_network_config(config, spec.id), node_keys.network_key(_keys(config)), chain, signer, bodies)
     rules = runtime.new_instance()
     pool = Pool(
@@ -142,12 +173,9 @@ def assemble(config: NodeConfig) -> Node:
     )
     jobs = JobRunner(loop.call_soon, fail)
     executor = Executor(chain, opened.database, runtime, pool, jobs, spec.params.block_time_ms // BUILD_SHARE, bodies)
-    consensus = ConsensusFace(chain, network, is_validator=signer is not None)
-    journal = Journal(DiskFiles(config.data_dir / "journal"))
-    if journal.damage is not None:
-        log.error("the journal of votes is damaged: %s", journal.damage)
-    journal_thread = JournalThread(journal, fail)
-    record = VotingRecordFile(config.data_dir / "voting.json")
+    consensus = ConsensusFace(chain, network, Rotation(signer, config.data_dir, opened.genesis_hash), fail)
+    journaling = metrics.histogram("store_journal_ms", "What writing own votes to the journal took, sync included.")
+    journal_thread = JournalThread(journal, fail, journaling.observe)
     driver = Driver(
         Ports(clock, journal_thread, record, network, executor, executor, signer, ed25519.verify, consensus),
         _pace(spec.params),
@@ -158,9 +186,12 @@ def assemble(config: NodeConfig) -> Node:
             epoch=opened.epoch,
             journal=journal.found,
             force_sign=config.validator.force_sign,
+            watch_ms=watch_ms(config.validator),
         ),
     )
     consensus.driver = driver
+    if isinstance(signer, RemoteSigner):
+        signer.on_back = (network.mesh.prove_anew, driver.signer_is_back)
     network.attach_consensus(driver)
     network.attach_pool(pool)
     rpc = Rpc(
@@ -173,7 +204,17 @@ def assemble(config: NodeConfig) -> Node:
         info=ChainInfo(chain=spec.name, chain_type=spec.chain_type, properties=spec.properties),
         metrics=metrics,
     )
-    return Node(opened, driver, network, pool, rpc, journal_thread, disk, ProcessMetrics(metrics), failed)
+    operator = OperatorMetrics(metrics, config.data_dir, driver.round_state, lambda: len(list(network.open_peers())))
+    process = ProcessMetrics(metrics)
+    return Node(opened, driver, network, pool, rpc, journal_thread, disk, process, operator, failed, signer)
+
+
+def _open(config: NodeConfig, clock: SystemClock, fail: Callable[[BaseException], None]) -> OpenChain:
+    """Open the chain, unless it is too old to be believed."""
+    history = None if config.storage.archive else config.storage.history_blocks
+    opened = open_chain(config.chain, config.data_dir, history_blocks=history)
+    trust(opened, config.sync, clock.now_ms(), fail)
+    return opened
 
 
 def _network_config(config: NodeConfig, chain_id: str) -> NetworkConfig:
@@ -206,6 +247,11 @@ async def _run(config: NodeConfig) -> int:
     stop, over = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if config.sync.mode == "warp":
+        spec, _ = load_spec(config.chain)
+        await warp_until(stop, config, _network_config(config, spec.id), node_keys.network_key(_keys(config)))
+        if stop.is_set():
+            return EXIT_STOPPED
     node = assemble(config)
     gc.collect()
     gc.freeze()
@@ -235,18 +281,17 @@ def _keys(config: NodeConfig) -> Path:
     return config.data_dir / "keys"
 
 
-def _signer(config: NodeConfig) -> ed25519.Pair | None:
-    validator = config.validator
-    if not validator.enabled:
-        return None
-    if validator.dev_key:
-        pair = pair_from_uri(validator.dev_key, Scheme.ED25519)
-        if not isinstance(pair, ed25519.Pair):
-            raise TypeError("an ed25519 URI gives an ed25519 pair")
-        return pair
-    if validator.key_file is not None:
-        return node_keys.session_key(validator.key_file.parent)
-    return node_keys.session_key(_keys(config))
+def _evidence(opened: OpenChain, journal: Journal, record: VotingRecordFile) -> Evidence:
+    """What this folder shows of earlier votes."""
+    certificate = opened.certificate
+    return Evidence(
+        untouched=opened.committed.number == 0
+        and journal.found is None
+        and journal.damage is None
+        and record.epoch is None,
+        certificate=certificate if certificate is not None and certificate.epoch == opened.epoch.index else None,
+        validators=tuple(opened.epoch.validators.keys),
+    )
 
 
 def _pace(params: Params) -> Pace:

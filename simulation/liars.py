@@ -43,7 +43,7 @@ class Liar:
         if node.driver is None or node.index is None or view < 1:
             return None
         epoch = node.driver.core.epoch.index
-        vote = Vote(kind, epoch, view, block_hash, node.index, node.sign(b""))
+        vote = Vote(kind, epoch, view, block_hash, node.index, node.sign_vote(kind, epoch, view, block_hash, 0))
         node.world.registry.make(node.key, vote, honest=False)
         return vote
 

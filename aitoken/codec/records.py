@@ -65,7 +65,7 @@ def _own_annotations(namespace: Mapping[str, Any]) -> tuple[str, ...]:
 class _RecordMeta(type):
     """Gives each class slots for its annotations and the generated methods."""
 
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> _RecordMeta:
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> _RecordMeta:
         own = _own_annotations(namespace)
         inherited = next((base.scale_fields for base in bases if isinstance(base, _RecordMeta)), ())
         fields = (*inherited, *own)

@@ -161,6 +161,7 @@ class Executive:
         self._on_finalize = machine.hooks("on_finalize")
         self._inherents = machine.hooks("create_inherent")
         self._checks = machine.hooks("check_block")
+        self._unsigned = {hook.__self__.name: hook for hook in machine.hooks("check_unsigned")}
 
     def use_shortcut(self, info: CallInfo, shortcut: Shortcut) -> None:
         """Try `shortcut` before the general way for transactions that make this call, which must charge a fee."""
@@ -236,12 +237,8 @@ class Executive:
 
     # --------------------------------------------------------------------------------------------- transactions
 
-    def _check_signed(self, extrinsic: Extrinsic, call: Call, number: int) -> tuple[AccountId, AccountInfo]:
+    def _check_signed(self, extrinsic: Extrinsic, number: int) -> tuple[AccountId, AccountInfo]:
         """Check everything up to the signature; return signer and account."""
-        if not extrinsic.is_signed:
-            if call.info.class_index == MANDATORY:
-                raise MandatoryValidation
-            raise NoUnsignedValidator
         signer = extrinsic.signer
         if signer is None or extrinsic.mode:
             raise UnknownLookup
@@ -260,6 +257,16 @@ class Executive:
             raise Stale
         return signer, account
 
+    def _check_unsigned(self, call: Call) -> ValidTransaction:
+        """Ask the pallet whether its call may come without a signature."""
+        if call.info.class_index == MANDATORY:
+            raise MandatoryValidation
+        check = self._unsigned.get(call.info.pallet_name)
+        if check is None:
+            raise NoUnsignedValidator
+        valid: ValidTransaction = check(call)
+        return valid
+
     def validate(self, extrinsic: Extrinsic, number: int) -> ValidTransaction:
         """Check a transaction for the pool, as if block `number` were being built on the loaded state.
 
@@ -268,7 +275,9 @@ class Executive:
             InvalidTransaction: it can never be, or not now; a nonce above the account's is no error here.
         """
         call = self.decode(extrinsic)
-        signer, account = self._check_signed(extrinsic, call, number)
+        if not extrinsic.is_signed:
+            return self._check_unsigned(call)
+        signer, account = self._check_signed(extrinsic, number)
         weight, length = call.weight, len(extrinsic.raw)
         info = call.info
         fee = self._fees.fee(length, weight) if info.charges else 0
@@ -286,14 +295,17 @@ class Executive:
         )
 
     def apply(self, extrinsic: Extrinsic) -> None:
-        """Apply a signed transaction to the open block.
+        """Apply a transaction to the open block.
 
         Raises:
             DecodeError: the call is malformed; nothing has changed.
             InvalidTransaction: it does not belong into this block; nothing has changed.
         """
         call: Call = extrinsic.call or self.decode(extrinsic)
-        signer, account = self._check_signed(extrinsic, call, self._number)
+        if not extrinsic.is_signed:
+            self._apply_unsigned(extrinsic, call)
+            return
+        signer, account = self._check_signed(extrinsic, self._number)
         nonce = extrinsic.nonce
         if nonce != account.nonce:
             raise Future
@@ -340,6 +352,23 @@ class Executive:
         store.events.append(phase + end + tail)
         self._weight[info.class_index] += used + BASE_EXTRINSIC
         self._total_weight += used + BASE_EXTRINSIC
+        self._length += length
+        self._body.append(extrinsic)
+
+    def _apply_unsigned(self, extrinsic: Extrinsic, call: Call) -> None:
+        """Apply a call its pallet lets in without a signature: no nonce, no fee."""
+        self._check_unsigned(call)
+        info, store, length, weight = call.info, self._store, len(extrinsic.raw), call.weight
+        self._check_room(info.class_index, weight, length)
+        phase = store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
+        end = b"\x00\x00"
+        try:
+            self._machine.dispatch(call, NONE)
+        except DispatchError as error:
+            end = b"\x00\x01" + error.scale
+        store.events.append(phase + end + self._tail(info, weight, charges=False))
+        self._weight[info.class_index] += weight + BASE_EXTRINSIC
+        self._total_weight += weight + BASE_EXTRINSIC
         self._length += length
         self._body.append(extrinsic)
 

@@ -9,7 +9,7 @@ from aitoken.errors import Bug
 from chain.frame.calls import NESTING_MAX, Call, PostInfo
 from chain.frame.errors import DispatchError, LimitReached, Other, Overflow
 from chain.frame.origin import ROOT, Root, Signed
-from chain.frame.pallet import Pallet, overriding
+from chain.frame.pallet import Pallet, attributes_of, overriding
 from chain.frame.storage import Store
 from chain.state.memory import MemoryKeyValue
 
@@ -121,7 +121,7 @@ class Machine:
 
 
 def _method_name(pallet: Pallet, index: int) -> str:
-    for name, function in vars(type(pallet)).items():
+    for name, function in attributes_of(type(pallet)).items():
         declaration = getattr(function, "scale_call", None)
         if declaration is not None and declaration.index == index:
             return name

@@ -38,6 +38,7 @@ from chain.frame.errors import ModuleError
 if TYPE_CHECKING:
     from aitoken.proto.digest import Digest
     from chain.frame.calls import Call
+    from chain.frame.executive import ValidTransaction
     from chain.frame.machine import Machine
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -158,9 +159,22 @@ class Pallet:
         """Whether this call may be made now by anybody but root."""
         raise NotImplementedError
 
+    def check_unsigned(self, call: Call) -> ValidTransaction:
+        """Let a call of this pallet in without a signature, or raise `InvalidTransaction`."""
+        raise NotImplementedError
+
     def check_block(self, number: BlockNumber) -> None:
         """Check what must hold after every block; raise `Bug` if it does not."""
         raise NotImplementedError
+
+
+def attributes_of(pallet: type) -> dict[str, Any]:
+    """Return what the class body of a pallet declares, with that of the mixins it is put together from first."""
+    found: dict[str, Any] = {}
+    for part in reversed(pallet.__mro__):
+        if part not in (object, Pallet):
+            found.update(vars(part))
+    return found
 
 
 def members_of(pallet: type[Pallet], group: str, kind: type) -> list[Any]:

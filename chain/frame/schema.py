@@ -50,7 +50,7 @@ from chain.frame.outer import (
     outer_codec,
     value_classes,
 )
-from chain.frame.pallet import ApiDeclaration, ConstantDeclaration, Err, Ev, Pallet, members_of
+from chain.frame.pallet import ApiDeclaration, ConstantDeclaration, Err, Ev, Pallet, attributes_of, members_of
 from chain.frame.storage import Declaration, OptionMap, OptionValue, StorageInfo, storage_prefix, type_arguments
 from chain.frame.types import RuntimeVersion
 from chain.params import Params
@@ -328,7 +328,7 @@ class Schema:
 
     def _collect_calls(self, pallet: type[Pallet]) -> list[CallInfo]:
         infos: list[CallInfo] = []
-        for name, function in vars(pallet).items():
+        for name, function in attributes_of(pallet).items():
             declaration: CallDeclaration | None = getattr(function, "scale_call", None)
             if declaration is None:
                 continue
@@ -353,7 +353,7 @@ class Schema:
     def _collect_storage(self, pallet: type[Pallet]) -> list[StorageInfo]:
         found = []
         hints = get_type_hints(pallet, include_extras=True)
-        for attribute, declaration in vars(pallet).items():
+        for attribute, declaration in attributes_of(pallet).items():
             if not isinstance(declaration, Declaration):
                 continue
             if attribute not in hints:
@@ -389,7 +389,7 @@ class Schema:
     def _collect_constants(self, pallet: type[Pallet], environment: Environment) -> list[ConstantInfo]:
         found = []
         hints = get_type_hints(pallet, include_extras=True)
-        for attribute, declaration in vars(pallet).items():
+        for attribute, declaration in attributes_of(pallet).items():
             if isinstance(declaration, ConstantDeclaration):
                 source = declaration.source
                 value = source(environment) if callable(source) else source

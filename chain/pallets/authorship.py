@@ -34,15 +34,23 @@ class ValidatorList(Protocol):
         """Their accounts, by index."""
 
 
+class PointsBook(Protocol):
+    """Where authors are credited; the Staking pallet."""
+
+    def note_author(self, who: AccountId) -> None:
+        """Be told who made the block."""
+
+
 class Authorship(Pallet, index=2, crate="pallet_authorship"):
     """Who made the current block."""
 
     author: OptionValue[AccountId] = value(doc="Author of current block.")
 
-    def __init__(self, machine: Machine, header: Header, session: ValidatorList) -> None:
+    def __init__(self, machine: Machine, header: Header, session: ValidatorList, points: PointsBook) -> None:
         super().__init__(machine)
         self._header = header
         self._session = session
+        self._points = points
 
     def on_initialize(self, number: BlockNumber) -> int:  # noqa: ARG002 - the same for every block
         """Note the author."""
@@ -51,9 +59,10 @@ class Authorship(Pallet, index=2, crate="pallet_authorship"):
         index = int.from_bytes(data[1:5], "little") if data is not None and len(data) >= 5 else len(validators)
         if index < len(validators):
             self.author.put(validators[index])
+            self._points.note_author(validators[index])
         else:
             self.author.kill()
-        return weight(us=5, reads=1, writes=1)
+        return weight(us=10, reads=2, writes=2)
 
     def current_author(self) -> AccountId | None:
         """Return the author of the current block."""

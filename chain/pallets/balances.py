@@ -494,6 +494,12 @@ class Balances(Pallet, index=4, crate="pallet_balances"):
         """Remove a lock."""
         self.set_lock(lock_id, who, Balance(0))
 
+    # --------------------------------------------------------------------------------------------- inactive money
+
+    def set_inactive(self, amount: Balance) -> None:
+        """Say how much of the issuance has no vote: what the pots of the chain itself hold."""
+        self.inactive_issuance.put(amount)
+
     # --------------------------------------------------------------------------------------------- genesis
 
     def build_genesis(self, balances: Iterable[tuple[AccountId, Balance]]) -> None:

@@ -7,21 +7,36 @@ and weights of those who vote in the next one, and the seed of its leader schedu
 
 A leader of the last blocks can try several parents, so the schedule is predictable and slightly steerable; a VRF will
 take the place of the hash (consensus paper 1.2, 9.1).
+
+Evidence: two votes of one validator in one view that exclude each other cost it a part of its stake, once an epoch, as
+long as the stake of that epoch is bonded (`aitoken.proto.offences` says which pairs; Offences says how much).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
+from aitoken.codec.hints import Bytes32, Bytes64, TypeName, u8, u16, u64
+from aitoken.codec.records import Record, record
+from aitoken.crypto import ed25519
 from aitoken.crypto.hashing import blake2_256
+from aitoken.errors import Bug
 from aitoken.proto.digest import DigestItem, NextEpoch, next_epoch_item
-from aitoken.types import BlockNumber, Hash32
-from chain.frame.pallet import Pallet, runtime_api
+from aitoken.proto.offences import offence_of
+from aitoken.proto.votes import Vote
+from aitoken.types import AccountId, BlockNumber, Hash32
+from chain.frame.calls import Call, PostInfo, call, weight
+from chain.frame.errors import InvalidTransaction, Stale
+from chain.frame.executive import ValidTransaction
+from chain.frame.origin import Origin, ensure_none, ensure_signed
+from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, runtime_api
 from chain.frame.storage import Value, value
+from chain.frame.types import DispatchClass, Pays, Perbill
 
 if TYPE_CHECKING:
     from chain.frame.machine import Machine
+    from chain.pallets.historical import Member
 
 SEED_PREFIX: Final = b"SMPX-seed"
 Authorities = list[tuple[bytes, int]]
@@ -39,6 +54,92 @@ class Header(Protocol):
     def deposit_log(self, item: DigestItem) -> None:
         """Add an item to its digest."""
 
+    def hash_of(self, number: int) -> Hash32 | None:
+        """The hash of a recent block, and of genesis."""
+
+
+class Past(Protocol):
+    """Who validated when; the Historical pallet."""
+
+    def members_of(self, session: int) -> Sequence[Member]:
+        """The validators of a session, by index."""
+
+
+class Court(Protocol):
+    """Where offences go; the Offences pallet."""
+
+    def is_known(self, offender: AccountId, session: int) -> bool:
+        """Whether this one was reported."""
+
+    def report_equivocation(
+        self, offender: AccountId, session: int, members: Sequence[Member], reporters: Sequence[AccountId]
+    ) -> int:
+        """Record it and punish; the fraction of the stake in billionths."""
+
+
+class Eras(Protocol):
+    """What can still be punished; the Staking pallet."""
+
+    def era_of(self, session: int) -> int | None:
+        """The era of a session, None where it is too old."""
+
+
+class Bench(Protocol):
+    """Where offenders sit; the Session pallet."""
+
+    def disable(self, who: AccountId, severity: int) -> None:
+        """Mark a validator of the running session."""
+
+
+class Author(Protocol):
+    """Who made the current block."""
+
+    def current_author(self) -> AccountId | None:
+        """Return the author's account."""
+
+
+@record("pallet_consensus::SignedVote")
+class SignedVote(Record):
+    """One vote of a pair: 1 NOTARIZE, 2 NULLIFY, 3 FINALIZE; the hash is zero where no block is named."""
+
+    kind: u8
+    hash: Bytes32
+    signature: Bytes64
+
+
+@record("pallet_consensus::EquivocationProof")
+class EquivocationProof(Record):
+    """Two votes of one validator in one view that exclude each other."""
+
+    epoch: u64
+    view: u64
+    signer: u16
+    first: SignedVote
+    second: SignedVote
+
+    def votes(self) -> tuple[Vote, Vote]:
+        """Return the two votes as they were signed."""
+        first, second = (
+            Vote(each.kind, self.epoch, self.view, Hash32(each.hash), self.signer, each.signature)
+            for each in (self.first, self.second)
+        )
+        return first, second
+
+
+def proof_of(first: Vote, second: Vote) -> EquivocationProof:
+    """Return two votes of one signer in one view in the form the chain takes them."""
+    signed = [SignedVote(vote.kind, vote.hash, vote.signature) for vote in (first, second)]
+    return EquivocationProof(first.epoch, first.view, first.signer, *signed)
+
+
+Proof = Annotated[EquivocationProof, TypeName("EquivocationProof")]
+REPORT_WEIGHT: Final = weight(us=400, reads=80, writes=80)
+"""Two signatures, and a slash of one page of nominators. A placeholder, not yet measured."""
+REPORT_PRIORITY: Final = 2**64 - 2
+"""Before every transaction: a report is worth more than any fee."""
+REPORT_LONGEVITY: Final = 4_096
+"""Blocks a report waits in pools; its window is longer, but it is sent again."""
+
 
 def _no_epoch() -> NextEpoch:
     return NextEpoch(0, [], bytes(32), 0, 1)
@@ -51,9 +152,107 @@ class Consensus(Pallet, index=11, crate="pallet_consensus"):
         default=_no_epoch, doc="The epoch the next block belongs to: its validators, seed, base block and length."
     )
 
+    class Event(Events):
+        """What Consensus tells."""
+
+        class Equivocated(Ev, index=0):
+            """A validator signed two votes of one view that exclude each other, and loses a part of its stake."""
+
+            validator: AccountId
+            epoch: u64
+            view: u64
+            fraction: Perbill
+
+    class Error(Errors):
+        """How Consensus fails."""
+
+        class InvalidEquivocationProof(Err, index=0):
+            """The two votes prove nothing, or a signature does not fit the key of that epoch."""
+
+        class DuplicateOffenceReport(Err, index=1):
+            """This validator has been punished for this epoch already."""
+
+        class TooOld(Err, index=2):
+            """Stake that stood behind this epoch may have left: it cannot be punished any more."""
+
     def __init__(self, machine: Machine, header: Header) -> None:
         super().__init__(machine)
         self._header = header
+        self._judges: tuple[Past, Court, Eras, Bench, Author] | None = None
+
+    def report_to(self, past: Past, court: Court, eras: Eras, bench: Bench, author: Author) -> None:
+        """Have evidence judged; these pallets are constructed after this one."""
+        self._judges = (past, court, eras, bench, author)
+
+    # --------------------------------------------------------------------------------------------- evidence
+
+    @call(0, weight=REPORT_WEIGHT, dispatch_class=DispatchClass.Operational)
+    def report_equivocation(self, origin: Origin, proof: Proof) -> PostInfo:
+        """Report two votes that exclude each other. Who is first gets a part of the slash and pays no fee."""
+        self._report(proof, [ensure_signed(origin)])
+        return PostInfo(pays=Pays.No)
+
+    @call(1, weight=REPORT_WEIGHT, dispatch_class=DispatchClass.Operational)
+    def report_equivocation_unsigned(self, origin: Origin, proof: Proof) -> None:
+        """Report without an account, as validators do; the reward goes to the author of the block."""
+        ensure_none(origin)
+        author = self._bound()[4].current_author()
+        self._report(proof, [] if author is None else [author])
+
+    def check_unsigned(self, call: Call) -> ValidTransaction:
+        """Let valid evidence in without a signature.
+
+        Raises:
+            InvalidTransaction: another call, or evidence that proves nothing.
+            Stale: the offence is punished already.
+        """
+        if call.info.name != "report_equivocation_unsigned":
+            raise InvalidTransaction
+        proof: EquivocationProof = call.args[0]
+        try:
+            offender = self._offender(proof)
+        except self.Error.DuplicateOffenceReport:
+            raise Stale from None
+        except (self.Error.InvalidEquivocationProof, self.Error.TooOld):
+            raise InvalidTransaction from None
+        tag = blake2_256(offender + proof.epoch.to_bytes(8, "little") + proof.view.to_bytes(8, "little"))
+        return ValidTransaction(REPORT_PRIORITY, (), (tag,), REPORT_LONGEVITY)
+
+    def _bound(self) -> tuple[Past, Court, Eras, Bench, Author]:
+        if self._judges is None:
+            raise Bug("nobody judges evidence")
+        return self._judges
+
+    def _report(self, proof: EquivocationProof, reporters: list[AccountId]) -> None:
+        past, court, _, bench, _ = self._bound()
+        offender = self._offender(proof)
+        fraction = court.report_equivocation(offender, proof.epoch, past.members_of(proof.epoch), reporters)
+        bench.disable(offender, fraction)
+        self.emit(self.Event.Equivocated(offender, proof.epoch, proof.view, fraction))
+
+    def _offender(self, proof: EquivocationProof) -> AccountId:
+        """Return who signed both votes, after checking that they exclude each other and can be punished."""
+        past, court, eras, _, _ = self._bound()
+        first, second = proof.votes()
+        if offence_of(first, second) is None:
+            raise self.Error.InvalidEquivocationProof
+        members = past.members_of(proof.epoch)
+        if not members or eras.era_of(proof.epoch) is None:
+            raise self.Error.TooOld
+        if proof.signer >= len(members):
+            raise self.Error.InvalidEquivocationProof
+        member = members[proof.signer]
+        if court.is_known(member.validator, proof.epoch):
+            raise self.Error.DuplicateOffenceReport
+        genesis = self._header.hash_of(0)
+        if genesis is None:
+            raise Bug("the hash of genesis is not stored")
+        for vote in (first, second):
+            if not ed25519.verify(vote.signature, vote.sign_bytes(genesis), member.key):
+                raise self.Error.InvalidEquivocationProof
+        return member.validator
+
+    # --------------------------------------------------------------------------------------------- epochs
 
     def on_new_session(self, index: int, authorities: Sequence[tuple[bytes, int]]) -> None:
         """Announce the epoch that starts after this block.

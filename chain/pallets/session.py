@@ -5,7 +5,10 @@ is queued for the session after. So new keys or validators work one whole sessio
 author counts in `Validators` of its parent's state.
 
 Upon the last block of session i  -> Validators, keys := Queued; queue the set of i + 2 with the keys set by then;
-                                     tell Consensus and Babe; event NewSession(i + 1).
+                                     tell Consensus, Historical and Babe; event NewSession(i + 1).
+
+Who validates is decided elsewhere; here whoever has no keys is left out, and a set without anybody is never queued: the
+old one goes on. Validators keep their place as long as they stay, newcomers stand behind them by account.
 
 Keys prove that their owner holds them: both sign `"POP_" | account`. One key has one owner.
 
@@ -14,7 +17,7 @@ Source: `pallet_session`, with rotation at the end of the last block instead of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
@@ -30,6 +33,7 @@ from chain.frame.origin import Origin, ensure_signed
 from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, constant, runtime_api
 from chain.frame.storage import TWOX_64_CONCAT, OptionMap, Value, storage_map, value
 from chain.frame.types import Perbill
+from chain.pallets.staking.election import capped
 
 if TYPE_CHECKING:
     from chain.frame.machine import Machine
@@ -90,8 +94,16 @@ class References(Protocol):
 class StakedValidators(Protocol):
     """Who validates, decided elsewhere."""
 
-    def new_session(self, index: int) -> Sequence[AccountId] | None:
-        """The validators to queue for session `index`; None keeps those of the session before."""
+    def end_session(self, index: int) -> None:
+        """Session `index` is over."""
+
+    def start_session(self, index: int) -> int | None:
+        """Session `index` starts; returns the oldest session whose validators can still be punished, if that moved."""
+
+    def new_session(
+        self, index: int, ready: Callable[[AccountId], bool], offline: Sequence[AccountId]
+    ) -> Sequence[AccountId]:
+        """The validators to queue for session `index`, given who has keys and who was absent, worst first."""
 
     def stake_of(self, who: AccountId) -> Balance:
         """The stake that backs a validator."""
@@ -102,6 +114,23 @@ class EpochListener(Protocol):
 
     def on_new_session(self, index: int, authorities: Sequence[tuple[bytes, int]]) -> None:
         """Session `index` starts after this block with these voting keys and weights."""
+
+
+class Attendance(Protocol):
+    """Who did its work."""
+
+    def end_session(self, index: int, validators: Sequence[AccountId]) -> Sequence[AccountId]:
+        """Those of the validators that were absent in the session that ends, worst first."""
+
+
+class History(Protocol):
+    """Who validated when."""
+
+    def note_session(self, index: int, members: Sequence[tuple[AccountId, bytes, int]]) -> None:
+        """Session `index` has these validators: account, voting key, weight."""
+
+    def prune(self, oldest: int) -> None:
+        """Sessions before `oldest` may be forgotten."""
 
 
 class ProgressListener(Protocol):
@@ -180,6 +209,8 @@ class Session(Pallet, index=7, crate="pallet_session"):
         stake: StakedValidators,
         consensus: EpochListener,
         progress: ProgressListener,
+        attendance: Attendance,
+        history: History,
     ) -> None:
         super().__init__(machine)
         self._system = system
@@ -187,6 +218,8 @@ class Session(Pallet, index=7, crate="pallet_session"):
         self._stake = stake
         self._consensus = consensus
         self._progress = progress
+        self._attendance = attendance
+        self._history = history
 
     # --------------------------------------------------------------------------------------------- calls
 
@@ -235,21 +268,42 @@ class Session(Pallet, index=7, crate="pallet_session"):
     def _rotate(self) -> None:
         queued = self.queued_keys.get()
         index = self.current_index.get() + 1
+        offline = self._attendance.end_session(index - 1, self.validators.get())
+        self._stake.end_session(index - 1)
         self.validators.put([who for who, _ in queued])
         self.current_index.put(index)
         self.disabled_validators.put([])
-        chosen = self._stake.new_session(index + 1)
-        following = [who for who, _ in queued] if chosen is None else chosen
-        with_keys = [(who, keys) for who in following if (keys := self.next_keys.get(who)) is not None]
-        self.queued_changed.put(with_keys != queued)
-        if with_keys:
-            self.queued_keys.put(with_keys)
-        self._consensus.on_new_session(index, self._authorities(queued))
+        oldest = self._stake.start_session(index)
+        following = self._stake.new_session(index + 1, self.next_keys.contains, offline)
+        self._queue(following, queued)
+        authorities = self._authorities(queued)
+        self._consensus.on_new_session(index, authorities)
+        self._remember(index, queued, authorities)
+        if oldest is not None:
+            self._history.prune(oldest)
         self._progress.on_new_session(index)
         self.emit(self.Event.NewSession(index))
 
+    def _queue(self, following: Sequence[AccountId], queued: Sequence[tuple[AccountId, SessionKeys]]) -> None:
+        places = {who: place for place, (who, _) in enumerate(queued)}
+        ordered = sorted(following, key=lambda who: (places.get(who, len(places)), who))
+        with_keys = [(who, keys) for who in ordered if (keys := self.next_keys.get(who)) is not None]
+        self.queued_changed.put(bool(with_keys) and with_keys != queued)
+        if with_keys:
+            self.queued_keys.put(with_keys)
+
     def _authorities(self, queued: Sequence[tuple[AccountId, SessionKeys]]) -> list[tuple[bytes, int]]:
-        return [(keys.bft, max(1, self._stake.stake_of(who) // WEIGHT_UNIT)) for who, keys in queued]
+        weights = capped([max(1, self._stake.stake_of(who) // WEIGHT_UNIT) for who, _ in queued])
+        return [(keys.bft, weight) for (_, keys), weight in zip(queued, weights, strict=True)]
+
+    def _remember(
+        self,
+        index: int,
+        queued: Sequence[tuple[AccountId, SessionKeys]],
+        authorities: Sequence[tuple[bytes, int]],
+    ) -> None:
+        members = [(who, key, weight) for (who, _), (key, weight) in zip(queued, authorities, strict=True)]
+        self._history.note_session(index, members)
 
     @runtime_api("SessionKeys", 1)
     def generate_session_keys(self, seed: bytes | None) -> bytes:  # noqa: ARG002
@@ -277,7 +331,25 @@ class Session(Pallet, index=7, crate="pallet_session"):
             self._own(who, keys)
         self.validators.put([who for who, _ in validators])
         self.queued_keys.put(list(validators))
-        return self._authorities(validators)
+        authorities = self._authorities(validators)
+        self._remember(0, validators, authorities)
+        return authorities
+
+    def disable(self, who: AccountId, severity: int) -> None:
+        """Mark a validator of the running session as punished; clients show it, its votes count until the session ends.
+
+        Args:
+            who: the validator.
+            severity: how much of its stake was slashed, in billionths.
+        """
+        validators = self.validators.get()
+        if who not in validators:
+            return
+        index = validators.index(who)
+        before = self.disabled_validators.get()
+        if all(index != other for other, _ in before):
+            self.disabled_validators.put(sorted([*before, (index, severity)]))
+            self.emit(self.Event.ValidatorDisabled(who))
 
     def _own(self, who: AccountId, keys: SessionKeys) -> None:
         self.next_keys.put(who, keys)

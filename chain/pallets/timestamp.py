@@ -45,6 +45,10 @@ class Timestamp(Pallet, index=1, crate="pallet_timestamp"):
             raise Other(f"time {now} is less than {self.minimum_period} ms after {last}")
         self.now.put(Moment(now))
 
+    def current_time(self) -> Moment:
+        """Return the time of the block being executed."""
+        return self.now.get()
+
     def create_inherent(self, digest: Digest) -> Call | None:
         """Return `set` with the time of the digest."""
         return self._make_call("Timestamp.set", smpx_of(digest).timestamp_ms)

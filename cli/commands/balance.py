@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.amounts import show_amount
+from cli.light import Light, light_options
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
 from cli.wallet import account_of, address_of
@@ -14,22 +15,33 @@ from cli.wallet import account_of, address_of
 
 @click.command()
 @click.argument("account")
+@light_options
 @node_option
 @output_option
-def balance(account: str, session: Session, out: Output) -> None:
+def balance(account: str, session: Session, out: Output, light: Light | None) -> None:
     """Show what an account owns.
 
     ACCOUNT is an SS58 address, 0x-hex, or a development URI such as //Alice.
+    With --light the answer is proven from the checkpoint on, as of the last final block.
     """
-    address = address_of(account_of(account))
+    public = account_of(account)
+    address = address_of(public)
+    proven: dict[str, Any] = {}
 
     async def ask(client: Client) -> Any:
-        return await client.account(address)
+        if light is None:
+            return await client.account(address)
+        prover = await light.open(client)
+        found = await prover.account(public)
+        proven.update(provenAt={"number": prover.head.number, "hash": "0x" + prover.head.hash.hex()})
+        return {"nonce": found.nonce, "data": found}
 
-    data = facts(address, session.run(ask))
+    data = facts(address, session.run(ask)) | proven
     lines = [f"{'address':<13} {address}"]
     lines += [f"{name:<13} {show_amount(data[name])}" for name in ("free", "reserved", "frozen", "transferable")]
     lines.append(f"{'transactions':<13} {data['nonce']}")
+    if proven:
+        lines.append(f"{'proven at':<13} block {data['provenAt']['number']} {data['provenAt']['hash']}")
     out.result(data, "\n".join(lines))
 
 

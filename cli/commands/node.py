@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 import click
 
 from aitoken.errors import AiTokenError, Bug
+from cli.commands.node_data import export_command, import_command, verify
 from cli.exits import Unhealthy, Unusable, sentence_of
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
@@ -37,9 +37,14 @@ _SETTINGS: Final = {
     "reserved_only": "p2p.reserved_only",
     "archive": "storage.archive",
     "history": "storage.history_blocks",
+    "sync": "sync.mode",
+    "checkpoint": "sync.checkpoint",
+    "trust_database": "sync.trust_database",
     "validator": "validator.enabled",
     "dev_key": "validator.dev_key",
     "key_file": "validator.key_file",
+    "signer": "validator.signer",
+    "watch_seconds": "validator.watch_seconds",
     "force_sign": "validator.force_sign",
     "log_level": "log.level",
     "log_json": "log.json",
@@ -49,6 +54,10 @@ _SETTINGS: Final = {
 @click.group()
 def node() -> None:
     """Run one node, or ask how it is."""
+
+
+for _command in (verify, export_command, import_command):
+    node.add_command(_command)
 
 
 @node.command()
@@ -61,6 +70,8 @@ def node() -> None:
 @click.option("--validator", is_flag=True, default=None, help="Vote.")
 @click.option("--dev-key", metavar="URI", help="Vote with a development key such as //Alice.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="Vote with the key in this file.")
+@click.option("--signer", metavar="unix:PATH", help="Vote with the keys of a signer process (aitoken signer run).")
+@click.option("--watch-seconds", type=int, metavar="N", help="Listen so long for votes by the own key before voting.")
 @click.option(
     "--force-sign", is_flag=True, default=None, help="Vote without a signing record: all disks of a devnet were lost."
 )
@@ -75,6 +86,13 @@ def node() -> None:
 @click.option("--reserved-only", is_flag=True, default=None, help="Dial the bootnodes and nobody else.")
 @click.option("--archive", is_flag=True, default=None, help="Keep the state of every block.")
 @click.option("--history", type=int, metavar="N", help="Keep the states of the last N final blocks.")
+@click.option(
+    "--sync", type=click.Choice(["blocks", "warp"]), help="How a new node begins: at genesis, or with a state."
+)
+@click.option("--checkpoint", metavar="FILE|HASH", help="A block the chain must contain, from somebody you trust.")
+@click.option(
+    "--trust-database", is_flag=True, default=None, help="Start although what is stored here is too old to be trusted."
+)
 @click.option("--workers", type=int, metavar="N", help="Processes for signature checks.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log-json", is_flag=True, default=None, help="One JSON object a line.")
@@ -88,10 +106,11 @@ def run(file: Path | None, stop_with_parent: bool, **options: Any) -> None:
     70 it had to stop while running: see the log.
     """
     from node import config as settings
+    from node.signer import memory
     from node.telemetry import log
 
     settings.refuse_optimised()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the key that votes stays out of core files
+    memory.protect()
     if stop_with_parent:
         _stop_with_parent()
     flags = {_SETTINGS[name]: value for name, value in options.items() if value not in (None, ())}

@@ -29,7 +29,7 @@ from consensus.types import Block as ConsensusBlock
 from consensus.types import Slot
 from node.bodies import Bodies
 from node.chain.jobs import Job, JobRunner
-from node.chain.tree import Chain
+from node.chain.tree import Chain, terminal_key
 from node.driver.headers import next_epoch_in, read_block
 from node.ports import Block
 from node.store.database import Database
@@ -40,11 +40,6 @@ MISFITS_MAX: Final = 8
 """Transactions in a row that did not fit before the block counts as full."""
 
 log = logging.getLogger(__name__)
-
-
-def terminal_key(epoch: int) -> bytes:
-    """Return the name under which the certificate that ended an epoch is kept."""
-    return b"terminal" + epoch.to_bytes(8, "big")
 
 
 class Walk(Protocol):

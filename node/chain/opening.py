@@ -11,23 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgpack
 import msgspec
 
 from aitoken.crypto.hashing import blake2_256
 from aitoken.errors import Rejected
 from aitoken.proto.digest import NEXT_EPOCH
 from aitoken.proto.extrinsic import Extrinsic
+from aitoken.proto.finality import CURRENT_EPOCH_KEY, NOW_KEY
 from aitoken.proto.header import Header
 from aitoken.proto.votes import Certificate
 from aitoken.types import BlockNumber, Hash32
 from chain.frame.runtime import Runtime
-from chain.genesis import build_genesis
+from chain.genesis import Genesis, build_genesis
 from chain.runtime import build_runtime
 from chain.spec import ChainSpec, parse_spec
 from chain.state.layer import FinalState, Layer
 from consensus.epochs import Epoch
 from consensus.types import Block as ConsensusBlock
-from node.chain.tree import Chain
+from node.chain.tree import GENESIS_PROOF, Chain
 from node.driver.headers import epoch_after, genesis_block, read_block
 from node.ports import Block
 from node.store.database import Database
@@ -99,7 +101,7 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
     if not path.exists():
         genesis = build_genesis(spec, runtime)
         genesis_hash = genesis.header.hash
-        Database.create(path, genesis_hash, genesis.header.encode(), genesis.pairs)
+        Database.create(path, genesis_hash, genesis.header.encode(), genesis.pairs, {GENESIS_PROOF: proof_of(genesis)})
         write_whole(data_dir / REMEMBERED, digest + genesis_hash)
         if (data_dir / "voting.json").exists():
             log.warning(
@@ -128,6 +130,12 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
         certificate=None if justification is None else Certificate.decode(justification),
         epoch=epoch_after(_base_of(database, announced.first_block, genesis_hash, spec.timestamp_ms), announced),
     )
+
+
+def proof_of(genesis: Genesis) -> bytes:
+    """Return what lets somebody who knows the genesis hash only learn the first validators, as it is kept."""
+    proof: bytes = msgpack.packb(FinalState.in_memory(genesis.pairs).prove((CURRENT_EPOCH_KEY, NOW_KEY)))
+    return proof
 
 
 def _resting_on(final: FinalState) -> Layer:

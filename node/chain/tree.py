@@ -17,8 +17,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import msgpack
+
 from aitoken.errors import Bug, Rejected, Unavailable, invariant
 from aitoken.proto.header import Header
+from aitoken.proto.votes import Certificate
 from aitoken.types import BlockNumber, Hash32
 from chain.state.layer import FinalState, Layer
 from node.ports import Block, Cancellable, ChainListener
@@ -36,6 +39,15 @@ RunBehind: TypeAlias = Callable[[Callable[[], None], Callable[[], None]], None]
 """Does its first argument in a thread, then calls the second one on the event loop."""
 
 log = logging.getLogger(__name__)
+
+
+GENESIS_PROOF: Final = b"genesis-proof"
+"""The record of consensus that proves the first epoch under the genesis header: msgpack list of trie nodes."""
+
+
+def terminal_key(epoch: int) -> bytes:
+    """Return the name under which the certificate that ended an epoch is kept, for ever."""
+    return b"terminal" + epoch.to_bytes(8, "big")
 
 
 class UnknownBlock(Rejected):
@@ -131,6 +143,21 @@ class Chain:
         """The finality certificate of a final block, where one was kept."""
         number = None if block_hash in self._unfinalized else self._database.number_of(block_hash)
         return self._database.justification(number) if number is not None else None
+
+    def certified_from(self, number: int, limit: int) -> BlockNumber | None:
+        """The first final block at or above `number`, below `number + limit`, whose certificate is kept."""
+        return self._database.certified_from(number, limit)
+
+    def epoch_end(self, epoch: int) -> tuple[Header, bytes] | None:
+        """Header and certificate of the final block that ended an epoch; both are kept for ever."""
+        certificate = self._database.consensus_meta(terminal_key(epoch))
+        header = None if certificate is None else self.header(Certificate.decode(certificate).hash)
+        return None if certificate is None or header is None else (header, certificate)
+
+    def genesis_proof(self) -> tuple[Header, list[bytes]] | None:
+        """Genesis header, and the trie nodes that show under it the first epoch and the time."""
+        header, proof = self.header(self._genesis_hash), self._database.consensus_meta(GENESIS_PROOF)
+        return None if header is None or proof is None else (header, msgpack.unpackb(proof))
 
     def is_final(self, block_hash: Hash32) -> bool:
         """Whether the block is final."""

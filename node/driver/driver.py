@@ -4,6 +4,9 @@ Effects form one queue. At a `Barrier` the queue stands still until the journal 
 their effects wait behind. So no own vote leaves before it is durable, and the driver refuses (`Bug`) to send one that
 is not: the process must then die rather than go on. A failed sync never calls back; the journal ends the process.
 
+Votes are signed by whoever holds the key. Where it refuses one, the vote is not made; where it does not answer, the
+node follows without voting until it is back.
+
 Restart: the shell passes the committed block, its certificate, the running epoch and the journal's records. Own votes
 are counted again, finalizations above the committed block are followed again; nothing of a peer is looked at before.
 When a terminal block is committed, and the queue is empty, the next epoch begins with a new core and a new journal.
@@ -17,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aitoken.errors import Bug
-from aitoken.proto.votes import FINALIZE, Certificate, Vote, sign_bytes
+from aitoken.proto.votes import FINALIZE, Certificate, Vote
 from aitoken.types import Hash32
 from consensus import effects, inputs
 from consensus.core import Core
@@ -33,8 +36,6 @@ from consensus.messages import (
     Proposal,
     Status,
 )
-from consensus.permission import Permission
-from consensus.signing import SigningTable
 from consensus.types import Block, Pace, Peer
 from node.driver.blocks import Blocks
 from node.driver.follower import Follower
@@ -43,15 +44,11 @@ from node.driver.inbox import Inbox
 from node.driver.ports import Archive, Executor, Journal, Observer, Signer, Transport, Verify, VotingRecord
 from node.driver.requests import Requests
 from node.driver.roundstate import RoundState, round_state
+from node.driver.voting import Voting
 from node.ports import Cancellable, Clock
 
 JOURNAL_BYTES_MAX: Final = 8 * 1024 * 1024
 """A journal segment is started anew beyond this size, with only what is unsettled, and twice what it started with."""
-
-
-HOLD_DELTAS: Final = 30
-"""A new key at genesis waits to hear a quorum, but not longer than this after the first answer: on a thin graph it
-never hears one. Whoever says that the chain left genesis has as long again to show a certificate."""
 
 
 class VoteNotDurable(Bug):
@@ -71,6 +68,7 @@ class StartPoint:
         epoch: the running epoch: that of the committed block, or the next one where that block was terminal.
         journal: the records found, in order; None when there is no journal or it is damaged.
         force_sign: the operator says that no other copy of this key ever voted.
+        watch_ms: how long to listen for votes by our key before the first own one.
     """
 
     genesis_hash: Hash32
@@ -79,6 +77,7 @@ class StartPoint:
     epoch: Epoch
     journal: Sequence[bytes] | None
     force_sign: bool = False
+    watch_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +122,7 @@ class Driver:
         self.follower.certificate = start.certificate
         self.inbox = Inbox(self)
         self._start_point = start
-        self._key = bytes(32) if ports.signer is None else ports.signer.public
-        self._permission = Permission(self._key, 0, None, None, force=False)
-        self._table = SigningTable(start.epoch.index)
+        self._voting = Voting(self, ports.signer, ports.record, pace, start.epoch, start.watch_ms)
         self._queue: deque[tuple[Core, effects.Effect]] = deque()
         self._pumping = False
         self._waiting = False
@@ -137,7 +134,7 @@ class Driver:
         self._work = False
         self._journal_started_with = 0
         self._heard: dict[Peer, int] = {}
-        self.core = Core(start.epoch, None, pace, self._sign, voting=False)
+        self.core = Core(start.epoch, None, pace, self._voting.sign, voting=False)
         self._perform: dict[type[Any], Callable[[Core, Any], None]] = {
             effects.Persist: self._persist,
             effects.Barrier: self._barrier,
@@ -163,15 +160,14 @@ class Driver:
 
         Raises:
             DamagedJournal: the journal is another chain's or key's, or does not read.
+            SignerForgot: the signer's memory is older than the journal.
         """
         point = self._start_point
         index = point.epoch.index
-        found = None if point.journal is None else replay(point.journal, self.genesis_hash, self._key, index)
-        self._permission = Permission(
-            self._key, index, found, self._ports.record.epoch, force=point.force_sign or self._ports.signer is None
-        )
+        found = None if point.journal is None else replay(point.journal, self.genesis_hash, self._voting.key, index)
+        self._voting.begin(point.epoch, found, force=point.force_sign)
         if found is None:
-            self._wait_for_journal([self._opening(index)])
+            self._wait_for_journal([self._voting.opening(index)])
         certificate = point.certificate
         certificates = [] if certificate is None or certificate.epoch != index else [certificate]
         votes: list[Vote] = []
@@ -183,14 +179,15 @@ class Driver:
         for block in blocks:
             self.blocks.add(block)
         self._begin(point.epoch, certificates, votes, [block for block in blocks if block.epoch == index])
-        self._look_at_hold()
-        self._ask_while_holding()
+        self._voting.look_at_hold()
+        self._voting.ask_while_holding()
 
     def receive(self, peer: Peer, message: Message) -> None:
         """Handle a message of a peer, already within the limits of `consensus.messages`."""
         if not self._stopped:
             if isinstance(message, Vote | Proposal):
                 self._heard[peer] = self.clock.now_ms()
+            self._voting.guard.heard()
             self.inbox.receive(peer, message)
 
     def connected(self, peer: Peer) -> None:
@@ -228,7 +225,27 @@ class Driver:
 
     def round_state(self) -> RoundState:
         """Return where agreement stands, for people and health checks."""
-        return round_state(self.core, self.follower, self.clock.now_ms(), stopped=self._stopped)
+        now_ms, validator = self.clock.now_ms(), self.transport.validator
+        return replace(
+            round_state(
+                self.core, self.follower, now_ms, lambda key: validator(key) is not None, stopped=self._stopped
+            ),
+            votes_made=self._voting.guard.made,
+            votes_missed=self._voting.guard.missed,
+        )
+
+    def signer_is_back(self) -> None:
+        """The signer answers again."""
+        self._voting.guard.signer_is_back()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this node does nothing any more."""
+        return self._stopped
+
+    def is_behind(self) -> bool:
+        """Whether the chain is known to be ahead of us."""
+        return self.follower.target is not None or self.inbox.heard_of_later_epoch()
 
     @property
     def committed(self) -> Block:
@@ -244,6 +261,7 @@ class Driver:
         """Do nothing any more."""
         self._stopped = True
         self.follower.stop()
+        self._voting.guard.stop()
         for timer in self._timers.values():
             timer.cancel()
 
@@ -257,6 +275,9 @@ class Driver:
         for effect in core.step(self.clock.now_ms(), event):
             self._queue.append((core, effect))
         self._pump()
+        if self._voting.guard.lost and self.core.voting:
+            self.core.step(self.clock.now_ms(), inputs.VotingSuspended())
+        self._voting.guard.entered(self.core.view, is_validator=self._voting.me(self.core.epoch) is not None)
 
     def broadcast(self, message: Message) -> None:
         """Send to every validator, and to peers that asked to be passed everything."""
@@ -276,6 +297,12 @@ class Driver:
             if peer != source:
                 self.transport.send(peer, message)
 
+    def write_down(self, record: Opening) -> None:
+        """Put a record on disk before anything that is sent from now on."""
+        self._queue.append((self.core, effects.Persist(record)))
+        self._queue.append((self.core, effects.Barrier()))
+        self._pump()
+
     def take_block(self, block: Block) -> None:
         """Take a block that was asked for."""
         self.blocks.add(block)
@@ -288,38 +315,20 @@ class Driver:
             self._relays[peer] = None
         else:
             self._relays.pop(peer, None)
-        if self._permission.holds:
-            if self._permission.heard_nobody:
-                self.clock.call_later(HOLD_DELTAS * self._pace.delta_ms, self._end_hold_after_a_while)
-            self._permission.hear(peer, status, self._me(self.core.epoch))
-            self._look_at_hold()
+        self._voting.hear(peer, status)
 
     # Epochs.
-
-    def _me(self, epoch: Epoch) -> int | None:
-        return None if self._ports.signer is None else epoch.validators.index_of(self._key)
 
     def _begin(
         self, epoch: Epoch, certificates: Sequence[Certificate], votes: Sequence[Vote], blocks: Sequence[Block]
     ) -> None:
-        me = self._me(epoch)
-        voting = me is not None and self._permission.may_vote(epoch.index)
-        self._table = SigningTable(epoch.index)
-        for vote in votes:
-            self._table.restore(vote)
-        if voting:
-            self._record_epoch(epoch.index)
-        floor = self._permission.floor(epoch.index)
-        self.core = Core(epoch, me, self._pace, self._sign, voting=voting, floor=floor)
+        voting = self._voting.begin_epoch(epoch, votes)
+        me, floor = self._voting.me(epoch), self._voting.permission.floor(epoch.index)
+        self.core = Core(epoch, me, self._pace, self._voting.sign, voting=voting, floor=floor)
         self.transport.begin_epoch(epoch.validators.keys)
         self.step(inputs.Start(self.follower.committed, certificates, votes, blocks))
         if self._work:
             self.step(inputs.WorkChanged(available=True))
-
-    def _record_epoch(self, index: int) -> None:
-        recorded = self._ports.record.epoch
-        if recorded is None or recorded < index:
-            self._ports.record.raise_to(index)
 
     def _on_committed(self, block: Block, certificate: Certificate) -> None:
         if certificate.epoch == self.core.epoch.index and self.core.epoch.is_terminal(block.number):
@@ -342,61 +351,19 @@ class Driver:
             self._timers.clear()
             epoch = epoch_after(base, self.archive.next_epoch(base))
             self.follower.begin_epoch()
-            self._wait_for_journal([self._opening(epoch.index)])
+            self._voting.choose_key(epoch)
+            self._wait_for_journal([self._voting.opening(epoch.index)])
             self._begin(epoch, [], [], [])
             self.inbox.begin_epoch()
         elif self._ports.journal.size > max(JOURNAL_BYTES_MAX, 2 * self._journal_started_with):
             certificates, votes, blocks = self.core.unsettled()
-            self._wait_for_journal([self._opening(self.core.epoch.index), *blocks, *certificates, *votes])
+            self._wait_for_journal([self._voting.opening(self.core.epoch.index), *blocks, *certificates, *votes])
 
     def _wait_for_journal(self, records: Sequence[Opening | Vote | Certificate | Block]) -> None:
         self._waiting = True
         data = [encode_record(record) for record in records]
         self._journal_started_with = sum(map(len, data))
         self._ports.journal.restart(data, self._on_durable)
-
-    # A key of which nothing is known: see `consensus.permission`.
-
-    def _opening(self, epoch: int) -> Opening:
-        return self._permission.opening(self.genesis_hash, epoch)
-
-    def _look_at_hold(self) -> None:
-        if not self._permission.holds:
-            return
-        validators, peer_of = self.core.epoch.validators, self.transport.validator
-        if self._is_at_genesis():
-            if self._permission.knows_enough_at_genesis(validators, peer_of):
-                self._end_hold_at_genesis()
-        elif self._permission.end_if_known(self.core.epoch.index, validators, peer_of):
-            self._begin_to_vote()
-
-    def _ask_while_holding(self) -> None:
-        if self._permission.holds and not self._stopped:
-            self.broadcast(self.core.status())
-            self.clock.call_later(self._pace.status_interval_ms, self._ask_while_holding)
-
-    def _is_at_genesis(self) -> bool:
-        """Whether there is no certificate yet, as far as anybody proved; what peers merely say does not count."""
-        return self.follower.committed.number == 0 and self.core.epoch.index == 0 and self.core.view <= 1
-
-    def _end_hold_after_a_while(self) -> None:
-        if self._permission.heard_of_movement:
-            self.clock.call_later(HOLD_DELTAS * self._pace.delta_ms, self._end_hold_at_genesis)
-        else:
-            self._end_hold_at_genesis()
-
-    def _end_hold_at_genesis(self) -> None:
-        if self._permission.holds and self._is_at_genesis() and not self._stopped:
-            self._permission.end_at_genesis()
-            self._begin_to_vote()
-
-    def _begin_to_vote(self) -> None:
-        index = self.core.epoch.index
-        self._queue.append((self.core, effects.Persist(self._opening(index))))
-        self._queue.append((self.core, effects.Barrier()))
-        if self._me(self.core.epoch) is not None:
-            self._record_epoch(index)
-        self.step(inputs.VotingAllowed(self._permission.floor(index)))
 
     # The queue.
 
@@ -418,6 +385,7 @@ class Driver:
         del core
         if isinstance(effect.record, Vote):
             self._undurable.add(effect.record)
+            self._voting.guard.voted(effect.record.view)
         self._ports.journal.append(encode_record(effect.record))
 
     def _barrier(self, core: Core, effect: effects.Barrier) -> None:
@@ -437,7 +405,7 @@ class Driver:
                 raise VoteNotDurable(repr(vote))
         if isinstance(message, Status):
             relay = self._hears_too_little() or self._is_bridge()
-            wants = (WANTS_RELAY if relay else 0) | (WANTS_STATUS if self._permission.holds else 0)
+            wants = (WANTS_RELAY if relay else 0) | (WANTS_STATUS if self._voting.permission.holds else 0)
             return replace(message, flags=message.flags | wants) if wants else message
         return message
 
@@ -496,7 +464,7 @@ class Driver:
 
     def _finalized(self, core: Core, effect: effects.Finalized) -> None:
         if core is self.core:
-            self._table.settle(effect.certificate.view)
+            self._voting.table.settle(effect.certificate.view)
             known = self.blocks.get(effect.certificate.hash)
             if known is not None:
                 self.step(inputs.BlockReceived(known))
@@ -510,10 +478,16 @@ class Driver:
 
     def _doppelganger(self, core: Core, effect: effects.Doppelganger) -> None:
         vote = effect.vote
+        if not self._voting.is_twin(vote, present=core is self.core):
+            return
+        where = f"a vote by our key in epoch {core.epoch.index}, view {vote.view} is not ours: another process signs "
+        if self._voting.guard.watching:
+            self.observer.alarm("signer.key_in_use", where + "with this key. This node signed nothing and stops.")
+            return
         self.observer.alarm(
             "consensus.doppelganger",
-            f"a vote by our key in epoch {core.epoch.index}, view {vote.view} is not ours: another process signs with "
-            "this key, or the journal was replaced. This node signs nothing more; stop one of the two and restart.",
+            where + "with this key, or the journal was replaced. This node signs nothing more; stop one of the two and "
+            "restart.",
         )
 
     def _panic(self, core: Core, effect: effects.Panic) -> None:
@@ -531,13 +505,6 @@ class Driver:
 
     # Peers and keys.
 
-    def _sign(self, kind: int, epoch: int, view: int, block_hash: Hash32) -> bytes:
-        signer = self._ports.signer
-        if signer is None:
-            raise Bug("a node without a key cannot vote")
-        self._table.check(kind, epoch, view, block_hash)
-        return signer.sign(sign_bytes(self.genesis_hash, kind, epoch, view, block_hash))
-
     def _peers_of(self, core: Core, indices: Sequence[int]) -> list[Peer]:
         keys = core.epoch.validators.keys
         peers = (self.transport.validator(keys[index]) for index in indices)
@@ -553,7 +520,7 @@ class Driver:
 
     def _is_bridge(self) -> bool:
         """Whether a validator relies on this node, which is none: then it must hear everything to pass it on."""
-        return self._me(self.core.epoch) is None and any(self._is_validator(peer) for peer in self._relays)
+        return self._voting.me(self.core.epoch) is None and any(self._is_validator(peer) for peer in self._relays)
 
     def _hears_too_little(self) -> bool:
         """Whether the validators heard directly of late, and this one, are no quorum: others must pass on to us."""
@@ -562,6 +529,6 @@ class Driver:
         weight = 0
         for key, own in zip(validators.keys, validators.weights, strict=True):
             peer = self.transport.validator(key)
-            if key == self._key or (peer is not None and self._heard.get(peer, 0) > since):
+            if key == self._voting.key or (peer is not None and self._heard.get(peer, 0) > since):
                 weight += own
         return weight < validators.quorum

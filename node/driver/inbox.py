@@ -52,6 +52,7 @@ class Inbox:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._early: dict[Peer, list[Message]] = {}
+        self._later_epoch = 0
         self._answered: OrderedDict[Peer, int] = OrderedDict()
         self._evidence: OrderedDict[tuple[int, int, int, int], None] = OrderedDict()
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {
@@ -84,6 +85,10 @@ class Inbox:
             for message in messages:
                 self.receive(peer, message)
 
+    def heard_of_later_epoch(self) -> bool:
+        """Whether anybody claims that a later epoch than ours runs."""
+        return self._later_epoch > self._driver.core.epoch.index
+
     def _is_current(self, peer: Peer, epoch: int, message: Message) -> bool:
         current = self._driver.core.epoch.index
         if epoch == current:
@@ -92,6 +97,7 @@ class Inbox:
             if not isinstance(message, Certificate):
                 self._answer_old_epoch(peer, epoch)
         else:
+            self._later_epoch = max(self._later_epoch, epoch)
             if epoch == current + 1 and not isinstance(message, Status | GetCertificates):
                 kept = self._early.setdefault(peer, []) if len(self._early) < EARLY_PEERS_MAX else []
                 if len(kept) < EARLY_PER_PEER_MAX:

@@ -103,14 +103,25 @@ class Archive(Protocol):
 
 
 class Signer(Protocol):
-    """The validator key. `aitoken.crypto.ed25519.Pair` is one."""
+    """Whoever holds the validator's keys; it refuses what must not be signed by a memory of its own."""
 
     @property
     def public(self) -> bytes:
-        """The 32-byte key."""
+        """The present 32-byte key."""
 
-    def sign(self, message: bytes) -> bytes:
-        """Return the 64-byte signature."""
+    def choose(self, validators: Sequence[bytes], /) -> None:
+        """An epoch with these keys begins: make the one present that is among them."""
+
+    def sign_vote(self, kind: int, epoch: int, view: int, block_hash: bytes, final_view: int) -> bytes:
+        """Return the 64-byte signature of a vote, durably noted before.
+
+        Raises:
+            VoteRefused: it is not made; the next one may be.
+            Unavailable: nothing is signed until `Driver.signer_is_back`.
+        """
+
+    def knows(self, kind: int, epoch: int, view: int, block_hash: bytes) -> bool:
+        """Whether its memory can have seen this vote of ours; False proves that it is older than the vote."""
 
 
 class Verify(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from consensus.core import Core
@@ -15,6 +16,9 @@ class RoundState:
 
     Attributes:
         holds_back: one sentence on what finality waits for, or "nothing".
+        silent: validators no vote of whom is here for the current view, this one included.
+        votes_made, votes_missed: own votes, and views without one, since the process started.
+        unreachable: validators this node has no connection to; their votes may come through others.
     """
 
     epoch: int
@@ -33,10 +37,16 @@ class RoundState:
     voting: bool
     stopped: bool
     holds_back: str
+    silent: tuple[int, ...]
+    unreachable: tuple[int, ...]
+    votes_made: int = 0
+    votes_missed: int = 0
 
 
-def round_state(core: Core, follower: Follower, now_ms: int, *, stopped: bool) -> RoundState:
-    """Return the snapshot of one node."""
+def round_state(
+    core: Core, follower: Follower, now_ms: int, is_connected: Callable[[bytes], bool], *, stopped: bool
+) -> RoundState:
+    """Return the snapshot of one node; `is_connected` tells of a validator's key whether its peer is here."""
     state = core.state
     validators = core.epoch.validators
     found = state.rounds.get(core.view)
@@ -60,7 +70,16 @@ def round_state(core: Core, follower: Follower, now_ms: int, *, stopped: bool) -
         voting=core.voting,
         stopped=stopped,
         holds_back=_holds_back(core, follower, found, now_ms, stopped=stopped),
+        silent=tuple(index for index in range(len(validators)) if found is None or not _voted(found, index)),
+        unreachable=tuple(
+            index for index, key in enumerate(validators.keys) if index != state.me and not is_connected(key)
+        ),
     )
+
+
+def _voted(found: Round, index: int) -> bool:
+    tallies = (found.nullify, *found.notarize.values(), *found.finalize.values())
+    return any(index in tally.signatures for tally in tallies)
 
 
 def _holds_back(core: Core, follower: Follower, found: Round | None, now_ms: int, *, stopped: bool) -> str:

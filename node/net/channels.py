@@ -8,8 +8,9 @@ record of a block. Channels 0 to 3 have strict priority in that order, the other
 | control | 16 KiB | close |
 | votes, certificates | 16 KiB, 64 KiB | drop the oldest (views only grow: the oldest is the lowest) |
 | proposals | 5 MiB | close: the peer is too slow to follow |
-| block sync | 2.2 MiB | refuse (the caller is told) |
+| block sync | 3 MiB | refuse (the caller is told) |
 | transactions | 1 MiB | drop the oldest |
+| state | 3 MiB | refuse |
 | peer exchange | 64 KiB | drop the oldest |
 
 Until we trust a peer (it proved to be a validator) or asked it for something, its messages stay below
@@ -53,6 +54,7 @@ class Channel(IntEnum):
     PROPOSALS = 3
     SYNC = 4
     TRANSACTIONS = 5
+    STATE = 6
     PEERS = 7
 
 
@@ -85,12 +87,13 @@ LIMITS: Final[dict[int, Limits]] = {
     Channel.VOTES: Limits(16 * KIB, 400, 128 * KIB, 1024, MIB, Overflow.DROP_OLDEST),
     Channel.CERTIFICATES: Limits(64 * KIB, 100, MIB, 256, 4 * MIB, Overflow.DROP_OLDEST),
     Channel.PROPOSALS: Limits(5 * MIB, 60, 8 * MIB, 512, 8 * MIB, Overflow.CLOSE),
-    Channel.SYNC: Limits(2200 * KIB, 20, 8 * MIB, 64, 8 * MIB, Overflow.REFUSE, may_deflate=True),
+    Channel.SYNC: Limits(3 * MIB, 20, 8 * MIB, 64, 8 * MIB, Overflow.REFUSE, may_deflate=True),
     Channel.TRANSACTIONS: Limits(MIB, 100, 2 * MIB, 1024, 4 * MIB, Overflow.DROP_OLDEST),
+    Channel.STATE: Limits(3 * MIB, 60, 8 * MIB, 64, 4 * MIB, Overflow.REFUSE, may_deflate=True),
     Channel.PEERS: Limits(64 * KIB, 2, 64 * KIB, 16, 256 * KIB, Overflow.DROP_OLDEST),
 }
 STRICT: Final = (Channel.CONTROL, Channel.VOTES, Channel.CERTIFICATES, Channel.PROPOSALS)
-WEIGHTED: Final = (Channel.SYNC, Channel.TRANSACTIONS, Channel.PEERS)
+WEIGHTED: Final = (Channel.SYNC, Channel.TRANSACTIONS, Channel.STATE, Channel.PEERS)
 
 
 class UnknownChannel(Rejected):

@@ -64,6 +64,17 @@ def text(size_max: int) -> Check:
     return check
 
 
+def digits(size_max: int) -> Check:
+    """At most `size_max` hex digits, lower case."""
+
+    def check(value: Any) -> Any:
+        if type(value) is not str or len(value) > size_max or value.strip("0123456789abcdef"):
+            raise DecodeError(f"not at most {size_max} hex digits")
+        return value
+
+    return check
+
+
 def many(item: Check, count_max: int, count_min: int = 0) -> Check:
     """A tuple of `count_min` to `count_max` items."""
 

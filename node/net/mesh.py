@@ -23,16 +23,17 @@ from random import Random
 from typing import Final, Protocol
 
 from aitoken.crypto import ed25519
+from aitoken.errors import Unavailable
 from node.net.address_record import ADDRESSES_MAX, AddressRecord, BadAuth
 from node.net.addresses import Address, is_local, is_public, parse, wide_group
 from node.net.book import Book
 from node.net.messages import GetPeers, Peers, Reason, ValidatorAddresses, ValidatorAuth
 from node.net.peer import Peer
+from node.net.peer_auth import peer_statement
 from node.net.server import CannotDial, Server
 from node.net.wire import PEERS_MAX
 from node.tasks import cancel, spawn
 
-AUTH_PREFIX: Final = b"SMPX-peer-1"
 PAUSE_MIN_S: Final = 0.2
 PAUSE_MAX_S: Final = 6.0
 """A healed network is whole again within this time; finality then resumes in the ten seconds that are our goal."""
@@ -50,14 +51,25 @@ log = logging.getLogger(__name__)
 
 
 class SessionKey(Protocol):
-    """The validator's ed25519 session key."""
+    """The validator's ed25519 session key, or whoever holds it."""
 
     @property
     def public(self) -> bytes:
-        """The 32-byte public key."""
+        """The present 32-byte public key; it may change with an epoch."""
 
-    def sign(self, message: bytes) -> bytes:
-        """Return the 64-byte signature."""
+    def sign_peer(self, handshake_hash: bytes, *, initiator: bool) -> bytes:
+        """Return the 64-byte signature of `node.net.peer_auth.peer_statement`.
+
+        Raises:
+            Unavailable: the holder of the key does not answer.
+        """
+
+    def sign_address(self, record: AddressRecord) -> bytes:
+        """Return the 64-byte signature of an address record.
+
+        Raises:
+            Unavailable: the holder of the key does not answer.
+        """
 
 
 @dataclass(slots=True)
@@ -102,6 +114,7 @@ class Mesh:
         self._key = session_key
         self._random = random or Random()  # noqa: S311 - jitter
         self._targets: dict[Address, Target] = {}
+        self._proven = b""
         self._validators: tuple[bytes, ...] = ()
         self._wanted: frozenset[bytes] = frozenset()
         self._by_session: dict[bytes, Peer] = {}
@@ -117,7 +130,8 @@ class Mesh:
             self.keep(parse(text))
         if not self._config.reserved_only:
             self._search = spawn(self._find_peers(), "net: find peers")
-        if self._key is not None and self._config.public_addresses:
+        if self._key is not None:
+            self._proven = self._key.public
             self._publish(self._key)
 
     async def stop(self) -> None:
@@ -138,6 +152,8 @@ class Mesh:
         """Set the session keys of the present set in their order, and those of the next set once known."""
         self._validators = tuple(present)
         self._wanted = frozenset((*present, *following))
+        if self._key is not None and self._key.public != self._proven:
+            self.prove_anew()
         for session, peer in self._by_session.items():
             if session in self._wanted:
                 peer.allow_full()
@@ -179,11 +195,29 @@ class Mesh:
     def greet(self, peer: Peer) -> None:
         """Say to a new peer what it should know of us: who signs here, and where validators are."""
         if self._key is not None:
-            message = AUTH_PREFIX + self._genesis + peer.handshake_hash + bytes([peer.initiator])
-            peer.send(ValidatorAuth(self._key.public, self._key.sign(message)))
+            self._prove(self._key, peer)
         wanted = [record.encode() for session, record in self._records.items() if session in self._wanted]
         for start in range(0, len(wanted), PEERS_MAX):
             peer.send(ValidatorAddresses(tuple(wanted[start : start + PEERS_MAX])))
+
+    def prove_anew(self) -> None:
+        """Prove the session key on every connection: it changed, or its holder answers again."""
+        if self._key is not None:
+            self._proven = self._key.public
+            for peer in self._server.peers.values():
+                self._prove(self._key, peer)
+            self._publish(self._key)
+            record = self._records.get(self._proven)
+            if record is not None:
+                for peer in self._server.peers.values():
+                    peer.send(ValidatorAddresses((record.encode(),)))
+
+    def _prove(self, key: SessionKey, peer: Peer) -> None:
+        try:
+            signature = key.sign_peer(peer.handshake_hash, initiator=peer.initiator)
+        except Unavailable:
+            return  # `prove_anew` follows when the holder of the key is back
+        peer.send(ValidatorAuth(key.public, signature))
 
     def on_auth(self, peer: Peer, auth: ValidatorAuth) -> None:
         """Bind a session key to a connection.
@@ -191,7 +225,7 @@ class Mesh:
         Raises:
             BadAuth: not signed by that key for this very connection.
         """
-        message = AUTH_PREFIX + self._genesis + peer.handshake_hash + bytes([not peer.initiator])
+        message = peer_statement(self._genesis, peer.handshake_hash, initiator=not peer.initiator)
         own = self._key is not None and auth.session == self._key.public
         if own or not ed25519.verify(auth.signature, message, auth.session):
             raise BadAuth("our own session key" if own else "the signature is not of this connection")
@@ -256,9 +290,15 @@ class Mesh:
 
     def _publish(self, key: SessionKey) -> None:
         addresses = tuple(parse(text) for text in self._config.public_addresses[:ADDRESSES_MAX])
+        if not addresses:
+            return
         sequence = time.time_ns() // 10**6  # grows over restarts without being stored
         record = AddressRecord(key.public, self._server.identity, sequence, addresses)
-        self._records[key.public] = replace(record, signature=key.sign(record.sign_bytes(self._genesis)))
+        try:
+            signature = key.sign_address(record)
+        except Unavailable:
+            return
+        self._records[key.public] = replace(record, signature=signature)
 
     def _store(self, record: AddressRecord) -> None:
         self._records[record.session] = record

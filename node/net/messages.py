@@ -117,12 +117,57 @@ class GetBlocks:
 class Blocks:
     """Final blocks, ascending; `certificate` is of the last one, and makes the others final through it.
 
-    Empty when the server has none of them; then `certificate` is empty as well.
+    Where no certificate of a block in reach is kept, `trail` has the headers from the one after the last block up to
+    the certified one. Empty when the server has none of the blocks; then `certificate` is empty as well.
     """
 
     request: int
     blocks: tuple[tuple[bytes, tuple[bytes, ...]], ...]
     certificate: bytes
+    trail: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GetEpochs:
+    """Asks for the ends of epochs from `epoch` on."""
+
+    request: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """Headers of the last blocks of consecutive epochs, each with its certificate; empty where none is over."""
+
+    request: int
+    links: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GetState:
+    """Asks for what lies below a path (hex digits) of the state after a block that ended an epoch."""
+
+    request: int
+    block_hash: bytes
+    path: str
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateLeaves:
+    """Every pair below the path, ascending."""
+
+    request: int
+    leaves: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateNode:
+    """The trie node at the path, and the value it holds by hash; an empty node says that the state is not served."""
+
+    request: int
+    node: bytes
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +219,11 @@ Message: TypeAlias = (
     | CompactProposal
     | GetBlocks
     | Blocks
+    | GetEpochs
+    | Epochs
+    | GetState
+    | StateLeaves
+    | StateNode
     | Announce
     | GetTransactions
     | Transactions

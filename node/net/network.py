@@ -30,14 +30,19 @@ from node.net.messages import (
     Announce,
     Blocks,
     CompactProposal,
+    Epochs,
     GetBlocks,
+    GetEpochs,
     GetPeers,
+    GetState,
     GetTransactions,
     Hello,
     Message,
     Peers,
     Reason,
     Role,
+    StateLeaves,
+    StateNode,
     Transactions,
     ValidatorAddresses,
     ValidatorAuth,
@@ -46,6 +51,7 @@ from node.net.peer import Peer
 from node.net.ports import Consensus, ConsensusMessage, PeerId, TransactionPool
 from node.net.score import UNWANTED, Deed, Scores
 from node.net.server import VERSION_MAX, VERSION_MIN, Server, ServerConfig
+from node.net.state_sync import StateSync
 from node.net.sync import GAP, BlockSync
 from node.net.wire import channel_of, encode
 from node.ports import ChainView
@@ -113,6 +119,7 @@ class Network:
             session_key,
         )
         self.sync = BlockSync(chain, self)
+        self.states = StateSync(chain, self)
         self._gossip: Gossip | None = None
         self.counts: Counter[str] = Counter()
         """What happened so far, by name; for metrics."""
@@ -140,6 +147,11 @@ class Network:
             CompactProposal: lambda peer, message: self._proposals.on_compact(peer, message),
             GetBlocks: self.sync.on_get_blocks,
             Blocks: self.sync.on_blocks,
+            GetEpochs: self.states.on_get_epochs,
+            GetState: self.states.on_get_state,
+            Epochs: self.states.on_answer,
+            StateLeaves: self.states.on_answer,
+            StateNode: self.states.on_answer,
         }
 
     # -- life
@@ -318,6 +330,7 @@ class Network:
         """Forget a peer."""
         self.mesh.on_closed(peer)
         self.sync.closed(peer)
+        self.states.closed(peer)
         if self._gossip is not None:
             self._gossip.closed(peer)
         if self._consensus is not None and peer.identity not in self._server.peers:

@@ -10,7 +10,9 @@ does not deliver is not believed any more: claims alone must not make a node thi
 ranges are held, whatever peers push.
 
 Serving reads the chain view, as much as fits into one answer of half a MiB, cut where an epoch ends (the certificate of
-a later epoch could not be checked before the blocks are executed) and where a certificate is kept.
+a later epoch could not be checked before the blocks are executed) and where a certificate is kept. Of old blocks only
+one certificate in some hundred is kept: then the answer has none of its own blocks, but the headers up to the next
+certified one, and the asker puts such answers of one peer together.
 
 Source: section 11 of the consensus paper.
 """
@@ -28,12 +30,13 @@ from aitoken.proto.header import Header
 from aitoken.proto.votes import FINALIZE, Certificate
 from consensus.types import Block
 from node.driver.headers import read_block
-from node.net.channels import KIB, Channel
+from node.net.channels import KIB, MIB, Channel
 from node.net.compact import check_body
 from node.net.messages import Blocks, GetBlocks
 from node.net.peer import Peer
 from node.net.ports import Consensus, Neighbours
 from node.net.score import Deed
+from node.net.wire import TRAIL_MAX
 from node.ports import ChainView
 from node.tasks import spawn
 
@@ -48,6 +51,8 @@ COMMIT_CHECKS: Final = 50
 COMMIT_DEADLINE_S: Final = 30.0
 IDLE_S: Final = 2.0
 """How long to wait when no peer has what we need."""
+HELD_SIZE_MAX: Final = 256 * MIB
+"""Of blocks that wait for their certificate."""
 GAP: Final = 2
 """Consensus itself closes smaller gaps."""
 
@@ -62,11 +67,16 @@ class WrongRange(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Consecutive blocks, the last one certified."""
+    """Consecutive blocks, the last one certified or followed by one that is."""
 
     peer: Peer
     blocks: tuple[Block, ...]
     certificate: Certificate
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last block is the certified one; else the certificate is of a later one, linked by headers."""
+        return self.blocks[-1].hash == self.certificate.hash
 
     @property
     def end(self) -> int:
@@ -154,6 +164,11 @@ class BlockSync:
                 following = None
                 if found is None or found.blocks[0].number != start:
                     continue  # consensus went on meanwhile, or the range before was not taken
+                if not found.is_complete:
+                    whole = await self._complete(found)
+                    if whole is None:
+                        return  # somebody else is asked next time
+                    found = whole
                 if found.end < self.highest_seen:
                     following = spawn(self._fetch(found.end + 1), "net: next range")
                 await self._commit(committer, found)
@@ -195,14 +210,34 @@ class BlockSync:
         self._turn += 1
         for step in range(len(wanted)):
             peer = wanted[(self._turn + step) % len(wanted)]
-            found = await self._ask(peer, start)
+            found = await self.ask(peer, start)
             if found is not None:
                 return found
             if self._heights.pop(peer, 0) >= start:
                 self._disbelieved.add(peer)  # what it claims cannot be had from it, so it counts for nothing
         return None
 
-    async def _ask(self, peer: Peer, start: int) -> Range | None:
+    async def _complete(self, found: Range) -> Range | None:
+        """Ask the same peer for what lies between a range and its certificate, so that it answers for all of it."""
+        blocks = list(found.blocks)
+        size = 0
+        while len(blocks) < TRAIL_MAX and size <= HELD_SIZE_MAX:
+            following = await self.ask(found.peer, blocks[-1].number + 1)
+            if following is None:
+                break
+            if following.blocks[0].parent_hash != blocks[-1].hash:
+                self._neighbours.punish(found.peer, Deed.BAD_BLOCK, "a range that does not continue its own")
+                break
+            blocks += following.blocks
+            size += sum(len(block.header) + sum(map(len, block.extrinsics)) for block in following.blocks)
+            if following.is_complete:
+                return Range(found.peer, tuple(blocks), following.certificate)
+        self._heights.pop(found.peer, None)
+        self._disbelieved.add(found.peer)
+        return None
+
+    async def ask(self, peer: Peer, start: int) -> Range | None:
+        """Ask one peer for the range that starts at `start`; None when it does not give it."""
         self._request = (self._request + 1) % 2**32
         request = self._request
         answer: asyncio.Future[Range | None] = asyncio.get_running_loop().create_future()
@@ -241,9 +276,28 @@ class BlockSync:
         if peer.waiting_bytes > WAITING_SIZE_MAX:
             return  # it asks faster than it reads
         blocks, certificate = self._collect(message.start, min(message.count, SERVED_COUNT_MAX))
-        peer.send(Blocks(message.request, blocks, certificate))
+        trail: tuple[bytes, ...] = ()
+        if blocks and not certificate:
+            trail, certificate = self._trail(message.start + len(blocks))
+        peer.send(Blocks(message.request, blocks if certificate else (), certificate, trail))
+
+    def _trail(self, start: int) -> tuple[tuple[bytes, ...], bytes]:
+        """Headers from `start` to the next certified block, and its certificate; empty when it is too far."""
+        chain = self._chain
+        end = chain.certified_from(start, TRAIL_MAX)
+        headers: list[bytes] = []
+        for number in range(start, (end or 0) + 1):
+            block_hash = chain.hash_of(number)
+            header = chain.header(block_hash) if block_hash is not None else None
+            if block_hash is None or header is None:
+                break
+            headers.append(header.encode())
+            if number == end:
+                return tuple(headers), chain.justification(block_hash) or b""
+        return (), b""
 
     def _collect(self, start: int, count: int) -> tuple[tuple[tuple[bytes, tuple[bytes, ...]], ...], bytes]:
+        """Blocks up to the last certified one and its certificate; all that fit and none where none is certified."""
         chain = self._chain
         final = chain.finalized.number
         blocks: list[tuple[bytes, tuple[bytes, ...]]] = []
@@ -258,14 +312,14 @@ class BlockSync:
                 break
             own = _epoch_of(header)
             size += len(header.encode()) + sum(map(len, body))
-            if (epoch is not None and own != epoch) or (size > ANSWER_SIZE_MAX and certified):
+            if (epoch is not None and own != epoch) or (size > ANSWER_SIZE_MAX and blocks):
                 break
             epoch = own
             blocks.append((header.encode(), tuple(body)))
             justification = chain.justification(block_hash)
             if justification is not None:
                 certified, certificate = len(blocks), justification
-        return tuple(blocks[:certified]), certificate if certified else b""
+        return tuple(blocks[:certified] if certified else blocks), certificate
 
 
 def _epoch_of(header: Header) -> int:
@@ -283,6 +337,13 @@ def _read_range(peer: Peer, start: int, message: Blocks) -> Range:
         if blocks and block.parent_hash != blocks[-1].hash:
             raise WrongRange(f"block {block.number} does not follow the one before")
         blocks.append(block)
-    if certificate.kind != FINALIZE or certificate.hash != blocks[-1].hash or certificate.epoch != blocks[-1].epoch:
-        raise WrongRange("the certificate is not of the last block")
+    if certificate.kind != FINALIZE or certificate.epoch != blocks[-1].epoch:
+        raise WrongRange("the certificate is of another kind or epoch")
+    last = blocks[-1].hash
+    for above in map(Header.decode, message.trail):
+        if above.parent_hash != last:
+            raise WrongRange("the headers after the last block do not follow it")
+        last = above.hash
+    if certificate.hash != last:
+        raise WrongRange("the certificate is not of the last block or header")
     return Range(peer, tuple(blocks), certificate)

@@ -21,20 +21,25 @@ from aitoken.proto.votes import Certificate, Vote
 from aitoken.types import Hash32
 from consensus import messages as consensus
 from node.net.channels import KIB, MIB, Channel
-from node.net.checks import Check, DecodeError, blob, blobs, fixed, many, row, scale, text, unsigned
+from node.net.checks import Check, DecodeError, blob, blobs, digits, fixed, many, row, scale, text, unsigned
 from node.net.messages import (
     Announce,
     Blocks,
     CompactProposal,
     Disconnect,
+    Epochs,
     GetBlocks,
+    GetEpochs,
     GetPeers,
+    GetState,
     GetTransactions,
     Hello,
     Message,
     Peers,
     Ping,
     Pong,
+    StateLeaves,
+    StateNode,
     Transactions,
     ValidatorAddresses,
     ValidatorAuth,
@@ -48,6 +53,11 @@ EXTRINSICS_MAX: Final = 65_536
 """Most extrinsics of a block, whatever their size."""
 BLOCKS_MAX: Final = 128
 """Most blocks in one answer of block sync."""
+TRAIL_MAX: Final = 1024
+"""Most headers from the last block of an answer to the next certified one."""
+LINKS_MAX: Final = 64
+"""Most ends of epochs in one answer."""
+PATH_LENGTH_MAX: Final = 2 * KIB
 PEERS_MAX: Final = 64
 CERTIFICATE_SIZE_MAX: Final = 68 * KIB
 ARRAY_LENGTH_MAX: Final = EXTRINSICS_MAX
@@ -166,10 +176,22 @@ TABLE: Final[tuple[Entry, ...]] = (
         request=U32,
         blocks=many(row(HEADER, BODY), BLOCKS_MAX),
         certificate=blob(CERTIFICATE_SIZE_MAX),
+        trail=many(HEADER, TRAIL_MAX),
     ),
     _entry(80, Announce, Channel.TRANSACTIONS, hashes=blob(ANNOUNCED_MAX * HASH_SIZE, HASH_SIZE)),
     _entry(81, GetTransactions, Channel.TRANSACTIONS, hashes=blob(ANNOUNCED_MAX * HASH_SIZE, HASH_SIZE)),
     _entry(82, Transactions, Channel.TRANSACTIONS, transactions=blobs(TRANSACTION_SIZE_MAX, PUSHED_MAX)),
+    _entry(96, GetEpochs, Channel.STATE, request=U32, epoch=U64),
+    _entry(
+        97,
+        Epochs,
+        Channel.STATE,
+        request=U32,
+        links=many(row(HEADER, blob(CERTIFICATE_SIZE_MAX)), LINKS_MAX),
+    ),
+    _entry(98, GetState, Channel.STATE, request=U32, block_hash=HASH, path=digits(PATH_LENGTH_MAX), budget=U32),
+    _entry(99, StateLeaves, Channel.STATE, request=U32, leaves=many(row(blob(KIB), blob(3 * MIB)), EXTRINSICS_MAX)),
+    _entry(100, StateNode, Channel.STATE, request=U32, node=blob(2 * KIB), value=blob(3 * MIB)),
     _entry(112, GetPeers, Channel.PEERS),
     _entry(113, Peers, Channel.PEERS, addresses=many(row(text(255), unsigned(16)), PEERS_MAX)),
     _entry(114, ValidatorAddresses, Channel.PEERS, records=blobs(KIB, PEERS_MAX)),

@@ -108,6 +108,16 @@ class ConsensusView(Protocol):
     def round_state(self) -> dict[str, Any]:
         """Epoch, view and votes so far, as JSON values."""
 
+    def rotate_keys(self, owner: bytes | None = None) -> tuple[bytes, bytes]:
+        """Make session keys; both public keys, and for an owner the proof that they are held here.
+
+        Raises:
+            Rejected: this node does not hold its keys itself.
+        """
+
+    def has_keys(self, publics: bytes) -> bool:
+        """Whether this node signs with these session keys."""
+
 
 class RuntimeApi(Protocol):
     """The read-only face of `chain.runtime`, on an instance of its own for queries."""

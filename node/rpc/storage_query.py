@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aitoken.crypto.hashing import blake2_256
+from aitoken.proto.trie import closest_descendant
 from aitoken.types import Hash32
 from chain.state.base import State
-from chain.state.proof import closest_descendant
 from node.rpc.params import ITEMS_MAX, BadParam, unhex
 
 KINDS: Final = frozenset(

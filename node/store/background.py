@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,8 +18,14 @@ log = logging.getLogger(__name__)
 class Background:
     """One thread of work beside the running event loop."""
 
-    def __init__(self, name: str, on_failure: Callable[[BaseException], None]) -> None:
-        """Start the thread; `on_failure` is called on the running event loop."""
+    def __init__(
+        self,
+        name: str,
+        on_failure: Callable[[BaseException], None],
+        observe_ms: Callable[[float], None] | None = None,
+    ) -> None:
+        """Start the thread; `on_failure` is called on the running event loop, `observe_ms` in the thread."""
+        self._observe_ms = observe_ms
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, name)
@@ -37,12 +44,15 @@ class Background:
         def do() -> None:
             if self._failed:
                 return
+            started = time.perf_counter()
             try:
                 work()
             except BaseException as failure:  # noqa: BLE001 - whatever it is, it is reported where the process can end
                 self._failed = True
                 self._tell(self._on_failure, failure)
             else:
+                if self._observe_ms is not None:
+                    self._observe_ms((time.perf_counter() - started) * 1000)
                 self._tell(self._finish, done)
 
         self._thread.submit(do)

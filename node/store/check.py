@@ -31,9 +31,13 @@ def check(database: Database) -> Iterator[Finding | BlockNumber]:
 
     Each block must have a header with its hash, its number and the hash of the block before; a body with the root the
     header names; and the way back through the past values must lead to the state root of the oldest block kept.
+    Where the database was made from a state, it begins with the block of that state.
     """
+    first = database.first
     parent = Hash32(bytes(32))
-    for number in range(database.finalized()[0] + 1):
+    if first and (data := database.header(first)) is not None:
+        parent = Header.decode(data).parent_hash
+    for number in range(first, database.finalized()[0] + 1):
         if number % 1000 == 0:
             yield BlockNumber(number)
         try:

@@ -33,8 +33,9 @@ from node.store.files import sync_directory
 from node.store.flat import CACHED_VALUES, FlatState
 from node.store.floor import Floor
 from node.store.history import PastState, PastView
-from node.store.leveldb import Batch, LevelDb
+from node.store.leveldb import Batch, LevelDb, Snapshot
 from node.store.lock import DirectoryLock
+from node.store.retention import prune_certificate
 
 HISTORY_BLOCKS: Final = 256
 """By default the states of so many blocks before the last one can be read."""
@@ -191,6 +192,7 @@ class Database:
             self._put_block(batch, block)
             changes.update(block.changes)
             oldest = self._prune(batch, number, oldest)
+            prune_certificate(self._db, batch, number)
         for key, value in changes.items():
             if value is None:
                 batch.delete(schema.STATE + key)
@@ -250,6 +252,13 @@ class Database:
         """Return the finality certificate made for this very block, SCALE."""
         return self._db.get(schema.JUSTIFICATION + schema.number(number))
 
+    def certified_from(self, number: int, limit: int) -> BlockNumber | None:
+        """Return the first block from `number` on, below `number + limit`, whose certificate is kept."""
+        start = schema.JUSTIFICATION + schema.number(number)
+        for key, _ in self._db.range(start, schema.JUSTIFICATION + schema.number(min(number + limit, 2**32 - 1))):
+            return BlockNumber(int.from_bytes(key[1:], "big"))
+        return None
+
     def consensus_meta(self, name: bytes) -> bytes | None:
         """Return what consensus committed last under `name`."""
         return self._db.get(schema.META_CONSENSUS + name)
@@ -258,6 +267,15 @@ class Database:
     def oldest(self) -> int:
         """The number of the first block whose state can be read."""
         return self._oldest
+
+    @property
+    def first(self) -> BlockNumber:
+        """The first block from which on all are kept: 0, or the one whose state the database was made from."""
+        return BlockNumber(int.from_bytes(self._db.get(schema.META_FIRST) or b"", "big"))
+
+    def snapshot(self) -> Snapshot:
+        """Return all there is, unchanged by later blocks; to be closed."""
+        return self._db.snapshot()
 
     def view_at(self, number: BlockNumber) -> PastView:
         """Return the state after the final block `number`, for reading; it raises `StateDiscarded` once too old."""

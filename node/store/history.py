@@ -13,10 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from aitoken.types import Hash32
-from chain.state.base import Changes, StateDiscarded
+from chain.state.base import Changes, KeyValue, StateDiscarded
 from chain.state.layer import FinalState, Layer
 from node.store.errors import Damaged
-from node.store.flat import FlatState
 from node.store.leveldb import Reader
 from node.store.schema import PAST, after_prefix, number, past_key, past_parts, past_prefix, past_value_of
 
@@ -43,7 +42,7 @@ class History(Protocol):
 class PastView:
     """A `KeyValue`: what the keys held after an old block."""
 
-    def __init__(self, reader: Reader, flat: FlatState, history: History, block: int) -> None:
+    def __init__(self, reader: Reader, flat: KeyValue, history: History, block: int) -> None:
         self._reader = reader
         self._flat = flat
         self._history = history

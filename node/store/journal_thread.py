@@ -18,10 +18,15 @@ _HANDED_OVER_BYTES: Final = 1 << 20  # so much is not held back for a barrier
 class JournalThread:
     """A journal and the thread that writes it."""
 
-    def __init__(self, journal: Journal, on_failure: Callable[[BaseException], None]) -> None:
-        """Start the thread; `on_failure` is called on the running event loop."""
+    def __init__(
+        self,
+        journal: Journal,
+        on_failure: Callable[[BaseException], None],
+        observe_ms: Callable[[float], None] | None = None,
+    ) -> None:
+        """Start the thread; `on_failure` is called on the running event loop, `observe_ms` with what a write took."""
         self._journal = journal
-        self._background = Background("journal", on_failure)
+        self._background = Background("journal", on_failure, observe_ms)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._size = journal.size

@@ -106,9 +106,13 @@ class LevelDb:
         """Return what is there now, unchanged by later writes; to be closed."""
         return Snapshot(self._path, self._db.snapshot())
 
-    def batch(self) -> Batch:
-        """Return a batch for `write`."""
-        return self._db.write_batch(sync=True)
+    def batch(self, *, sync: bool = True) -> Batch:
+        """Return a batch for `write`.
+
+        Args:
+            sync: writing waits for the disk. Otherwise a power cut may lose the batch, and then all after it as well.
+        """
+        return self._db.write_batch(sync=sync)
 
     def ensure_writable(self) -> None:
         """Refuse to go on after a write has failed.

@@ -2,13 +2,13 @@
 
 | key | value |
 | --- | --- |
-| `m` name | facts about the database: `schema`, `genesis`, `final`, `oldest`; `m` `c` name: consensus |
+| `m` name | facts about the database: `schema`, `genesis`, `final`, `oldest`, `first`; `m` `c` name: consensus |
 | `s` key | the value of a state key after the last final block |
 | `h` number | hash of the final block of that height |
 | `n` hash | its number |
 | `d` number | its header, SCALE |
 | `b` number | its body: msgpack list of the extrinsics as submitted |
-| `j` number | its finality certificate, SCALE, where one was made |
+| `j` number | its finality certificate, SCALE, where one was made and is kept (see `node.store.retention`) |
 | `t` escaped key, number | what a state key held before that block changed it: 01 value; empty if absent |
 | `k` number | msgpack list of the `t` keys, without number, of what that block changed |
 
@@ -29,6 +29,8 @@ META_SCHEMA: Final = b"mschema"
 META_GENESIS: Final = b"mgenesis"
 META_FINAL: Final = b"mfinal"
 META_OLDEST: Final = b"moldest"
+META_FIRST: Final = b"mfirst"
+"""From this block on all are kept; before it only ends of epochs (`node.store.restore`). Absent: 0."""
 META_CONSENSUS: Final = b"mc"
 
 STATE: Final = b"s"

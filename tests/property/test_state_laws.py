@@ -6,12 +6,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from aitoken.proto.trie import IncompleteProof, verify
 from chain.state import reference
 from chain.state.base import StateDiscarded, StateVersion
 from chain.state.layer import FinalState, Layer
 from chain.state.memory import MemoryKeyValue
 from chain.state.ordered import ordered_root
-from chain.state.proof import IncompleteProof, verify
 
 # Few different bytes and short keys: prefixes of each other, shared nibbles, splits and collapses in plenty.
 SHORT = st.lists(st.sampled_from([0x00, 0x01, 0x10, 0x11, 0xFF]), max_size=4).map(bytes)

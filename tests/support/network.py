@@ -21,6 +21,7 @@ from consensus.types import Block
 from node.driver.headers import genesis_block, read_block
 from node.net.network import Network, NetworkConfig
 from node.ports import ChainView
+from node.signer.local import Key, LocalSigner
 
 GENESIS = blake2_256(b"genesis of the network tests")
 
@@ -102,6 +103,10 @@ class FakeChain:
         block = self._by_hash(block_hash)
         return certify(block).encode() if block is not None and block.number not in self.bare else None
 
+    def certified_from(self, number: int, limit: int) -> int | None:
+        """The next block that is not bare."""
+        return next((n for n in range(number, min(number + limit, len(self.blocks))) if n not in self.bare), None)
+
 
 @dataclass
 class Inbox:
@@ -159,6 +164,11 @@ def session_of(index: int) -> Pair:
     return Pair(blake2_256(b"session key %d" % index))
 
 
+def signer_of(session: Pair | None) -> LocalSigner | None:
+    """Return a signer that names a peer and signs no votes."""
+    return None if session is None else LocalSigner(GENESIS, [Key(session, None)])
+
+
 @dataclass
 class Node:
     """A network and what it told consensus."""
@@ -194,7 +204,7 @@ def make_node(
     session = session_of(index) if validator else None
     chain = chain or FakeChain()
     view = cast(ChainView, chain)
-    network = Network(NetworkConfig(reserved=tuple(reserved), **config), key_of(index), view, session)
+    network = Network(NetworkConfig(reserved=tuple(reserved), **config), key_of(index), view, signer_of(session))
     inbox = Inbox(chain, tuple(session_of(each).public for each in range(validators)))
     network.attach_consensus(inbox)
     if pool is not None:

@@ -276,6 +276,12 @@ class FakeNetwork:
 class FakeConsensus:
     is_validator = True
 
+    def rotate_keys(self, owner: bytes | None = None) -> tuple[bytes, bytes]:
+        return b"k" * 64, b"" if owner is None else b"p" * 128
+
+    def has_keys(self, publics: bytes) -> bool:
+        return publics == b"k" * 64
+
     def round_state(self) -> dict[str, Any]:
         return {"epoch": 1, "view": 2}
 

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from aitoken.errors import Rejected
 from aitoken.types import Hash32
 from node.pool.status import Stage, Status
+from node.rpc import errors
 from node.rpc.feed import Feed
 from node.rpc.params import HexBytes
-from node.rpc.ports import PoolView
+from node.rpc.ports import ConsensusView, PoolView
 from node.rpc.registry import rpc, subscription
 from node.rpc.render import to_json
 from node.rpc.session import Later, Sink, Source
@@ -42,6 +44,34 @@ def pending(pool: PoolView) -> list[bytes]:
 def remove(pool: PoolView, extrinsics: list[Hash32]) -> list[Hash32]:
     """Forget transactions by hash; returns those that were there."""
     return [tx_hash for tx_hash in extrinsics if pool.remove(tx_hash)]
+
+
+@rpc("author_rotateKeys", safe=False)
+def rotate_keys(consensus: ConsensusView) -> bytes:
+    """Make new session keys, keep them, and return their public keys, one after the other."""
+    return _rotated(consensus, None)[0]
+
+
+@rpc("author_rotateKeysWithOwner", safe=False)
+def rotate_keys_with_owner(consensus: ConsensusView, owner: HexBytes) -> dict[str, bytes]:
+    """Make new session keys; `proof` is what `Session.set_keys` of the account `owner` wants to see with them."""
+    if len(owner) != 32:
+        raise errors.invalid_params("parameter 1 (owner): an account has 32 bytes")
+    keys, proof = _rotated(consensus, owner)
+    return {"keys": keys, "proof": proof}
+
+
+@rpc("author_hasSessionKeys", safe=False)
+def has_session_keys(consensus: ConsensusView, session_keys: HexBytes) -> bool:
+    """Return whether this node signs with these session keys."""
+    return consensus.has_keys(session_keys)
+
+
+def _rotated(consensus: ConsensusView, owner: bytes | None) -> tuple[bytes, bytes]:
+    try:
+        return consensus.rotate_keys(owner)
+    except Rejected as error:
+        raise errors.RpcError(errors.INTERNAL, str(error)) from None
 
 
 @subscription(

@@ -32,6 +32,8 @@ OWN = {
     "_runtime::OriginCaller", "_runtime::SessionKeys", "_runtime::Runtime",
     # Polkadot 1.7 has one event more in front; ours follow substrate-node 268.
     "pallet_session::pallet::Event",
+    # The offender is the account alone: its exposure stands in Staking.
+    "sp_staking::offence::OffenceDetails",
 }  # fmt: skip
 
 

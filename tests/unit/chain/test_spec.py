@@ -93,9 +93,10 @@ def test_what_cannot_be_is_refused_by_name(path: str, value: Any, named: str) ->
 def test_a_live_chain_has_no_sudo() -> None:
     live = copy.deepcopy(DEVNET)
     live["chainType"] = "Live"
-    live["genesis"]["balances"] = {ALICE: "100 AIT"}
+    live["genesis"]["balances"] = {ALICE: "3_000 AIT"}
     key = "0x" + "11" * 32
-    live["genesis"]["staking"]["validators"] = [{"stash": ALICE, "bond": "50 AIT", "keys": {"bft": key}}]
+    live["genesis"]["staking"]["validators"] = [{"stash": ALICE, "bond": "2_000 AIT", "keys": {"bft": key}}]
+    live["genesis"]["staking"]["nominators"] = []
     live["genesis"]["sudo"]["key"] = ALICE
     with pytest.raises(BadSpec, match="sudo"):
         parse_spec(live)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aitoken.proto.leaders import CYCLE, cycle_of, leader
 from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY, Certificate, Vote
 from aitoken.types import Hash32
-from consensus.elector import CYCLE, cycle_of, leader
 from consensus.evidence import Offence, from_certificates, offence_of, proves
 from consensus.journal import DamagedJournal, Opening, decode_record, encode_record, replay
 from consensus.messages import Evidence

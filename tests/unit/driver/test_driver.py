@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from aitoken.crypto import ed25519
-from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, Certificate, Vote, bitmap_of
+from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, Certificate, Vote, bitmap_of, sign_bytes
 from aitoken.types import Hash32
 from consensus import effects, inputs
 from consensus.journal import decode_record
@@ -89,10 +89,16 @@ class Network:
 
 def test_real_signatures_carry_a_chain() -> None:
     pairs = [ed25519.Pair(bytes([node]) * 32) for node in range(4)]
+
+    def sign_vote(self: Node, kind: int, epoch: int, view: int, block_hash: bytes, final_view: int) -> bytes:
+        assert self.driver is not None
+        assert final_view < view
+        return pairs[self.name].sign(sign_bytes(self.driver.genesis_hash, kind, epoch, view, block_hash))
+
     with (
         mock.patch.object(Scenario, "key", lambda self, node: pairs[node].public),
         mock.patch.object(Scenario, "_node_of", lambda self, key: [pair.public for pair in pairs].index(key)),
-        mock.patch.object(Node, "sign", lambda self, message: pairs[self.name].sign(message)),
+        mock.patch.object(Node, "sign_vote", sign_vote),
     ):
         world = World(Scenario(epoch_length=3))
         world.registry.verify = ed25519.verify  # type: ignore[method-assign]

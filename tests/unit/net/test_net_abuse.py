@@ -173,12 +173,12 @@ def replayed_record(attacker: Attacker) -> None:
         (lambda a: a.record(Channel.VOTES, b"\x91\xcd\x03\xe8"), "net.undecodable"),
         (lambda a: a.record(Channel.VOTES, b"\x91" * 9000), "net.undecodable"),
         (lambda a: a.record(Channel.PEERS, b"\x93\x71\xa1x\x01"), "net.undecodable"),
-        (lambda a: a.record(6, b"x"), "net.unknown_channel"),
+        (lambda a: a.record(8, b"x"), "net.unknown_channel"),
         (lambda a: a.record(99, b"x"), "net.unknown_channel"),
         (lambda a: a.writer.write(b"\x00\x00"), "net.bad_record"),
         (lambda a: a.writer.write(b"\x00\x20" + bytes(32)), "noise.bad_message"),
     ],
-    ids=["oversized", "bomb", "replay", "type", "deep", "fields", "channel 6", "channel 99", "empty", "forged"],
+    ids=["oversized", "bomb", "replay", "type", "deep", "fields", "channel 8", "channel 99", "empty", "forged"],
 )
 async def test_breaking_the_protocol_ends_the_connection_and_bans_the_key(
     honest: list[Node], attack: Any, code: str

@@ -156,7 +156,7 @@ def test_a_stranger_is_held_to_small_messages_until_asked() -> None:
 
 def test_an_unknown_channel_is_refused() -> None:
     with pytest.raises(UnknownChannel):
-        Inbox(0.0).take(bytes((6, FIN)) + b"x")
+        Inbox(0.0).take(bytes((8, FIN)) + b"x")
 
 
 def deflate(data: bytes) -> bytes:

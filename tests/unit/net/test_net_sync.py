@@ -47,6 +47,42 @@ async def test_ranges_end_where_epochs_end_and_where_a_certificate_is_kept() -> 
             assert late.inbox.ranges == [(1, 19), (20, 39), (40, 56)]
 
 
+async def test_where_certificates_were_pruned_ranges_are_put_together_up_to_the_next_one() -> None:
+    server = make_node(0, chain=grown(400, epoch_length=1000, bare=set(range(1, 350))))
+    async with running(server):
+        late = make_node(1, [server.address])
+        async with running(late):
+            await until(lambda: late.chain.finalized.number == 400)
+
+            assert late.inbox.ranges[0] == (1, 384)  # six answers of 64, the last of them certified
+            assert late.chain.finalized.hash == server.chain.finalized.hash
+
+
+async def test_headers_that_do_not_lead_to_the_certificate_are_an_offence() -> None:
+    liar = make_node(0, chain=grown(200, bare=set(range(1, 150))))
+    trail = liar.network.sync._trail
+    liar.network.sync._trail = lambda start: (lambda t, c: (t[:-1], c))(*trail(start))
+    async with running(liar):
+        late = make_node(2, [liar.address])
+        async with running(late):
+            identity = bytes.fromhex(liar.network.peer_id)
+            await until(lambda: late.network._scores.of(identity, asyncio.get_running_loop().time()) < -40)
+
+            assert heights(late) == [0]
+
+
+async def test_a_peer_that_cannot_complete_what_it_began_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.net.sync.IDLE_S", 0.01)
+    broken = make_node(0, chain=grown(300, bare=set(range(1, 250))))
+    collect = broken.network.sync._collect
+    broken.network.sync._collect = lambda start, count: collect(start, count) if start < 65 else ((), b"")
+    honest = make_node(1, chain=grown(290, bare=set(range(1, 250))))
+    async with running(broken, honest):
+        late = make_node(2, [broken.address, honest.address])
+        async with running(late):
+            await until(lambda: late.chain.finalized.number == 290)
+
+
 async def test_a_node_in_step_asks_for_nothing() -> None:
     server = make_node(0, chain=grown(2))
     async with running(server):

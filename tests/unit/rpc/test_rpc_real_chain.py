@@ -10,7 +10,7 @@ import pytest
 
 from aitoken.crypto.hashing import twox_128
 from aitoken.proto.extrinsic import sign_extrinsic
-from chain.state.proof import verify
+from aitoken.proto.trie import verify
 from node.chain.opening import OpenChain
 from node.rpc.assemble import Rpc, RpcSettings
 from node.rpc.ports import ChainInfo

@@ -2,11 +2,11 @@
 
 import pytest
 
+from aitoken.proto.trie import BadProof, IncompleteProof, verify
 from chain.state import reference
 from chain.state.base import StateVersion
 from chain.state.genesis_hash import genesis_hash
 from chain.state.ordered import ordered_root
-from chain.state.proof import BadProof, IncompleteProof, verify
 from tests.support.vectors import own_json, public_json, unhex
 
 

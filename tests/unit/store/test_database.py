@@ -10,10 +10,10 @@ import plyvel
 import pytest
 
 from aitoken.errors import Bug
+from aitoken.proto.trie import verify
 from aitoken.types import BlockNumber, Hash32
 from chain.state.base import StateDiscarded
 from chain.state.layer import FinalState
-from chain.state.proof import verify
 from node.store.database import Database
 from node.store.errors import (
     Damaged,

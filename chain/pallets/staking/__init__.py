@@ -1,0 +1,1 @@
+"""Proof of stake: bonds, elections, eras, payouts, slashes. The pallet is `chain.pallets.staking.pallet`."""
