@@ -25,7 +25,7 @@ from aitoken.types import Hash32
 from consensus import effects, inputs
 from consensus.core import Core
 from consensus.epochs import Epoch
-from consensus.journal import Opening, encode_record, replay
+from consensus.journal import Opening, encode_record
 from consensus.messages import (
     WANTS_RELAY,
     WANTS_STATUS,
@@ -164,9 +164,9 @@ class Driver:
         """
         point = self._start_point
         index = point.epoch.index
-        found = None if point.journal is None else replay(point.journal, self.genesis_hash, self._voting.key, index)
+        found, goes_on = self._voting.read(point.journal, point.epoch)
         self._voting.begin(point.epoch, found, force=point.force_sign)
-        if found is None:
+        if not goes_on:
             self._wait_for_journal([self._voting.opening(index)])
         certificate = point.certificate
         certificates = [] if certificate is None or certificate.epoch != index else [certificate]

@@ -7,6 +7,7 @@ A vote needs the leave of both: of the key's past (`consensus.permission`) and o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aitoken.errors import Bug, Unavailable
@@ -14,7 +15,7 @@ from aitoken.proto.votes import Vote
 from aitoken.types import Hash32
 from consensus import inputs
 from consensus.epochs import Epoch
-from consensus.journal import Opening, Replay
+from consensus.journal import Opening, Replay, decode_record, replay
 from consensus.messages import Status
 from consensus.permission import Permission
 from consensus.signed import VoteRefused
@@ -67,6 +68,30 @@ class Voting:
         self.permission = Permission(self.key, 0, None, None, force=False)
         self.guard = Guard(driver.clock, watch_ms, driver.is_behind, self.allow)
         self.table = SigningTable(epoch.index)
+
+    def read(self, journal: Sequence[bytes] | None, epoch: Epoch) -> tuple[Replay | None, bool]:
+        """Return what the journal holds, and whether it goes on; None where there is none that is intact.
+
+        A journal of another of our keys is no strangers': where the epoch lists none of our keys, the key stays; where
+        the process ended between the epochs, the listed key may vote where the one before it might have.
+
+        Raises:
+            DamagedJournal: it does not read, or is another chain's or key's.
+        """
+        if journal is None:
+            return None, False
+        genesis_hash, signer = self._driver.genesis_hash, self._signer
+        first = decode_record(journal[0]) if journal else None
+        if signer is not None and isinstance(first, Opening) and first.key != self.key:
+            listed = self.key
+            signer.choose([first.key])
+            if self.me(epoch) is None:
+                self.key = signer.public
+            elif signer.public == first.key and first.epoch + 1 == epoch.index:
+                signer.choose([listed])
+                before = replay(journal, genesis_hash, first.key, epoch.index).opening
+                return Replay(replace(before, key=listed), [], [], []), False
+        return replay(journal, genesis_hash, self.key, epoch.index), True
 
     def begin(self, epoch: Epoch, found: Replay | None, *, force: bool) -> None:
         """The process starts with this journal, None without an intact one.

@@ -1,0 +1,267 @@
+"""Own votes: only where the key's past and the present both allow them, with the key that the epoch lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from unittest import mock
+
+import pytest
+
+from aitoken.errors import Unavailable
+from aitoken.proto.votes import NO_BLOCK, NOTARIZE, NULLIFY, Vote
+from aitoken.types import Hash32
+from consensus.journal import DamagedJournal, Opening, encode_record
+from consensus.permission import UNKNOWN
+from consensus.signed import VoteRefused
+from node.driver.driver import Driver, StartPoint
+from node.driver.voting import SignerForgot, Voting
+from simulation.ledger import GENESIS
+from simulation.node import Node
+from simulation.scenario import Scenario
+from simulation.world import World
+
+ODD = Hash32(b"?" * 32)
+WATCH_MS = 5_000
+
+
+class Gone(Unavailable):
+    """The signer does not answer."""
+
+    code = "test.gone"
+
+
+def world_of(**scenario: object) -> World:
+    world = World(Scenario(**scenario))  # type: ignore[arg-type]
+    world._schedule()
+    return world
+
+
+def run(world: World, ms: int) -> None:
+    world.loop.run(world.loop.now + ms, lambda: False)
+
+
+def driver_of(node: Node) -> Driver:
+    assert node.driver is not None
+    return node.driver
+
+
+def made(node: Node) -> int:
+    return driver_of(node).round_state().votes_made
+
+
+@contextmanager
+def watching() -> Iterator[None]:
+    with mock.patch("simulation.node.StartPoint", partial(StartPoint, watch_ms=WATCH_MS)):
+        yield
+
+
+def test_a_node_without_its_signer_follows_and_votes_again_when_it_is_back() -> None:
+    world = world_of()
+    run(world, 3_000)
+    node = world.nodes[0]
+    height, votes = node.disk.committed.number, made(node)
+    assert votes
+
+    with mock.patch.object(node, "sign_vote", side_effect=Gone("gone")):
+        run(world, 10_000)
+
+    assert not driver_of(node).core.voting
+    assert made(node) == votes
+    assert node.disk.committed.number > height
+
+    driver_of(node).signer_is_back()
+    run(world, 3_000)
+
+    assert driver_of(node).core.voting
+    assert made(node) > votes
+    assert world.failure is None
+
+
+def test_a_vote_that_is_refused_is_asked_for_once_and_the_chain_goes_on() -> None:
+    world = world_of()
+    run(world, 3_000)
+    node, asked = world.nodes[0], []
+    height = node.disk.committed.number
+
+    def refuse(kind: int, epoch: int, view: int, block_hash: bytes, final_view: int) -> bytes:
+        del epoch, block_hash, final_view
+        asked.append((view, kind))
+        raise VoteRefused("no")
+
+    with mock.patch.object(node, "sign_vote", refuse):
+        run(world, 5_000)
+
+    assert asked
+    assert len(set(asked)) == len(asked)
+    assert node.disk.committed.number > height
+    assert driver_of(node).core.voting
+    assert world.failure is None
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_nothing_is_signed_before_the_watch_is_over_whatever_the_past_allows(prepared: bool) -> None:
+    with watching():
+        world = world_of(prepared=prepared)
+        run(world, WATCH_MS - 500)
+        assert [made(node) for node in world.nodes] == [0] * 4
+        run(world, 20_000)
+
+    assert all(made(node) for node in world.nodes)
+    assert world.failure is None
+
+
+def test_a_key_that_holds_signs_nothing_when_only_its_watch_is_over() -> None:
+    with watching():
+        world = world_of(prepared=False, gst_ms=100_000, cuts=[(0, 100_000, frozenset({0}), False)])
+        run(world, 3 * WATCH_MS)
+    node = world.nodes[0]
+    driver_of(node).receive(1, Vote(NULLIFY, 0, 1, NO_BLOCK, 1, bytes(64)))  # somebody speaks: its time runs
+    run(world, 2 * WATCH_MS)
+
+    assert not driver_of(node)._voting.guard.watching
+    assert driver_of(node)._voting.permission.holds
+    assert made(node) == 0
+
+
+def hear_own_vote(world: World, node: Node) -> None:
+    driver = driver_of(node)
+    assert node.index is not None
+    epoch, view = driver.core.epoch.index, driver.core.view + 1
+    vote = Vote(NOTARIZE, epoch, view, ODD, node.index, node.key * 2)
+    world.registry.make(node.key, vote, honest=False)
+    driver.receive(1, vote)
+
+
+def test_a_key_heard_during_the_watch_is_in_use_elsewhere() -> None:
+    with watching():
+        world = world_of()
+        run(world, WATCH_MS // 2)
+    world.allowed_alarms = frozenset({"signer.key_in_use"})
+    node = world.nodes[0]
+
+    hear_own_vote(world, node)
+    run(world, 3 * WATCH_MS)
+
+    assert node.alarms == ["signer.key_in_use"]
+    assert made(node) == 0
+
+
+def test_a_twin_that_was_heard_ends_the_votes_in_later_epochs_as_well() -> None:
+    world = world_of(epoch_length=6)
+    run(world, 1_000)
+    world.allowed_alarms = frozenset({"consensus.doppelganger"})
+    node = world.nodes[0]
+    epoch = driver_of(node).core.epoch.index
+
+    hear_own_vote(world, node)
+    votes = made(node)
+    world.loop.run(world.loop.now + 120_000, lambda: driver_of(node).core.epoch.index > epoch + 1)
+
+    assert driver_of(node).core.epoch.index > epoch + 1
+    assert node.alarms == ["consensus.doppelganger"]
+    assert made(node) == votes
+
+
+def test_an_own_vote_of_a_life_that_is_forgotten_is_no_twin() -> None:
+    world = world_of(prepared=False, gst_ms=100_000, cuts=[(0, 100_000, frozenset({0}), False)])
+    run(world, 1_000)
+    node = world.nodes[0]
+    assert driver_of(node)._voting.permission.holds
+
+    hear_own_vote(world, node)
+
+    assert node.alarms == []
+    assert driver_of(node)._voting.guard.allows
+
+
+def test_a_signer_whose_memory_is_older_than_the_journal_is_not_used() -> None:
+    world = world_of()
+    run(world, 1_000)
+    node = world.nodes[0]
+    world.allowed_alarms = frozenset()
+
+    with mock.patch.object(node, "knows", return_value=False):
+        node.start()
+
+    assert world.failure is not None
+    assert SignerForgot.__name__ in str(world.failure)
+
+
+class Keys:
+    """A signer with several keys and no memory."""
+
+    def __init__(self, *keys: bytes) -> None:
+        self.keys, self.public = keys, keys[0]
+
+    def choose(self, validators: object) -> None:
+        self.public = next((key for key in validators if key in self.keys), self.public)  # type: ignore[attr-defined]
+
+    def knows(self, *_: object) -> bool:
+        return True
+
+
+OTHER = b"other-key" + bytes(23)
+STRANGER = b"strangers-key" + bytes(19)
+
+
+class TestKeys:
+    """The first node's key is listed in epoch 0; `OTHER` is held as well and is not."""
+
+    @pytest.fixture
+    def driver(self) -> Driver:
+        world = world_of()
+        run(world, 500)
+        return driver_of(world.nodes[0])
+
+    def voting(self, driver: Driver, *keys: bytes) -> Voting:
+        record, pace = driver._ports.record, driver._pace
+        return Voting(driver, Keys(*keys), record, pace, driver.core.epoch, 0)  # type: ignore[arg-type]
+
+    def journal(self, key: bytes, epoch: int, votes_from: int = 0, floor: int = 0) -> list[bytes]:
+        return [encode_record(Opening(GENESIS.hash, key, epoch, votes_from, floor))]
+
+    @pytest.mark.parametrize(("votes_from", "floor"), [(0, 0), (0, 9), (3, 0), (UNKNOWN, 0)])
+    def test_a_new_key_may_vote_where_the_one_before_it_might_have(
+        self, driver: Driver, votes_from: int, floor: int
+    ) -> None:
+        epoch, listed = driver.core.epoch, driver._voting.key
+        voting = self.voting(driver, OTHER)
+        voting.begin(epoch, voting.read(self.journal(OTHER, 0, votes_from, floor), epoch)[0], force=False)
+        voting._signer = Keys(OTHER, listed)  # type: ignore[assignment]
+
+        voting.choose_key(epoch)
+
+        assert voting.opening(0) == Opening(GENESIS.hash, listed, 0, votes_from, floor)
+        assert voting.permission.holds == (votes_from == UNKNOWN)
+
+    def test_where_no_key_is_listed_the_one_of_the_journal_stays(self, driver: Driver) -> None:
+        voting = self.voting(driver, STRANGER, OTHER)
+
+        found, goes_on = voting.read(self.journal(OTHER, 0), driver.core.epoch)
+
+        assert goes_on
+        assert found is not None
+        assert voting.key == OTHER == found.opening.key
+
+    @pytest.mark.parametrize(("votes_from", "floor"), [(0, 0), (2, 0), (1, 9)])
+    def test_a_process_that_ended_between_two_keys_goes_on_with_the_second(
+        self, driver: Driver, votes_from: int, floor: int
+    ) -> None:
+        epoch, listed = replace(driver.core.epoch, index=1), driver._voting.key
+        voting = self.voting(driver, OTHER, listed)
+
+        found, goes_on = voting.read(self.journal(OTHER, 0, votes_from, floor), epoch)
+        voting.begin(epoch, found, force=False)
+
+        assert not goes_on
+        assert voting.opening(1) == Opening(GENESIS.hash, listed, 1, votes_from, 1 if floor else 0)
+
+    @pytest.mark.parametrize(("key", "epoch"), [(STRANGER, 1), (OTHER, 0), (OTHER, 2)])
+    def test_any_other_key_in_the_journal_is_refused(self, driver: Driver, key: bytes, epoch: int) -> None:
+        voting = self.voting(driver, OTHER, driver._voting.key)
+
+        with pytest.raises(DamagedJournal):
+            voting.read(self.journal(key, 0), replace(driver.core.epoch, index=epoch))
