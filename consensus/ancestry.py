@@ -19,6 +19,9 @@ BAD: Final = -1
 WAIT: Final = -2
 """Verdicts of `judge`; a positive one is the lowest view whose certificate is missing."""
 
+NO_PARENT_VIEW: Final = -1
+"""The parent view of an offer whose header contradicts the proposal."""
+
 
 def judge(state: State, offer: Offer) -> int:
     """Return OK, BAD, WAIT (block data is being fetched), or a view whose certificate is missing."""

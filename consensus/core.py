@@ -17,6 +17,7 @@ from typing import Any, Final
 from aitoken.proto.votes import NOTARIZE, NULLIFY, Certificate, Vote
 from aitoken.types import Hash32
 from consensus import inputs, tally
+from consensus.ancestry import NO_PARENT_VIEW
 from consensus.effects import Broadcast, Effect, Finalized, Panic, Send, SetTimer
 from consensus.epochs import Epoch
 from consensus.inputs import Input, TimerKind
@@ -200,9 +201,12 @@ def _on_proposal(state: State, event: inputs.ProposalReceived) -> None:
         return
     tally.add_vote(state, vote)
     if _has_room(state, view, vote.hash):
-        state.round(view).offers.append(Offer(view, proposal.parent_view, vote.hash, block is None, vote))
-        if block is not None:
+        parent_view = proposal.parent_view
+        if block is not None and (block.epoch, block.view, block.parent_view) != (proposal.epoch, view, parent_view):
+            parent_view = NO_PARENT_VIEW  # not kept: by what its header claims it might never be forgotten
+        elif block is not None:
             state.blocks.setdefault(block.hash, block)
+        state.round(view).offers.append(Offer(view, parent_view, vote.hash, block is None, vote))
         state.dirty = True
 
 

@@ -126,7 +126,7 @@ class Panic:
     """Two statements that exclude each other are proven: stop signing and committing, keep everything."""
 
     reason: str
-    certificates: tuple[Certificate, ...]
+    certificates: tuple[Certificate, Certificate]
 
 
 Effect: TypeAlias = (

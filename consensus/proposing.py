@@ -34,7 +34,7 @@ def enter(state: State, view: int) -> None:
     state.view = view
     state.entered_ms = state.now
     state.building = 0
-    state.paced = (0, 0)
+    state.paced = (0, 0, 0)
     found = state.round(view)
     state.emit(SetTimer(TimerKind.PUSH, view, state.pace.certificate_push_ms))
     arm(state)
@@ -90,11 +90,14 @@ def try_propose(state: State) -> None:
     if state.is_terminal(parent):
         _propose(state, found, parent_view, parent, again=True)
         return
-    rest = parent.timestamp_ms + state.target_interval_ms(parent_view, parent) - state.now
-    if rest > 0:
-        if state.paced != (view, state.now + rest):
-            state.paced = (view, state.now + rest)
+    target = state.target_interval_ms(parent_view, parent)
+    if state.paced[:2] != (view, target):
+        # Never longer than the interval itself: a clock that is behind must not hold the chain up.
+        rest = min(max(parent.timestamp_ms + target - state.now, 0), target)
+        state.paced = (view, target, state.now + rest)
+        if rest:
             state.emit(SetTimer(TimerKind.PACE, view, rest))
+    if state.now < state.paced[2]:
         return
     state.building = view
     timestamp_ms = max(state.now, parent.timestamp_ms + state.pace.block_time_ms)

@@ -151,7 +151,7 @@ class State:
         self.verifying: set[Hash32] = set()
         self.persisted: set[Hash32] = set()
         self.building = 0
-        self.paced = (0, 0)
+        self.paced = (0, 0, 0)
         self.work = False
 
         self.answered: dict[Peer, int] = {}

@@ -35,7 +35,9 @@ def wants_vote(state: State, vote: Vote) -> bool:
     tally = tallies.get(vote.hash)
     if tally is not None and vote.signer in tally.signatures:
         return False
-    others = sum(vote.signer in held.signatures for held in tallies.values())
+    others = 0
+    for held in tallies.values():
+        others += vote.signer in held.signatures
     if vote.kind == NOTARIZE and found.notarized is not None and found.notarized.hash == vote.hash:
         return others == 1
     return others < 2

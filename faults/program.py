@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -18,6 +18,7 @@ WHOLE_S: Final = 60.0
 """So long after a fault every node must have the next final blocks; generous, for machines that run other things."""
 START_S: Final = 60.0
 
+KINDS: Final = ("kill -9", "kill -9 twice", "freeze", "flap", "lone", "halves", "one-way", "slow link", "blackout")
 Fault = Callable[[], Awaitable[None]]
 
 
@@ -33,28 +34,29 @@ class Recovery:
     first_s: float
     """Until anybody had a new final block."""
     all_s: float
-    """Until every node had it."""
+    """Until every node had two."""
 
 
 class Program:
     """Draws and does faults."""
 
-    def __init__(self, nodes: Nodes, links: Links, watch: Watch, random: Random) -> None:
+    def __init__(self, nodes: Nodes, links: Links, watch: Watch, random: Random, only: Sequence[str] = ()) -> None:
         self._nodes = nodes
         self._links = links
         self._watch = watch
         self._random = random
-        self._faults: dict[str, Fault] = {
-            "kill -9": self.kill,
-            "kill -9 twice": self.kill_in_start,
-            "freeze": self.freeze,
-            "flap": self.flap,
-            "lone": self.lone,
-            "halves": self.halves,
-            "one-way": self.one_way,
-            "slow link": self.slow_link,
-            "blackout": self.blackout,
-        }
+        faults: tuple[Fault, ...] = (
+            self.kill,
+            self.kill_in_start,
+            self.freeze,
+            self.flap,
+            self.lone,
+            self.halves,
+            self.one_way,
+            self.slow_link,
+            self.blackout,
+        )
+        self._faults = {name: fault for name, fault in zip(KINDS, faults, strict=True) if name in (only or KINDS)}
         self.done: Counter[str] = Counter()
         self.recoveries: list[Recovery] = []
 
@@ -81,12 +83,12 @@ class Program:
             await asyncio.sleep(self._random.uniform(0.2, 2.0))
 
     async def _recover(self, name: str) -> None:
-        ended, target = time.monotonic(), self._watch.top + 2
+        ended, height = time.monotonic(), self._watch.top
         everybody = range(len(self._nodes))
         try:
-            await self._watch.until_any(target, WHOLE_S)
+            await self._watch.until_any(height + 1, WHOLE_S)
             first = time.monotonic() - ended
-            await self._watch.until(target, everybody, WHOLE_S)
+            await self._watch.until(height + 2, everybody, WHOLE_S)
         except TimeoutError as late:
             raise NotWhole(f"after {name}: {late}; {'; '.join(self._nodes.fallen())}") from late
         self.recoveries.append(Recovery(name, first, time.monotonic() - ended))

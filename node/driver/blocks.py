@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from aitoken.proto.votes import Certificate
 from aitoken.types import Hash32
 from consensus.types import Block
 from node.driver.ports import Executor
@@ -67,9 +68,14 @@ class Blocks:
         elif done is not None:
             waiting.append(done)
 
-    def settle(self, committed: Block) -> None:
-        """Forget what lies at or below the committed height."""
-        self._known = {h: block for h, block in self._known.items() if block.number > committed.number}
+    def settle(self, committed: Block, certificate: Certificate) -> None:
+        """Forget what can no longer become final: not above the committed block in height, nor in view."""
+        settled = (certificate.epoch, certificate.view)
+        self._known = {
+            h: block
+            for h, block in self._known.items()
+            if block.number > committed.number and (block.epoch, block.view) > settled
+        }
         self._verdicts = {h: verdict for h, verdict in self._verdicts.items() if h in self._known}
 
     def _finish(self, block_hash: Hash32, *, valid: bool) -> None:

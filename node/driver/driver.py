@@ -25,6 +25,7 @@ from aitoken.types import Hash32
 from consensus import effects, inputs
 from consensus.core import Core
 from consensus.epochs import Epoch
+from consensus.evidence import from_certificates
 from consensus.journal import Opening, encode_record
 from consensus.messages import (
     WANTS_RELAY,
@@ -492,7 +493,10 @@ class Driver:
 
     def _panic(self, core: Core, effect: effects.Panic) -> None:
         del core
-        self._on_conflict(effect.reason, effect.certificates[-1])
+        first, second = effect.certificates
+        for evidence in from_certificates(first, second):
+            self.observer.evidence(evidence)
+        self._on_conflict(effect.reason, second)
 
     def _on_conflict(self, reason: str, certificate: Certificate) -> None:
         self.follower.stop()

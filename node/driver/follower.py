@@ -155,7 +155,7 @@ class Follower:
         self.committed = block
         self.certificate = certificate
         self._targets = {view: held for view, held in self._targets.items() if view > certificate.view}
-        self._blocks.settle(block)
+        self._blocks.settle(block, certificate)
         self._busy = False
         self._on_committed(block, certificate)
         self.advance()

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 EARLY_PER_PEER_MAX: Final = 16
 EARLY_PEERS_MAX: Final = 1024
+EARLY_PROPOSAL_BYTES_MAX: Final = 64 * 1024
+"""Larger proposals of the next epoch are not kept; repair brings them when it has begun."""
 ANSWER_INTERVAL_MS: Final = 200
 EVIDENCE_REMEMBERED_MAX: Final = 1024
 
@@ -99,12 +101,21 @@ class Inbox:
         else:
             self._later_epoch = max(self._later_epoch, epoch)
             if epoch == current + 1 and not isinstance(message, Status | GetCertificates):
-                kept = self._early.setdefault(peer, []) if len(self._early) < EARLY_PEERS_MAX else []
-                if len(kept) < EARLY_PER_PEER_MAX:
-                    kept.append(message)
+                self._keep_early(peer, message)
             if not self._driver.core.done and self._may_answer(peer):
                 self._driver.send(peer, self._driver.core.status())
         return False
+
+    def _keep_early(self, peer: Peer, message: Message) -> None:
+        if isinstance(message, Proposal) and isinstance(message.body, Full):
+            size = sum(map(len, message.body.extrinsics)) + 64 * sum(len(c.signatures) for c in message.justification)
+            if size > EARLY_PROPOSAL_BYTES_MAX:
+                return
+        if peer not in self._early and len(self._early) >= EARLY_PEERS_MAX:
+            return
+        kept = self._early.setdefault(peer, [])
+        if len(kept) < EARLY_PER_PEER_MAX:
+            kept.append(message)
 
     def _answer_old_epoch(self, peer: Peer, epoch: int) -> None:
         if self._may_answer(peer):
@@ -175,7 +186,7 @@ class Inbox:
         if not news and not wanted:
             return
         self._driver.relay(peer, proposal)
-        if block is not None:
+        if block is not None and (block.epoch, block.view) == (proposal.epoch, proposal.view):
             self._driver.blocks.add(block)
         checked = Proposal(proposal.epoch, proposal.view, proposal.parent_view, vote, proposal.body, tuple(wanted))
         self._driver.step(inputs.ProposalReceived(peer, checked, block))

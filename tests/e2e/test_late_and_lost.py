@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from faults.nodes import EVIDENCE
-from tests.support.devnet import Net, final_head, wait_final
+from tests.support.devnet import START_SECONDS, Net, final_head, wait_final
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
 
@@ -54,3 +55,22 @@ async def test_a_validator_whose_disk_was_lost_comes_back_and_cheats_nobody(net:
     await grow(net, 2, on=1)
     for index in range(4):
         assert EVIDENCE.search(net.log(index)) is None
+
+
+@pytest.mark.parametrize(
+    "at", ["db.unfinished", "db", "genesis.hash", "keys/network.key", "journal/wal-0000000001.log"]
+)
+async def test_a_node_killed_while_it_is_born_is_born_again(tmp_path: Path, at: str) -> None:
+    net = Net.make(tmp_path / "net", 1)
+    try:
+        net.start()
+        async with asyncio.timeout(START_SECONDS):
+            while not (net.plan.nodes[0].folder / at).exists():
+                await asyncio.sleep(0.001)
+        net.kill()
+
+        net.start()
+
+        await wait_final(net.url(0), 1)
+    finally:
+        net.close()

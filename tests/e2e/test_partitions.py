@@ -8,20 +8,35 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.support.links import LinkedNet, linked_net
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("e2e"),
+    pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 CUT_S = 8.0
 HEALED_S = 10.0
 """The goal: so soon after the network healed blocks are final again."""
 
 
-@pytest.fixture
-async def net(tmp_path: Path) -> AsyncIterator[LinkedNet]:
-    async with linked_net(tmp_path / "net") as net:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LinkedNet]:
+    """One network for all tests here: each leaves it whole, or fails."""
+    async with linked_net(tmp_path_factory.mktemp("partitions") / "net") as net:
         yield net
+
+
+@pytest.fixture
+def net(running: LinkedNet) -> LinkedNet:
+    running.links.heal()
+    running.links.injected.clear()
+    running.links.felt.clear()
+    return running
 
 
 async def settled(net: LinkedNet) -> int:
@@ -60,6 +75,21 @@ async def test_three_go_on_and_the_lone_one_catches_up(net: LinkedNet) -> None:
     await net.must_be_one_chain(HEALED_S)
     assert net.links.felt["held"] >= 1
     net.must_be_well()
+
+
+async def test_a_ring_of_five_goes_on_because_neighbours_pass_on(tmp_path: Path) -> None:
+    """Each hears two others: with itself three of five, where four are a quorum."""
+    async with linked_net(tmp_path / "net", 5) as net:
+        for a in range(5):
+            net.links.cut(a, (a + 2) % 5)
+        stood = await settled(net)
+
+        await net.watch.until(stood + 4, net.all, 30)
+
+        assert net.links.felt["held"] >= 1
+        net.links.heal()
+        await net.must_be_one_chain(HEALED_S)
+        net.must_be_well()
 
 
 @pytest.mark.parametrize("deaf", [True, False], ids=["hears-nobody", "nobody-hears-it"])

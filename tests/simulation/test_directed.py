@@ -242,15 +242,15 @@ def test_on_a_ring_nobody_hears_a_quorum_and_relays_carry_the_chain(nodes: int) 
     assert world.invariants.height >= 60
 
 
-@pytest.mark.parametrize("skew_ms", [2000, -2000])
-def test_a_clock_that_is_wrong_by_seconds_slows_and_stops_nothing(skew_ms: int) -> None:
+@pytest.mark.parametrize(("skew_ms", "least"), [(2000, 25), (-2000, 70), (600_000, 25), (-600_000, 70)])
+def test_one_wrong_clock_slows_and_stops_nothing(skew_ms: int, least: int) -> None:
     world = World(scenario(nodes=4, skews={0: skew_ms}))
 
     world._schedule()
     world.loop.run(20_000, lambda: world.failure is not None)
 
     assert world.failure is None
-    assert world.invariants.height >= 20
+    assert world.invariants.height >= least
 
 
 def test_one_silent_leader_of_four_costs_little() -> None:

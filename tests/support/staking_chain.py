@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from aitoken.crypto.derive import pair_from_uri
-from aitoken.proto.digest import NextEpoch, SmpxDigest, pre_runtime_items
+from aitoken.proto.digest import NextEpoch, SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, bare_extrinsic, sign_extrinsic
 from aitoken.proto.leaders import leader
 from aitoken.types import AIT, AccountId
@@ -142,7 +142,7 @@ class StakingChain:
         parent_view = 0 if self.header.number == epoch.first_block else self.view
         self.view = parent_view + 1 + gap
         digest = SmpxDigest(1, epoch.epoch, self.view, parent_view, self.leader_of(self.view), self.time_ms)
-        return pre_runtime_items(digest)
+        return leading_items_of(digest)
 
     def block(self, *extrinsics: Extrinsic, gap: int = 0, step_ms: int = 500) -> ExecutedBlock:
         """Make a block."""

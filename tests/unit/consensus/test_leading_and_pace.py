@@ -43,6 +43,18 @@ def test_a_leader_builds_when_the_interval_has_passed_and_not_before() -> None:
     assert (build.parent, build.slot.view, build.slot.timestamp_ms) == (GENESIS, 1, bench.now)
 
 
+def test_a_leader_whose_clock_is_an_hour_behind_waits_one_interval_and_stays_valid() -> None:
+    bench = Bench(leads=1)
+    bench.now = GENESIS.timestamp_ms - 3_600_000
+    bench.start()
+    assert delay(bench, TimerKind.PACE) == PACE.idle_interval_ms
+
+    bench.now += PACE.idle_interval_ms
+    bench.timer(TimerKind.PACE)
+
+    assert bench.of(Build)[0].slot.timestamp_ms == GENESIS.timestamp_ms + PACE.block_time_ms
+
+
 def test_work_shortens_the_wait_to_the_block_time() -> None:
     bench = Bench(leads=1)
     bench.now = GENESIS.timestamp_ms + 40

@@ -20,7 +20,15 @@ from consensus.effects import (
     WantBlock,
     WantCertificates,
 )
-from consensus.inputs import BlockReceived, CertificateReceived, TimerKind, VoteReceived, VotingAllowed
+from consensus.inputs import (
+    BlockReceived,
+    CertificateReceived,
+    ProposalReceived,
+    TimerKind,
+    VoteReceived,
+    VotingAllowed,
+)
+from consensus.messages import Full, Proposal
 from consensus.types import FUTURE_VIEWS, Block
 from tests.support.agreement import GENESIS, PACE, Bench, certificate, vote
 
@@ -183,6 +191,18 @@ def test_a_proposal_with_a_wrong_header_is_nullified_without_being_executed(chan
 
     assert bench.of(Verify) == []
     assert bench.signed == [(NULLIFY, 1, bytes(32))]
+
+
+def test_a_block_that_claims_another_view_is_given_up_and_not_kept() -> None:
+    bench = Bench().start()
+    block = bench.child(GENESIS, 2**60, 0)
+    leader = bench.epoch.leader(1)
+    message = Proposal(0, 1, 0, vote(NOTARIZE, 1, leader, block.hash), Full(b"", ()), ())
+
+    bench.step(ProposalReceived("leader", message, block))
+
+    assert bench.signed == [(NULLIFY, 1, bytes(32))]
+    assert block.hash not in bench.core.state.blocks
 
 
 def test_a_proposal_of_somebody_who_does_not_lead_is_ignored() -> None:

@@ -321,11 +321,14 @@ class TestStopping:
         network = Network()
         network.world.allowed_alarms = frozenset({"consensus.safety"})
         view = network.driver.core.view + 2
+        told: list[Evidence] = []
+        network.driver.observer.evidence = told.append  # type: ignore[method-assign]
         network.receive(network.certificate(NOTARIZE, view, ODD))
 
         network.receive(network.certificate(NOTARIZE, view, Hash32(b"!" * 32)))
 
         assert network.node.alarms == ["consensus.safety"]
+        assert len({evidence.first.signer for evidence in told}) == 3  # all that signed both
         assert network.driver.round_state().stopped
         assert network.receive(GetBlock(network.node.disk.committed.hash)) == []
 

@@ -11,7 +11,7 @@ import pytest
 
 from aitoken.client.checkpoint import BadCheckpoint, OtherCheckpoint
 from aitoken.errors import AiTokenError
-from aitoken.proto.digest import SmpxDigest, next_epoch_of, pre_runtime_items
+from aitoken.proto.digest import SmpxDigest, leading_items_of, next_epoch_of
 from aitoken.proto.finality import DAY_MS, OtherGenesis, TrustTooOld
 from aitoken.proto.header import Header
 from aitoken.proto.votes import FINALIZE, BadSignature, Certificate, bitmap_of
@@ -50,7 +50,7 @@ def grow(opened: OpenChain, count: int) -> None:
         number = parent.number + 1
         epoch, view = (number - 1) // LENGTH, (number - 1) % LENGTH + 1
         digest = SmpxDigest(1, epoch, view, view - 1, 0, opened.spec.timestamp_ms + 1000 * number)
-        builder = opened.runtime.open_block(parent.state, parent.header, pre_runtime_items(digest))
+        builder = opened.runtime.open_block(parent.state, parent.header, leading_items_of(digest))
         builder.apply(remark(opened, number - 1))
         executed = builder.seal()
         block = Block(Hash32(executed.header.hash), executed.header, tuple(executed.body), executed.state)

@@ -45,7 +45,7 @@ async def test_unsafe_methods_work_and_are_listed_where_they_are_allowed() -> No
         assert "system_addReservedPeer" in (await client.call("rpc_methods"))["methods"]
         assert await client.call("system_addReservedPeer", "192.0.2.7:30333") is None
         assert bench.network.reserved == ["192.0.2.7:30333"]
-        assert (await client.call("author_rotateKeys"))["message"] == "Method not found"
+        assert (await client.call("author_insertKey"))["message"] == "Method not found"
 
 
 def test_every_method_is_classified_and_acting_on_the_node_is_unsafe() -> None:
@@ -53,7 +53,13 @@ def test_every_method_is_classified_and_acting_on_the_node_is_unsafe() -> None:
 
     unsafe = {method.name for method in registry.methods.values() if not method.safe}
 
-    assert unsafe == {"author_removeExtrinsic", "system_addReservedPeer"}
+    assert unsafe == {
+        "author_removeExtrinsic",
+        "author_rotateKeys",
+        "author_rotateKeysWithOwner",
+        "author_hasSessionKeys",
+        "system_addReservedPeer",
+    }
     for prefix in ("babe_", "grandpa_", "beefy_", "mmr_", "childstate_", "offchain_", "contracts_"):
         assert not [name for name in registry.methods if name.startswith(prefix)]
 

@@ -11,7 +11,7 @@ import pytest
 from aitoken.client.checkpoint import Checkpoint
 from aitoken.client.light import LightClient
 from aitoken.crypto.derive import pair_from_uri
-from aitoken.proto.digest import SmpxDigest, next_epoch_of, pre_runtime_items
+from aitoken.proto.digest import SmpxDigest, leading_items_of, next_epoch_of
 from aitoken.proto.header import Header
 from aitoken.proto.votes import FINALIZE, Certificate, bitmap_of
 from aitoken.types import Hash32
@@ -40,7 +40,7 @@ def grow(opened: OpenChain, count: int, *, bare: frozenset[int] = frozenset()) -
         epoch, view = (number - 1) // LENGTH, (number - 1) % LENGTH + 1
         moment = opened.spec.timestamp_ms + STEP_MS * number
         digest = SmpxDigest(1, epoch, view, view - 1, 0, moment)
-        executed = opened.runtime.open_block(parent.state, parent.header, pre_runtime_items(digest)).seal()
+        executed = opened.runtime.open_block(parent.state, parent.header, leading_items_of(digest)).seal()
         block = Block(Hash32(executed.header.hash), executed.header, tuple(executed.body), executed.state)
         chain.insert(block)
         chain.set_best(block.hash)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aitoken.proto.digest import Digest, NextEpoch, next_epoch_item
+from aitoken.proto.digest import Digest, NextEpoch, SmpxDigest, leading_items_of, next_epoch_item
 from aitoken.proto.header import Header
 from aitoken.types import BlockNumber
 from chain.state.ordered import ordered_root
@@ -29,7 +29,8 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
 def grow(database: Database, count: int, *, ends: frozenset[int], bare: frozenset[int] = frozenset()) -> None:
     parent = GENESIS
     for number in range(1, count + 1):
-        digest = Digest((next_epoch_item(NextEpoch(1, [], bytes(32), number, 1)),) if number in ends else ())
+        end = (next_epoch_item(NextEpoch(1, [], bytes(32), number, 1)),) if number in ends else ()
+        digest = Digest((*leading_items_of(SmpxDigest(1, 0, number, number - 1, 0, number)), *end))
         parent = Header(parent.hash, BlockNumber(number), GENESIS.state_root, ordered_root([]), digest)
         certificate = None if number in bare else b"certificate"
         database.commit([CommittedBlock(parent.number, parent.hash, parent.encode(), (), certificate, {}, {})], {})
