@@ -129,7 +129,12 @@ class World:
         pace = self.scenario.pace
         restart = 6500 if self.crashed else 0
         slow = 3 * (self.scenario.latency_ms + self.scenario.jitter_ms) + self.scenario.verify_ms
-        return 2 * pace.status_interval_ms + restart + 60 * pace.delta_ms + 10 * pace.idle_interval_ms + 20 * slow
+        skews = [0, *self.scenario.skews.values()]
+        # Blocks of a clock that is ahead wait for the others'; a thin graph first finds out that it needs relays.
+        wrong = 10 * (max(skews) - min(skews)) + (self.scenario.graph != "mesh") * 2 * pace.status_interval_ms
+        return (
+            wrong + 2 * pace.status_interval_ms + restart + 60 * pace.delta_ms + 10 * pace.idle_interval_ms + 20 * slow
+        )
 
     def fail(self, code: str, what: str, error: BaseException | None = None) -> None:
         """Note the first thing that went wrong."""
