@@ -205,7 +205,10 @@ class RpcServer:
         chunks: list[bytes] = []
         size = 0
         while True:
-            chunk = await request.content.readany()
+            try:
+                chunk = await request.content.readany()
+            except RuntimeError as error:  # what aiohttp raises when the connection is closed while somebody reads
+                raise ConnectionResetError("the caller hung up") from error
             if not chunk:
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
             size += len(chunk)
