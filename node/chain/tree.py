@@ -150,6 +150,8 @@ class Chain:
 
     def epoch_end(self, epoch: int) -> tuple[Header, bytes] | None:
         """Header and certificate of the final block that ended an epoch; both are kept for ever."""
+        if not 0 <= epoch < 1 << 64:
+            return None
         certificate = self._database.consensus_meta(terminal_key(epoch))
         header = None if certificate is None else self.header(Certificate.decode(certificate).hash)
         return None if certificate is None or header is None else (header, certificate)

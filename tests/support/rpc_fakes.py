@@ -163,6 +163,16 @@ class FakeChain:
             at = self.blocks[at.header.parent_hash]
         return at.hash if at.number == number else None
 
+    def certified_from(self, number: int, limit: int) -> BlockNumber | None:
+        found = self._final.number
+        return found if number <= found < number + limit else None
+
+    def epoch_end(self, epoch: int) -> tuple[Header, bytes] | None:
+        return (self._final.header, b"certificate") if epoch == 0 else None
+
+    def genesis_proof(self) -> tuple[Header, list[bytes]] | None:
+        return None
+
     def number_of(self, block_hash: Hash32) -> BlockNumber | None:
         block = self.blocks.get(block_hash)
         return None if block is None else block.number

@@ -201,3 +201,7 @@ def test_while_a_block_is_being_written_everybody_still_reads_the_state_before_i
     assert ear.told == [("block", 3), ("final", [2])]
     assert opened.database.state.get(number) == (2).to_bytes(4, "little")
     assert third.state.get(number) == (3).to_bytes(4, "little")
+
+
+def test_an_epoch_no_number_can_name_has_no_end(opened: OpenChain) -> None:
+    assert [opened.chain.epoch_end(epoch) for epoch in (-1, 0, 1 << 64)] == [None, None, None]
