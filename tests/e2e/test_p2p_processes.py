@@ -27,7 +27,7 @@ FOLLOWER = 9
 @pytest.fixture
 async def net(tmp_path: Path) -> AsyncIterator[Net]:
     net = Net.make(tmp_path / "devnet", 4)
-    net.start()
+    net.start(extra=("--force-sign",))  # as a new devnet is started
     try:
         await wait_final(net.url(0), 2)
         yield net
