@@ -47,26 +47,14 @@ class Full:
 
 
 @dataclass(frozen=True, slots=True)
-class Compact:
-    """A proposed block by short ids, restored to `Full` by the network room before consensus sees it.
-
-    Short id: first 8 bytes of blake2b(extrinsic hash, key = blake2b(block hash | nonce)[:16]).
-    """
-
-    header: bytes
-    nonce: int
-    prefilled: tuple[tuple[int, bytes], ...]
-    short_ids: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Again:
     """The terminal block of the epoch proposed again, until some view makes it final."""
 
     hash: Hash32
 
 
-Body: TypeAlias = Full | Compact | Again
+Body: TypeAlias = Full | Again
+"""The network room sends large blocks by the hashes of their extrinsics and restores them to `Full`."""
 
 
 @dataclass(frozen=True, slots=True)

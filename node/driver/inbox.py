@@ -42,12 +42,6 @@ ANSWER_INTERVAL_MS: Final = 200
 EVIDENCE_REMEMBERED_MAX: Final = 1024
 
 
-class UnexpectedBody(Rejected):
-    """A proposal came in a form that only the network room handles."""
-
-    code = "consensus.unexpected_body"
-
-
 class Inbox:
     """Checks what peers send and passes on what is right and wanted."""
 
@@ -197,8 +191,6 @@ class Inbox:
         body = proposal.body
         if isinstance(body, Again):
             return None
-        if not isinstance(body, Full):
-            raise UnexpectedBody(type(body).__name__)
         block = self._driver.archive.read(body.header, body.extrinsics)
         if block.hash != proposal.vote.hash:
             raise BadSignature("proposal with a vote for another block")

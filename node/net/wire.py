@@ -101,9 +101,7 @@ def _scale_entry(number: int, cls: type[Vote] | type[Certificate], channel: Chan
 def _body_to_wire(body: consensus.Body) -> tuple[Any, ...]:
     if isinstance(body, consensus.Full):
         return (0, body.header, body.extrinsics)
-    if isinstance(body, consensus.Again):
-        return (1, body.hash)
-    raise DecodeError("only full bodies and repetitions are sent as they are")
+    return (1, body.hash)
 
 
 def _body(value: Any) -> consensus.Body:
@@ -277,7 +275,7 @@ def _plain(value: Any) -> Any:
     """Turn what the dataclasses hold into what msgpack knows."""
     if isinstance(value, Vote | Certificate):
         return value.encode()
-    if isinstance(value, consensus.Full | consensus.Compact | consensus.Again):
+    if isinstance(value, consensus.Full | consensus.Again):
         return _body_to_wire(value)
     if isinstance(value, tuple) and value and isinstance(value[0], Certificate):
         return tuple(certificate.encode() for certificate in value)

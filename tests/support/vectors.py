@@ -1,7 +1,7 @@
 """Finds test data: files of this repository, and public files that are read where they lie.
 
-Public vectors belong to other projects and are not copied here. Their folder is `AITOKEN_VECTORS`, by default
-`../shared/vectors/public` beside this repository; a test that needs one is skipped, saying so, where it is missing.
+Public vectors belong to other projects and are not copied here. Their folder is `AITOKEN_VECTORS`, by default one
+beside this repository; a test that needs one is skipped, saying so, where it is missing.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from consensus.journal import decode_record
 from consensus.messages import (
     WANTS_RELAY,
     BlockReply,
-    Compact,
     Evidence,
     FinalityNote,
     Full,
@@ -172,12 +171,12 @@ class TestSignatures:
 
         assert checks == []
 
-    def test_a_proposal_in_a_form_only_the_network_knows_is_refused(self) -> None:
+    def test_a_proposal_with_a_body_that_is_not_its_votes_is_refused(self) -> None:
         network = Network()
         core = network.driver.core
         view = next(v for v in range(core.view, core.view + 9) if core.epoch.leader(v) != network.node.index)
         vote = network.vote(NOTARIZE, view, core.epoch.leader(view), ODD)
-        for body in (Compact(b"", 0, (), b""), Full(GENESIS.header, ()), Full(b"junk", ())):
+        for body in (Full(GENESIS.header, ()), Full(b"junk", ())):
             network.receive(Proposal(vote.epoch, view, 0, vote, body, ()))
             assert len(network.blamed) == 1
 
