@@ -16,12 +16,10 @@ import gc
 import logging
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-from aitoken.crypto import ed25519
+from aitoken.crypto import ed25519, noise
 from aitoken.errors import Unavailable
-from aitoken.keystore import node_keys
 from chain.params import Params
 from consensus.types import Pace
 from node.bodies import Bodies
@@ -166,7 +164,7 @@ def assemble(config: NodeConfig) -> Node:
     signer = open_signer(
         config.validator, config.data_dir, opened.genesis_hash, _evidence(opened, journal, record), fail
     )
-    network = Network(_network_config(config, spec.id), node_keys.network_key(_keys(config)), chain, signer, bodies)
+    network = Network(_network_config(config, spec.id), noise.generate_private(), chain, signer, bodies)
     rules = runtime.new_instance()
     pool = Pool(
         Rules(rules.executive, rules.system), chain, clock, verifier=verifier_for(config.workers), metrics=metrics
@@ -249,7 +247,7 @@ async def _run(config: NodeConfig) -> int:
         loop.add_signal_handler(number, stop.set)
     if config.sync.mode == "warp":
         spec, _ = load_spec(config.chain)
-        await warp_until(stop, config, _network_config(config, spec.id), node_keys.network_key(_keys(config)))
+        await warp_until(stop, config, _network_config(config, spec.id), noise.generate_private())
         if stop.is_set():
             return EXIT_STOPPED
     node = assemble(config)
@@ -275,10 +273,6 @@ async def _run(config: NodeConfig) -> int:
             log.error("not everything was closed in order: %r", late)
     log.info("stopped")
     return EXIT_STOPPED
-
-
-def _keys(config: NodeConfig) -> Path:
-    return config.data_dir / "keys"
 
 
 def _evidence(opened: OpenChain, journal: Journal, record: VotingRecordFile) -> Evidence:

@@ -1,6 +1,5 @@
 """The keys a node needs to start unattended: not encrypted, so all the more only their owner's.
 
-`network.key`  the X25519 static key of the peer transport: the node's name among peers. Losing it costs the name.
 `session.key`  the ed25519 key that signs votes. Two copies in use at once get the validator slashed, so it is made
                once, by a person's command, and never silently at start.
 `net.key`      the ed25519 key that is registered beside it as the validator's name among peers.
@@ -16,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aitoken.crypto import ed25519, noise
+from aitoken.crypto import ed25519
 from aitoken.errors import Rejected
 from aitoken.keystore.files import KeyFileMissing, read_private, write_private
 
-NETWORK_FILE: Final = "network.key"
 SESSION_FILE: Final = "session.key"
 NET_FILE: Final = "net.key"
 POSSESSION_PREFIX: Final = b"POP_"
@@ -32,17 +30,6 @@ class BadNodeKey(Rejected):
     """A node's key file is not one line of 64 hex digits. Its content is not repeated."""
 
     code = "keystore.bad_node_key"
-
-
-def network_key(directory: Path) -> bytes:
-    """Return the 32 secret bytes of this node's X25519 key; make the file at the first call."""
-    path = directory / NETWORK_FILE
-    try:
-        return _read(path)
-    except KeyFileMissing:
-        private = noise.generate_private()
-        _write(path, private)
-        return private
 
 
 def session_key(directory: Path) -> ed25519.Pair:

@@ -45,6 +45,8 @@ STEADY_S: Final = 5.0
 SEARCH_PAUSE_S: Final = 5.0
 SEARCH_AGAIN_S: Final = 60.0
 """Addresses that failed may be tried again, though nothing new was heard."""
+PEERS_OF_A_KEY_MAX: Final = 2
+"""A validator's restarted process and its dead connection, or a key in use twice: neither pushes the other out."""
 RECORDS_MAX: Final = 2048
 
 log = logging.getLogger(__name__)
@@ -117,7 +119,7 @@ class Mesh:
         self._proven = b""
         self._validators: tuple[bytes, ...] = ()
         self._wanted: frozenset[bytes] = frozenset()
-        self._by_session: dict[bytes, Peer] = {}
+        self._by_session: dict[bytes, list[Peer]] = {}
         self._records: OrderedDict[bytes, AddressRecord] = OrderedDict()
         self._search: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -154,9 +156,8 @@ class Mesh:
         self._wanted = frozenset((*present, *following))
         if self._key is not None and self._key.public != self._proven:
             self.prove_anew()
-        for session, peer in self._by_session.items():
-            if session in self._wanted:
-                peer.allow_full()
+        for peer in self.validator_peers():
+            peer.allow_full()
         if self._key is not None and self._key.public in self._wanted:
             for record in self._records.values():
                 self._dial_validator(record)
@@ -168,11 +169,12 @@ class Mesh:
 
     def validator_peers(self) -> list[Peer]:
         """Return the connected peers that proved a key of the present or next set."""
-        return [peer for session, peer in self._by_session.items() if session in self._wanted]
+        return [peer for session, peers in self._by_session.items() if session in self._wanted for peer in peers]
 
     def peer_of(self, session: bytes) -> Peer | None:
-        """Return the connected peer of a validator's session key."""
-        return self._by_session.get(session)
+        """Return the connected peer that proved a session key; the newest, where a key is in use twice."""
+        peers = self._by_session.get(session)
+        return peers[-1] if peers else None
 
     def index_of(self, peer: Peer) -> int | None:
         """Return the index in the present set that the peer has proven, if any."""
@@ -229,18 +231,26 @@ class Mesh:
         own = self._key is not None and auth.session == self._key.public
         if own or not ed25519.verify(auth.signature, message, auth.session):
             raise BadAuth("our own session key" if own else "the signature is not of this connection")
-        if self._by_session.get(peer.session) is peer:
-            del self._by_session[peer.session]  # one key for each connection: what is kept stays bounded
+        self._unbind(peer)  # one key for each connection: what is kept stays bounded
         peer.session = auth.session
-        self._by_session[auth.session] = peer
+        peers = self._by_session.setdefault(auth.session, [])
+        peers.append(peer)
         if auth.session in self._wanted:
             peer.allow_full()
+        if len(peers) > PEERS_OF_A_KEY_MAX:
+            peers[0].disconnect(Reason.DUPLICATE, "its session key is proven elsewhere")
 
     def on_closed(self, peer: Peer) -> None:
         """A peer is gone."""
-        if self._by_session.get(peer.session) is peer:
-            del self._by_session[peer.session]
+        self._unbind(peer)
         self._wake.set()
+
+    def _unbind(self, peer: Peer) -> None:
+        peers = self._by_session.get(peer.session, [])
+        if peer in peers:
+            peers.remove(peer)
+        if not peers:
+            self._by_session.pop(peer.session, None)
 
     # -- addresses
 

@@ -41,7 +41,7 @@ class Role(IntFlag):
 class Hello:
     """The payload of the handshake's second and third message: of which chain, with which versions, doing what.
 
-    Who speaks needs no field: the handshake proves the static key, which is the node's name. `nonce` names the process.
+    Who speaks needs no field: the handshake proves the static key, which names the process.
     """
 
     genesis: bytes
@@ -53,7 +53,6 @@ class Hello:
     listen_port: int
     final_number: int
     final_hash: bytes
-    nonce: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -58,7 +57,6 @@ from node.ports import ChainView
 from node.tasks import cancel, spawn
 
 AGENT: Final = "aitoken/0.1"
-NONCE_SIZE: Final = 8
 BEHIND: Final = 16
 """A node so many blocks behind neither announces transactions nor asks for them."""
 
@@ -96,7 +94,7 @@ class Network:
 
         Args:
             config: settings.
-            static_key: the node's private X25519 key (`aitoken.keystore.node_keys.network_key`).
+            static_key: a private X25519 key made for this process: two processes are two peers, copied or not.
             chain: what the node knows of the chain.
             session_key: the validator's key, where this node has one.
             bodies: shared with whoever builds and executes blocks.
@@ -104,7 +102,6 @@ class Network:
         self._config = config
         self._bodies = bodies
         self._chain = chain
-        self._nonce = secrets.token_bytes(NONCE_SIZE)
         self._session_key = session_key
         self._scores = Scores()
         self._server = Server(
@@ -404,5 +401,4 @@ class Network:
             self.port,
             final.number,
             final.hash,
-            self._nonce,
         )

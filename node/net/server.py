@@ -80,7 +80,7 @@ class ServerConfig:
 
 
 class Server:
-    """All connections of this node, by the identity of the peer."""
+    """All connections of this node, by the identity of the peer's process."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Server:
 
         Args:
             config: where to listen.
-            static_key: our private X25519 key; its public key is our name.
+            static_key: our private X25519 key, made for this process; its public key is our name.
             owner: told of what happens.
             scores: bans and scores.
             hello: what we say about ourselves, made anew for every handshake.
@@ -276,9 +276,7 @@ class Server:
         return bucket.take(1) or bucket.wait(now) == 0
 
     def _keeps(self, existing: Peer, new: Peer, now: float) -> bool:
-        """Decide between two connections to one node, such that both sides decide alike."""
-        if existing.hello is not None and new.hello is not None and existing.hello.nonce != new.hello.nonce:
-            return False  # the peer was restarted
+        """Decide between two connections to one process, such that both sides decide alike."""
         if now - existing.opened_at > SIMULTANEOUS_S:
             return False  # it dialled again: it knows that the old one is dead
         if existing.initiator == new.initiator:

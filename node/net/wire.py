@@ -209,7 +209,6 @@ _HELLO: Final = _entry(
     listen_port=U16,
     final_number=U32,
     final_hash=HASH,
-    nonce=fixed(8),
 )
 
 

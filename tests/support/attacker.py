@@ -28,7 +28,6 @@ def hello(**changes: Any) -> Hello:
         "listen_port": 0,
         "final_number": 0,
         "final_hash": GENESIS,
-        "nonce": b"attacker",
     }
     return Hello(**(values | changes))
 

@@ -196,12 +196,13 @@ def make_node(
     *,
     validator: bool = False,
     validators: int = 0,
+    key: int | None = None,
     chain: FakeChain | None = None,
     pool: Any = None,
     **config: Any,
 ) -> Node:
-    """Build a node that is not started; `validators` is how many the epoch has."""
-    session = session_of(index) if validator else None
+    """Build a node that is not started; `validators` is how many the epoch has, `key` whose session key it has."""
+    session = session_of(index if key is None else key) if validator else None
     chain = chain or FakeChain()
     view = cast(ChainView, chain)
     network = Network(NetworkConfig(reserved=tuple(reserved), **config), key_of(index), view, signer_of(session))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aitoken.crypto import ed25519, noise
+from aitoken.crypto import ed25519
 from aitoken.keystore import files, node_keys
 from aitoken.keystore.files import (
     KeyFileExists,
@@ -150,15 +150,6 @@ def test_an_unreadable_name_is_unavailable(keys: Path) -> None:
         read_private(keys / ("x" * 300))
 
 
-def test_the_network_key_is_made_once(keys: Path) -> None:
-    first = node_keys.network_key(keys)
-
-    assert len(first) == 32
-    assert node_keys.network_key(keys) == first
-    assert len(noise.public_of(first)) == 32
-    assert mode(keys / node_keys.NETWORK_FILE) == 0o600
-
-
 def test_the_session_key_is_never_made_by_looking_nor_replaced(keys: Path) -> None:
     pair = ed25519.Pair.generate()
 
@@ -173,8 +164,8 @@ def test_the_session_key_is_never_made_by_looking_nor_replaced(keys: Path) -> No
 
 @pytest.mark.parametrize("content", [b"", b"00" * 31, b"00" * 33, b"GG" * 32, b"00" * 32 + b"\n\n", b"AA" * 32])
 def test_a_damaged_node_key_is_refused_without_repeating_it(keys: Path, content: bytes) -> None:
-    write_private(keys / node_keys.NETWORK_FILE, content)
+    write_private(keys / node_keys.SESSION_FILE, content)
 
     with pytest.raises(BadNodeKey) as caught:
-        node_keys.network_key(keys)
+        node_keys.session_key(keys)
     assert "AAAA" not in str(caught.value)

@@ -165,7 +165,7 @@ def test_bombs_are_refused(data: bytes) -> None:
 
 
 def test_the_handshake_payload_survives_and_is_bounded() -> None:
-    hello = Hello(H, 1, 1, 3, "devnet", "aitoken/0.1", 30333, 7, H, b"12345678")
+    hello = Hello(H, 1, 1, 3, "devnet", "aitoken/0.1", 30333, 7, H)
 
     assert decode_hello(encode_hello(hello)) == hello
     assert len(encode_hello(hello)) < 1024

@@ -77,6 +77,34 @@ async def test_a_validator_that_comes_back_is_connected_again() -> None:
             await until(lambda: all(node.validators == 2 for node in [again, *nodes[1:]]))
 
 
+async def test_two_processes_with_one_session_key_hear_the_same_and_neither_pushes_the_other_out() -> None:
+    async with mesh(3) as nodes:
+        addresses = [node.address for node in nodes[1:]]
+        copy = make_node(9, addresses, validator=True, validators=3, key=0, reserved_only=True)
+        async with running(copy):
+            await until(lambda: copy.validators == 2 and nodes[1].validators == 3)
+            nodes[1].network.broadcast(VOTE)
+            await until(lambda: all(node.inbox.messages for node in (nodes[0], copy)))
+            assert nodes[1].network.validator(copy.session.public) == bytes.fromhex(copy.network.peer_id)
+
+        await until(lambda: nodes[1].validators == 2)
+        assert nodes[1].network.validator(nodes[0].session.public) == bytes.fromhex(nodes[0].network.peer_id)
+        assert Reason.DUPLICATE not in nodes[1].network.refusals()
+
+
+async def test_of_a_key_proven_three_times_the_oldest_connection_ends() -> None:
+    async with mesh(2) as nodes:
+        copies = [
+            make_node(index, [nodes[1].address], validator=True, validators=2, key=0, reserved_only=True)
+            for index in (8, 9)
+        ]
+        async with running(copies[0]):
+            await until(lambda: nodes[1].validators == 2)
+            async with running(copies[1]):
+                await until(lambda: nodes[1].network.refusals().get(Reason.DUPLICATE, 0) > 0)
+                assert nodes[1].validators == 2
+
+
 async def test_both_dialling_each_other_at_once_end_with_one_connection() -> None:
     first = make_node(0, validator=True, validators=2)
     second = make_node(1, validator=True, validators=2)
