@@ -1,0 +1,50 @@
+"""Signed statements as text, and the hash that names a request.
+
+Headers carry `base64url(statement || signature)` without padding, in its one spelling.
+A request's hash is over the bytes of its body as sent, salted by its `Idempotency-Key`, so that nobody can guess a
+short prompt from a receipt without knowing the key:
+
+    blake2b-256( body )                                        without a key
+    blake2b-256( blake2b-256(key as UTF-8) || body )           with one
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+from aitoken.crypto.ed25519 import SIGNATURE_SIZE
+from aitoken.crypto.hashing import blake2_256
+from aitoken.pay.errors import BadLayout
+from aitoken.types import Hash32
+
+SIGNED_TEXT_MAX: Final = 2048
+"""Characters of a signed statement that are read at all."""
+
+
+def encode_signed(statement: bytes, signature: bytes) -> str:
+    """Return statement and signature as one header value."""
+    return base64.urlsafe_b64encode(statement + signature).rstrip(b"=").decode("ascii")
+
+
+def decode_signed(text: str) -> tuple[bytes, bytes]:
+    """Return (statement, signature) of a header value.
+
+    Raises:
+        BadLayout: it is not the one spelling of at least a signature.
+    """
+    if len(text) > SIGNED_TEXT_MAX or not text.isascii():
+        raise BadLayout("a signed header is ASCII of bounded length")
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise BadLayout("a signed header is base64url without padding") from None
+    if len(data) <= SIGNATURE_SIZE or base64.urlsafe_b64encode(data).rstrip(b"=") != text.encode("ascii"):
+        raise BadLayout("a signed header is the one base64url spelling of a statement and 64 bytes of signature")
+    return data[:-SIGNATURE_SIZE], data[-SIGNATURE_SIZE:]
+
+
+def request_hash(body: bytes, key: str = "") -> Hash32:
+    """Return the hash receipts and offers name a request by."""
+    return blake2_256(blake2_256(key.encode("utf-8")) + body if key else body)
