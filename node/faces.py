@@ -11,6 +11,7 @@ from aitoken.proto.votes import Certificate
 from aitoken.types import Hash32
 from consensus.messages import Evidence
 from node.ports import Block
+from node.reports import described
 from node.rpc.ports import Peer
 from node.signer.errors import KeyInUse
 from node.signer.remote import RemoteSigner
@@ -34,12 +35,14 @@ class ConsensusFace:
         network: Network,
         rotation: Rotation,
         fail: Callable[[BaseException], None],
+        report: Callable[[Evidence], None],
     ) -> None:
         self._chain = chain
         self._network = network
         self._rotation = rotation
         self._signer = rotation.signer
         self._fail = fail
+        self._report = report
         self.driver: Driver | None = None
         self.alarms: list[str] = []
 
@@ -48,8 +51,10 @@ class ConsensusFace:
         self._chain.set_best(block_hash)
 
     def evidence(self, evidence: Evidence) -> None:
-        """Somebody provably cheated."""
-        log.warning("a validator signed two votes that exclude each other", extra={"evidence": repr(evidence)})
+        """Somebody provably cheated: say so, and report it to the chain."""
+        extra = described(evidence) | {"evidence": repr(evidence)}
+        log.warning("a validator signed two votes that exclude each other", extra=extra)
+        self._report(evidence)
 
     def behind(self, certificate: Certificate) -> None:
         """A final block is not here: block sync may help."""

@@ -4,6 +4,7 @@
     chain  <- executor <- driver (consensus) <- network <- peers
     chain  -> JSON-RPC, then pool            (listeners hear in this order)
     pool   <- JSON-RPC, network              (one door for transactions)
+    driver -> reports -> pool                (evidence of misbehaviour)
 
 `assemble` stores and wires; `Node.start` opens sockets and begins to vote; `run` is the whole life of a process.
 A failure that must stop a node (disk, an invariant, a critical task) ends `run` with an exit code of its own.
@@ -35,6 +36,7 @@ from node.net.network import Network, NetworkConfig
 from node.pool.pool import Pool
 from node.pool.rules import Rules
 from node.pool.verify import verifier_for
+from node.reports import Reports, RuntimeCourt
 from node.rpc.assemble import Rpc, RpcSettings
 from node.rpc.limits import Limits
 from node.rpc.ports import ChainInfo
@@ -43,6 +45,7 @@ from node.signer.opening import Evidence, open_signer, watch_ms
 from node.signer.remote import RemoteSigner
 from node.signer.rotation import Rotation
 from node.store.background import Background
+from node.store.evidence_file import EvidenceFile
 from node.store.files import DiskFiles
 from node.store.journal import Journal
 from node.store.journal_thread import JournalThread
@@ -80,6 +83,7 @@ class Node:
         process: ProcessMetrics,
         operator: OperatorMetrics,
         failed: asyncio.Future[BaseException],
+        reports: Reports,
         signer: LocalSigner | RemoteSigner | None = None,
     ) -> None:
         self.opened = opened
@@ -93,6 +97,7 @@ class Node:
         self._process = process
         self._operator = operator
         self._sampling: asyncio.Task[None] | None = None
+        self._reports = reports
         self._signer = signer
         self._states = States(opened.database)
         network.states.attach(self._states)
@@ -108,6 +113,7 @@ class Node:
         self.pool.start()
         self.pool.on_ready(lambda _: self.driver.set_work(available=True))
         chain.subscribe(Work(self.pool, self.driver))
+        chain.subscribe(self._reports)
         await self.network.start()
         if isinstance(self._signer, RemoteSigner):
             self._signer.start()
@@ -171,21 +177,15 @@ def assemble(config: NodeConfig) -> Node:
     )
     jobs = JobRunner(loop.call_soon, fail)
     executor = Executor(chain, opened.database, runtime, pool, jobs, spec.params.block_time_ms // BUILD_SHARE, bodies)
-    consensus = ConsensusFace(chain, network, Rotation(signer, config.data_dir, opened.genesis_hash), fail)
+    reports = _reports(config, opened, pool, network)
+    rotation = Rotation(signer, config.data_dir, opened.genesis_hash)
+    consensus = ConsensusFace(chain, network, rotation, fail, reports.take)
     journaling = metrics.histogram("store_journal_ms", "What writing own votes to the journal took, sync included.")
     journal_thread = JournalThread(journal, fail, journaling.observe)
     driver = Driver(
         Ports(clock, journal_thread, record, network, executor, executor, signer, ed25519.verify, consensus),
         _pace(spec.params),
-        StartPoint(
-            genesis_hash=opened.genesis_hash,
-            committed=opened.committed,
-            certificate=opened.certificate,
-            epoch=opened.epoch,
-            journal=journal.found,
-            force_sign=config.validator.force_sign,
-            watch_ms=watch_ms(config.validator),
-        ),
+        _start_point(config, opened, journal),
     )
     consensus.driver = driver
     if isinstance(signer, RemoteSigner):
@@ -204,7 +204,7 @@ def assemble(config: NodeConfig) -> Node:
     )
     operator = OperatorMetrics(metrics, config.data_dir, driver.round_state, lambda: len(list(network.open_peers())))
     process = ProcessMetrics(metrics)
-    return Node(opened, driver, network, pool, rpc, journal_thread, disk, process, operator, failed, signer)
+    return Node(opened, driver, network, pool, rpc, journal_thread, disk, process, operator, failed, reports, signer)
 
 
 def _open(config: NodeConfig, clock: SystemClock, fail: Callable[[BaseException], None]) -> OpenChain:
@@ -213,6 +213,25 @@ def _open(config: NodeConfig, clock: SystemClock, fail: Callable[[BaseException]
     opened = open_chain(config.chain, config.data_dir, history_blocks=history)
     trust(opened, config.sync, clock.now_ms(), fail)
     return opened
+
+
+def _start_point(config: NodeConfig, opened: OpenChain, journal: Journal) -> StartPoint:
+    """Where agreement wakes up."""
+    return StartPoint(
+        genesis_hash=opened.genesis_hash,
+        committed=opened.committed,
+        certificate=opened.certificate,
+        epoch=opened.epoch,
+        journal=journal.found,
+        force_sign=config.validator.force_sign,
+        watch_ms=watch_ms(config.validator),
+    )
+
+
+def _reports(config: NodeConfig, opened: OpenChain, pool: Pool, network: Network) -> Reports:
+    """What carries evidence to the chain."""
+    shelf = EvidenceFile(config.data_dir / "evidence.json")
+    return Reports(opened.chain, RuntimeCourt(opened.runtime), pool, shelf, network.is_syncing)
 
 
 def _network_config(config: NodeConfig, chain_id: str) -> NetworkConfig:

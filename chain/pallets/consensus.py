@@ -9,7 +9,8 @@ A leader of the last blocks can try several parents, so the schedule is predicta
 take the place of the hash (consensus paper 1.2, 9.1).
 
 Evidence: two votes of one validator in one view that exclude each other cost it a part of its stake, once an epoch, as
-long as the stake of that epoch is bonded (`aitoken.proto.offences` says which pairs; Offences says how much).
+long as the stake of that epoch is bonded (`aitoken.proto.offences` says which pairs; Offences says how much). What was
+proven is kept for ever: it is little, for each entry costs a validator stake.
 """
 
 from __future__ import annotations
@@ -27,16 +28,18 @@ from aitoken.proto.offences import offence_of
 from aitoken.proto.votes import Vote
 from aitoken.types import AccountId, BlockNumber, Hash32
 from chain.frame.calls import Call, PostInfo, call, weight
-from chain.frame.errors import InvalidTransaction, Stale
+from chain.frame.errors import BadProof, InvalidTransaction, Stale
 from chain.frame.executive import ValidTransaction
 from chain.frame.origin import Origin, ensure_none, ensure_signed
 from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, runtime_api
-from chain.frame.storage import Value, value
+from chain.frame.storage import TWOX_64_CONCAT, Map, Value, storage_map, value
 from chain.frame.types import DispatchClass, Pays, Perbill
+from chain.pallets.equivocations import Equivocation, Offence, Offender, ReportStatus
 
 if TYPE_CHECKING:
     from chain.frame.machine import Machine
     from chain.pallets.historical import Member
+    from chain.pallets.staking.types import Penalty
 
 SEED_PREFIX: Final = b"SMPX-seed"
 Authorities = list[tuple[bytes, int]]
@@ -78,10 +81,13 @@ class Court(Protocol):
 
 
 class Eras(Protocol):
-    """What can still be punished; the Staking pallet."""
+    """What can still be punished, and what it cost; the Staking pallet."""
 
     def era_of(self, session: int) -> int | None:
         """The era of a session, None where it is too old."""
+
+    def penalties_of(self, validator: AccountId) -> list[Penalty]:
+        """The slashes a validator ever met, oldest first."""
 
 
 class Bench(Protocol):
@@ -127,8 +133,9 @@ class EquivocationProof(Record):
 
 
 def proof_of(first: Vote, second: Vote) -> EquivocationProof:
-    """Return two votes of one signer in one view in the form the chain takes them."""
-    signed = [SignedVote(vote.kind, vote.hash, vote.signature) for vote in (first, second)]
+    """Return two votes of one signer in one view in the form the chain takes them, the same whichever came first."""
+    pair = sorted((first, second), key=lambda vote: (vote.kind, vote.hash))
+    signed = [SignedVote(vote.kind, vote.hash, vote.signature) for vote in pair]
     return EquivocationProof(first.epoch, first.view, first.signer, *signed)
 
 
@@ -150,6 +157,9 @@ class Consensus(Pallet, index=11, crate="pallet_consensus"):
 
     current_epoch: Value[NextEpoch] = value(
         default=_no_epoch, doc="The epoch the next block belongs to: its validators, seed, base block and length."
+    )
+    equivocations: Map[u64, list[Equivocation]] = storage_map(
+        TWOX_64_CONCAT, doc="Proven equivocations, by epoch, in the order of their reports."
     )
 
     class Event(Events):
@@ -203,7 +213,8 @@ class Consensus(Pallet, index=11, crate="pallet_consensus"):
         """Let valid evidence in without a signature.
 
         Raises:
-            InvalidTransaction: another call, or evidence that proves nothing.
+            InvalidTransaction: another call, or evidence that is too old.
+            BadProof: it proves nothing, in whatever block.
             Stale: the offence is punished already.
         """
         if call.info.name != "report_equivocation_unsigned":
@@ -213,9 +224,11 @@ class Consensus(Pallet, index=11, crate="pallet_consensus"):
             offender = self._offender(proof)
         except self.Error.DuplicateOffenceReport:
             raise Stale from None
-        except (self.Error.InvalidEquivocationProof, self.Error.TooOld):
+        except self.Error.InvalidEquivocationProof:
+            raise BadProof from None
+        except self.Error.TooOld:
             raise InvalidTransaction from None
-        tag = blake2_256(offender + proof.epoch.to_bytes(8, "little") + proof.view.to_bytes(8, "little"))
+        tag = blake2_256(offender + proof.epoch.to_bytes(8, "little"))
         return ValidTransaction(REPORT_PRIORITY, (), (tag,), REPORT_LONGEVITY)
 
     def _bound(self) -> tuple[Past, Court, Eras, Bench, Author]:
@@ -226,9 +239,25 @@ class Consensus(Pallet, index=11, crate="pallet_consensus"):
     def _report(self, proof: EquivocationProof, reporters: list[AccountId]) -> None:
         past, court, _, bench, _ = self._bound()
         offender = self._offender(proof)
-        fraction = court.report_equivocation(offender, proof.epoch, past.members_of(proof.epoch), reporters)
+        others = [who for who in reporters if who != offender]  # nobody is paid for a report of itself
+        fraction = court.report_equivocation(offender, proof.epoch, past.members_of(proof.epoch), others)
         bench.disable(offender, fraction)
+        self._note(offender, proof, fraction)
         self.emit(self.Event.Equivocated(offender, proof.epoch, proof.view, fraction))
+
+    def _note(self, offender: AccountId, proof: EquivocationProof, fraction: int) -> None:
+        """Keep what was proven; all who offended in an epoch lose the same fraction."""
+        rows = []
+        for row in self.equivocations.get(proof.epoch):
+            raised = row.copy()
+            raised.fraction = fraction
+            rows.append(raised)
+        offence, era = offence_of(*proof.votes()), self._bound()[2].era_of(proof.epoch)
+        if offence is None or era is None:
+            raise Bug("a report was taken that proves nothing or is too old")
+        number = self._header.current_number()
+        rows.append(Equivocation(offender, proof.epoch, proof.view, Offence(offence), fraction, era, number))
+        self.equivocations.put(proof.epoch, rows)
 
     def _offender(self, proof: EquivocationProof) -> AccountId:
         """Return who signed both votes, after checking that they exclude each other and can be punished."""
@@ -268,7 +297,34 @@ class Consensus(Pallet, index=11, crate="pallet_consensus"):
         self.current_epoch.put(announced)
         self._header.deposit_log(next_epoch_item(announced))
 
-    @runtime_api("ConsensusApi", 1)
+    @runtime_api("ConsensusApi", 2)
     def epoch(self) -> NextEpoch:
         """Return the epoch the next block belongs to."""
         return self.current_epoch.get()
+
+    # --------------------------------------------------------------------------------------------- questions
+
+    @runtime_api("ConsensusApi", 2)
+    def report_status(self, proof: Proof) -> ReportStatus:
+        """Return what a report would meet in the next block."""
+        if proof.epoch > self.current_epoch.get().epoch or self._header.hash_of(0) is None:
+            return ReportStatus.Early  # the state of genesis itself does not know its hash
+        try:
+            self._offender(proof)
+        except self.Error.DuplicateOffenceReport:
+            return ReportStatus.Punished
+        except self.Error.TooOld:
+            return ReportStatus.TooOld
+        except self.Error.InvalidEquivocationProof:
+            return ReportStatus.Invalid
+        return ReportStatus.Open
+
+    @runtime_api("ConsensusApi", 2)
+    def offenders(self) -> list[Offender]:
+        """Return every validator that was ever proven to equivocate, the first one first, and what it cost."""
+        found: dict[AccountId, list[Equivocation]] = {}
+        rows = sorted(self.equivocations.items(), key=lambda item: item[0])
+        for row in (each for _, of_epoch in rows for each in of_epoch):
+            found.setdefault(row.validator, []).append(row)
+        penalties_of = self._bound()[2].penalties_of
+        return [Offender(who, equivocations, penalties_of(who)) for who, equivocations in found.items()]

@@ -121,7 +121,7 @@ class Driver:
             on_conflict=self._on_conflict,
         )
         self.follower.certificate = start.certificate
-        self.inbox = Inbox(self)
+        self.inbox = Inbox(self, start.epoch)
         self._start_point = start
         self._voting = Voting(self, ports.signer, ports.record, pace, start.epoch, start.watch_ms)
         self._queue: deque[tuple[Core, effects.Effect]] = deque()
@@ -473,7 +473,7 @@ class Driver:
 
     def _report(self, core: Core, effect: effects.Report) -> None:
         del core
-        if self.inbox.remember_evidence(effect.evidence):
+        if self.inbox.accusations.is_news(effect.evidence):
             self.observer.evidence(effect.evidence)
             self.broadcast(effect.evidence)
 

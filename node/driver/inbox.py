@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aitoken.errors import Rejected
 from aitoken.proto.votes import FINALIZE, BadSignature, Certificate, Vote
 from consensus import inputs
-from consensus.evidence import offence_of
+from consensus.epochs import Epoch
 from consensus.messages import (
     Again,
     BlockReply,
@@ -30,6 +30,7 @@ from consensus.messages import (
     Status,
 )
 from consensus.types import Block, Peer
+from node.driver.accusations import Accusations
 
 if TYPE_CHECKING:
     from node.driver.driver import Driver
@@ -39,18 +40,17 @@ EARLY_PEERS_MAX: Final = 1024
 EARLY_PROPOSAL_BYTES_MAX: Final = 64 * 1024
 """Larger proposals of the next epoch are not kept; repair brings them when it has begun."""
 ANSWER_INTERVAL_MS: Final = 200
-EVIDENCE_REMEMBERED_MAX: Final = 1024
 
 
 class Inbox:
     """Checks what peers send and passes on what is right and wanted."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, epoch: Epoch) -> None:
         self._driver = driver
+        self.accusations = Accusations(driver, epoch)
         self._early: dict[Peer, list[Message]] = {}
         self._later_epoch = 0
         self._answered: OrderedDict[Peer, int] = OrderedDict()
-        self._evidence: OrderedDict[tuple[int, int, int, int], None] = OrderedDict()
         self._handlers: dict[type[Any], Callable[[Peer, Any], None]] = {
             Vote: self._on_vote,
             Certificate: self._on_certificate,
@@ -76,6 +76,7 @@ class Inbox:
 
     def begin_epoch(self) -> None:
         """Handle what was kept for the epoch that begins now."""
+        self.accusations.begin_epoch(self._driver.core.epoch)
         early, self._early = self._early, {}
         for peer, messages in early.items():
             for message in messages:
@@ -221,31 +222,7 @@ class Inbox:
         self._driver.requests.not_here(answer.hash, peer)
 
     def _on_evidence(self, peer: Peer, evidence: Evidence) -> None:
-        first = evidence.first
-        offence = offence_of(evidence)
-        if first.epoch != self._driver.core.epoch.index or first.signer >= len(self._driver.core.epoch.validators):
-            return
-        if offence is None:
-            raise BadSignature("evidence that proves nothing")
-        key = (first.epoch, first.view, first.signer, offence)
-        if key in self._evidence:
-            return
-        self._check_vote(first)
-        self._check_vote(evidence.second)
-        self.remember_evidence(evidence)
-        self._driver.observer.evidence(evidence)
-        self._driver.relay(peer, evidence)
-
-    def remember_evidence(self, evidence: Evidence) -> bool:
-        """Note evidence as known; False when it was."""
-        first = evidence.first
-        key = (first.epoch, first.view, first.signer, int(offence_of(evidence) or 0))
-        if key in self._evidence:
-            return False
-        self._evidence[key] = None
-        if len(self._evidence) > EVIDENCE_REMEMBERED_MAX:
-            self._evidence.popitem(last=False)
-        return True
+        self.accusations.hear(peer, evidence)
 
     def _on_finality_note(self, peer: Peer, note: FinalityNote) -> None:
         if note.certificate.kind == FINALIZE:

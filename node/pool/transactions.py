@@ -5,6 +5,7 @@ Rules
   and only then worth a signature check (done by `node.pool.pool`).
 - Upon a new head: what its blocks include leaves; what left the chain comes back; senders the blocks touched are
   rebased at once and their first waiting transaction is checked again, a few at a time (`work`), never all of them.
+  Unsigned ones, which are few, have no sender to be touched: each is checked again, and leaves if it is not valid.
 - Upon finality: watchers are told, the rest about these blocks is forgotten.
 - Upon a verdict of the block builder (`reject`): what is wrong for good leaves and is banned for a while.
 
@@ -79,6 +80,8 @@ class TransactionPool:
         self._included: dict[Hash32, _Included] = {}
         self._returning: dict[Hash32, Extrinsic] = {}
         self._suspects: dict[bytes, None] = {}
+        self._unsigned: dict[bytes, None] = {}
+        """What stands for the senders of unsigned transactions that may wait."""
         self._banned: dict[Hash32, tuple[int, PoolRejected]] = {}
         self._watchers: dict[Hash32, list[Watcher]] = {}
         self._on_ready: list[Callable[[Pooled], None]] = []
@@ -182,11 +185,16 @@ class TransactionPool:
         if watcher is not None:
             self.watch(tx_hash, watcher)
         try:
-            self._waiting.insert(candidate.pooled, candidate.base)
+            self._insert(candidate)
         except PoolRejected:
             if watcher is not None:
                 self.unwatch(tx_hash, watcher)
             raise
+
+    def _insert(self, candidate: Candidate) -> None:
+        self._waiting.insert(candidate.pooled, candidate.base)
+        if candidate.pooled.xt.signer is None:
+            self._unsigned[candidate.pooled.sender] = None
 
     def ban(self, tx_hash: Hash32, error: PoolRejected) -> None:
         """Answer `error` to the same bytes for a while."""
@@ -280,6 +288,7 @@ class TransactionPool:
             if self._waiting.has_sender(sender):
                 self._waiting.rebase(sender, self._runtime.nonce(block, sender))
                 self._suspects[sender] = None
+        self._suspects.update(self._unsigned)
         self._waiting.expire(block.number + 1)
 
     def _route(self, old: Block, new: Block) -> tuple[list[Block], list[Block]]:
@@ -361,18 +370,19 @@ class TransactionPool:
             if candidate.needs_signature:
                 # It signed a birth block that left the chain with it.
                 raise Invalid(BadProof())
-            self._waiting.insert(candidate.pooled, candidate.base)
+            self._insert(candidate)
         except PoolRejected as error:
             self._tell(tx_hash, Status(Stage.INVALID, error=error))
 
     def _recheck(self, sender: bytes) -> None:
         head = self._waiting.head(sender)
         if head is None:
+            self._unsigned.pop(sender, None)
             return
         try:
             self._runtime.check(self._best, head.xt)
         except Invalid as error:
-            if isinstance(error.cause, PASSING):
+            if isinstance(error.cause, PASSING) and head.xt.signer is not None:
                 self._waiting.rebase(sender, self._runtime.nonce(self._best, sender))
                 return
             self._waiting.discard(head.hash, error, with_later=isinstance(error.cause, CannotPay))

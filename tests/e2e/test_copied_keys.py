@@ -79,7 +79,7 @@ async def test_a_copy_on_another_machine_hears_its_own_key_and_stops_itself(net:
     port = free_ports(2)
     for name, value in (("--data-dir", str(copy)), ("--rpc-port", str(port)), ("--p2p-port", str(port + 1))):
         arguments[arguments.index(name) + 1] = value
-    done = await asyncio.to_thread(run_aitoken, *arguments, "--watch-seconds", "20", seconds=60)
+    done = await asyncio.to_thread(run_aitoken, *arguments, "--watch-seconds", "20", seconds=150)
 
     assert done.returncode == 70, done.stderr[-2_000:]
     assert re.search("another process signs with this key. This node signed nothing", done.stderr)

@@ -20,6 +20,7 @@ PAIRS = {who: Pair(bytes([who]) * 32) for who in range(64)}
 ACCOUNT_OF = {who: pair.public for who, pair in PAIRS.items()}
 WHO_OF = {public: who for who, public in ACCOUNT_OF.items()}
 IMMORTAL_ERA = 65_535
+TAG = 1_000
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class FakeBlock:
     header: FakeHeader
     body: tuple[FakeXt, ...]
     state: dict[int, tuple[int, int]]
-    """Account -> (nonce, balance); who is missing has (0, 100)."""
+    """Account -> (nonce, balance); who is missing has (0, 100). `TAG` + tag -> what an unsigned one used up."""
 
     @property
     def number(self) -> int:
@@ -83,6 +84,8 @@ def child(parent: FakeBlock, body: Sequence[FakeXt] = (), *, poor: Sequence[int]
         if xt.signer is not None:
             who = WHO_OF[xt.signer]
             state[who] = (xt.nonce + 1, state.get(who, (0, 100))[1])
+        else:
+            state[TAG + xt.raw[1]] = (1, 0)
     for who in poor:
         state[who] = (state.get(who, (0, 100))[0], 0)
     digest = blake2_256(parent.hash + b"".join(xt.hash for xt in body) + bytes(poor) + bytes([salt]))
@@ -111,6 +114,8 @@ class FakeRuntime:
     def check(self, parent: Any, xt: Any) -> Verdict:
         self.checks += 1
         if xt.signer is None:
+            if TAG + xt.raw[1] in parent.state:
+                raise Invalid(Stale())
             return Verdict(b"unsigned:" + xt.raw[1:2], 0, 0, xt.tip, 64, True, None)
         who = WHO_OF[xt.signer]
         nonce, balance = parent.state.get(who, (0, 100))

@@ -380,6 +380,10 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
         if era is not None:
             self._slashing.report(offender, era, fraction, reporters)
 
+    def penalties_of(self, validator: AccountId) -> list[t.Penalty]:
+        """Return the slashes a validator ever met, oldest first."""
+        return self.penalties.get(validator)
+
     # --------------------------------------------------------------------------------------------- genesis
 
     def start(

@@ -11,6 +11,8 @@ each nominator, whatever they bond today.
 A slash for era e is applied when era e + SlashDeferDuration + 1 starts, one reported later when the next era starts.
 Both are within the bonding time, so nobody gets out in between.
 
+`Penalties` keeps every slash for people to see, also when it was taken or cancelled; nothing here reads it.
+
 Source: `pallet_staking::slashing`, runtime paper section 3.5; without spans.
 """
 
@@ -24,7 +26,7 @@ from aitoken.types import AIT, AccountId, Balance
 from chain.frame.types import PERBILL_ONE
 from chain.pallets.staking.events import StakingErrors as Error
 from chain.pallets.staking.events import StakingEvents as Event
-from chain.pallets.staking.types import UnappliedSlash
+from chain.pallets.staking.types import Penalty, UnappliedSlash
 
 if TYPE_CHECKING:
     from chain.pallets.staking.eras import Exposures
@@ -70,10 +72,12 @@ class Slashing:
         slash = self._compute(offender, era, fraction, reporters)
         if slash is None:
             return
-        if store.slash_defer_duration == 0:
+        now = store.now_active()
+        due = now if store.slash_defer_duration == 0 else max(era + store.slash_defer_duration, now) + 1
+        self._keep(slash, era, fraction, due)
+        if due == now:
             self._apply(slash)
             return
-        due = max(era + store.slash_defer_duration, store.now_active()) + 1
         store.unapplied_slashes.put(due, [*store.unapplied_slashes.get(due), slash])
 
     def _compute(
@@ -96,6 +100,13 @@ class Slashing:
         whole = own + sum(part for _, part in others)
         payout = min(whole * store.slash_reward_fraction.get() // PERBILL_ONE, REWARD_MAX)
         return UnappliedSlash(offender, own, others, list(reporters), Balance(payout))
+
+    def _keep(self, slash: UnappliedSlash, era: int, fraction: int, due: int) -> None:
+        others = Balance(sum(part for _, part in slash.others))
+        reporter = slash.reporters[0] if slash.reporters else None
+        penalty = Penalty(era, fraction, slash.own, others, due, reporter, slash.payout, cancelled=False)
+        penalties = self._store.penalties
+        penalties.put(slash.validator, [*penalties.get(slash.validator), penalty])
 
     def apply_due(self, era: int) -> None:
         """Apply what waited for the start of `era`."""
@@ -123,7 +134,23 @@ class Slashing:
         if indices[-1] >= len(waiting):
             raise Error.InvalidSlashIndex
         kept = [slash for index, slash in enumerate(waiting) if index not in indices]
+        for validator in dict.fromkeys(waiting[index].validator for index in indices):
+            theirs = [index for index, slash in enumerate(waiting) if slash.validator == validator]
+            self._strike(validator, era, [index in indices for index in theirs])
         if kept:
             self._store.unapplied_slashes.put(era, kept)
         else:
             self._store.unapplied_slashes.remove(era)
+
+    def _strike(self, validator: AccountId, era: int, cancelled: Sequence[bool]) -> None:
+        """Mark penalties that waited for the start of `era` as cancelled or not, in the order of their reports."""
+        verdicts = iter(cancelled)
+        rows = []
+        for row in self._store.penalties.get(validator):
+            if row.due == era and not row.cancelled and next(verdicts, False):
+                struck = row.copy()
+                struck.cancelled = True
+                rows.append(struck)
+            else:
+                rows.append(row)
+        self._store.penalties.put(validator, rows)

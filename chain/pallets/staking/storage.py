@@ -35,6 +35,7 @@ from chain.pallets.staking.types import (
     Nominations,
     Page,
     PagedExposureMetadata,
+    Penalty,
     RewardDestination,
     SessionIndex,
     SlashingSpans,
@@ -154,6 +155,9 @@ class StakingStorage:
     )
     nominator_slash_in_era: OptionMap[OfEra, Balance] = storage_map(
         TWOX_64_CONCAT, TWOX_64_CONCAT, doc="All slashing events on nominators, mapped by era."
+    )
+    penalties: Map[AccountId, list[Penalty]] = storage_map(
+        TWOX_64_CONCAT, doc="Every slash of a validator, oldest first, whether it waits, was taken or was cancelled."
     )
     slashing_spans: OptionMap[AccountId, SlashingSpans] = storage_map(
         TWOX_64_CONCAT, doc="Slashing spans for stash accounts. Always empty on this chain."

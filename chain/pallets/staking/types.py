@@ -166,6 +166,25 @@ class UnappliedSlash(Record):
     payout: PlainBalance
 
 
+@record("pallet_staking::Penalty", {"AccountId": AccountId, "Balance": u128})
+class Penalty(Record):
+    """A slash of a validator and its nominators, kept after it was taken or cancelled; of this chain only."""
+
+    era: EraIndex
+    """Of the offence."""
+    fraction: Perbill
+    """Of the stake of that era in all, earlier penalties for it included."""
+    own: PlainBalance
+    others: PlainBalance
+    """What all nominators lose together."""
+    due: EraIndex
+    """It is taken when this era starts."""
+    reporter: Annotated[AccountId | None, TypeName("Option<AccountId>")]
+    payout: PlainBalance
+    """The part of it that the reporter gets."""
+    cancelled: bool
+
+
 @record("pallet_staking::slashing::SlashingSpans")
 class SlashingSpans(Record):
     """Not used by this chain; wallets read the item."""

@@ -10,6 +10,7 @@ from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, sign_byte
 from aitoken.types import AIT, Hash32
 from chain.frame import errors
 from chain.pallets.consensus import EquivocationProof, SignedVote, proof_of
+from chain.pallets.equivocations import Equivocation, Offence, Offender, ReportStatus
 from chain.pallets.offences import EQUIVOCATION, fraction_of
 from chain.pallets.staking import types as t
 from tests.support.staking_chain import StakingChain, account, pair
@@ -118,9 +119,10 @@ def test_once_an_epoch(chain: StakingChain) -> None:
 
 
 def test_evidence_of_the_agreement_has_a_form_for_the_chain(chain: StakingChain) -> None:
-    evidence = proof(chain, "A", first=(FINALIZE, ONE), second=(NULLIFY, NO_BLOCK))
+    evidence = proof(chain, "A", first=(NULLIFY, NO_BLOCK), second=(FINALIZE, ONE))
+    first, second = evidence.votes()
 
-    assert proof_of(*evidence.votes()) == evidence
+    assert proof_of(first, second) == proof_of(second, first) == evidence
 
 
 def test_what_pools_are_told_of_a_report(chain: StakingChain) -> None:
@@ -131,6 +133,9 @@ def test_what_pools_are_told_of_a_report(chain: StakingChain) -> None:
     assert valid.priority > 2**63
     assert (len(valid.provides), valid.requires) == (1, ())
     assert valid.provides != chain.runtime.validate(chain.state, 0, chain.header.hash, other).provides
+    later = EquivocationProof(0, 9, 0, vote(chain, "A", NOTARIZE, ONE, 0, 9), vote(chain, "A", NOTARIZE, OTHER, 0, 9))
+    same = chain.unsigned("Consensus.report_equivocation_unsigned", later)
+    assert valid.provides == chain.runtime.validate(chain.state, 0, chain.header.hash, same).provides
     for name, args in (("Consensus.report_equivocation", (proof(chain, "A"),)), ("System.remark", (b"",))):
         with pytest.raises(errors.InvalidTransaction):
             chain.runtime.validate(chain.state, 0, chain.header.hash, chain.unsigned(name, *args))
@@ -219,6 +224,76 @@ def test_a_waiting_slash_can_be_cancelled(chain: StakingChain) -> None:
     assert chain.staking.unapplied_slashes.get(2) == [kept]
     chain.call("ROOT", "Staking.cancel_deferred_slash", 2, [0])
     assert not chain.staking.unapplied_slashes.contains(2)
+
+
+def offenders(chain: StakingChain) -> list[Offender]:
+    return chain.consensus.offenders()
+
+
+def status(chain: StakingChain, evidence: EquivocationProof) -> ReportStatus:
+    return chain.consensus.report_status(evidence)
+
+
+def test_people_are_told_who_was_punished_why_and_what_became_of_it(chain: StakingChain) -> None:
+    chain.until_era(1)
+    epoch = chain.session.current_index.get()
+    chain.run(
+        "X", "Consensus.report_equivocation", proof(chain, "A", first=(NULLIFY, NO_BLOCK), second=(FINALIZE, ONE))
+    )
+    (slash,) = chain.staking.unapplied_slashes.get(3)
+    fraction, at = chain.named("Equivocated")[0].fraction, chain.header.number
+    others = sum(part for _, part in slash.others)
+    penalty = t.Penalty(1, fraction, slash.own, others, 3, account("X"), slash.payout, cancelled=False)
+    equivocation = Equivocation(account("A"), epoch, 7, Offence.FinalizeAndNullify, fraction, 1, at)
+    assert offenders(chain) == [Offender(account("A"), [equivocation], [penalty])]
+
+    chain.block(chain.unsigned("Consensus.report_equivocation_unsigned", proof(chain, "C", epoch=epoch)))
+    first, second = offenders(chain)
+    assert first.equivocations[0].fraction == second.equivocations[0].fraction > fraction
+    assert [each.fraction for each in first.penalties] == [fraction, second.penalties[0].fraction]
+    chain.until_era(8)
+    assert offenders(chain) == [first, second]  # for ever
+
+
+def test_a_cancelled_penalty_says_so_and_no_other(chain: StakingChain) -> None:
+    for name in "AB":
+        chain.run("X", "Consensus.report_equivocation", proof(chain, name, epoch=0))
+    raised = [slash.validator for slash in chain.staking.unapplied_slashes.get(2)].index(account("A"), 1)
+    chain.block(chain.signed("root", "Sudo.sudo", chain.schema.make_call("Staking.cancel_deferred_slash", 2, [raised])))
+
+    assert [[each.cancelled for each in found.penalties] for found in offenders(chain)] == [[False, True], [False]]
+    chain.call("ROOT", "Staking.cancel_deferred_slash", 2, [0])
+    assert [[each.cancelled for each in found.penalties] for found in offenders(chain)] == [[True, True], [False]]
+
+
+def test_what_a_report_would_meet(chain: StakingChain) -> None:
+    evidence = proof(chain, "A")
+    assert status(chain, evidence) is ReportStatus.Early
+    chain.block()
+    assert status(chain, evidence) is ReportStatus.Open
+    early = EquivocationProof(9, 7, 0, evidence.first, evidence.second)
+    assert status(chain, early) is ReportStatus.Early
+    assert status(chain, proof(chain, "A", by="B")) is ReportStatus.Invalid
+    chain.run("X", "Consensus.report_equivocation", evidence)
+    assert status(chain, evidence) is ReportStatus.Punished
+    last = proof(chain, "B", epoch=0)
+    chain.until_era(3)
+    assert status(chain, last) is ReportStatus.TooOld
+
+
+def test_nobody_is_paid_for_a_report_of_itself(chain: StakingChain) -> None:
+    chain.run("A", "Consensus.report_equivocation", proof(chain, "A"))
+    (found,) = offenders(chain)
+    assert found.penalties[0].reporter is None
+    chain.run("B", "Consensus.report_equivocation", proof(chain, "C", epoch=0))
+    assert offenders(chain)[1].penalties[0].reporter == account("B")
+    while chain.leader_of(chain.view + 1) != 3:
+        chain.block()
+    chain.block(chain.unsigned("Consensus.report_equivocation_unsigned", proof(chain, "D", epoch=0)))
+    assert chain.authorship.current_author() == account("D")
+    assert offenders(chain)[2].penalties[0].reporter is None
+    chain.until_era(3)
+    chain.check_money()
 
 
 def test_offenders_of_one_epoch_are_punished_for_all_of_them_together(chain: StakingChain) -> None:

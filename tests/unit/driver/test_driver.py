@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from aitoken.crypto import ed25519
-from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, Certificate, Vote, bitmap_of, sign_bytes
+from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, Certificate, Vote, sign_bytes
 from aitoken.types import Hash32
 from consensus import effects, inputs
 from consensus.journal import decode_record
@@ -20,70 +20,19 @@ from consensus.messages import (
     Full,
     GetBlock,
     GetCertificates,
-    Message,
     NotHave,
     Proposal,
     Status,
 )
-from consensus.types import Pace
 from node.driver import driver as driver_module
-from node.driver.driver import Driver, VoteNotDurable
+from node.driver.driver import VoteNotDurable
 from node.driver.inbox import EARLY_PER_PEER_MAX
 from simulation.campaign import run_seed
 from simulation.ledger import GENESIS
 from simulation.node import Node
 from simulation.scenario import Scenario
 from simulation.world import World
-
-ODD = Hash32(b"?" * 32)
-
-
-class Network:
-    """Four honest nodes that have made some blocks; from then on what node 0 sends is caught."""
-
-    def __init__(self, height: int = 4, epoch_length: int = 1000) -> None:
-        self.world = World(Scenario(pace=Pace(100, 300, 200), epoch_length=epoch_length))
-        self.world._schedule()
-        self.world.loop.run(60_000, lambda: all(n.disk.committed.number >= height for n in self.world.honest))
-        self.sent: list[tuple[int, Message]] = []
-        self.blamed: list[tuple[int, str]] = []
-        self.world.network.loses = self._catch
-        self.node.misbehaved = lambda peer, code: self.blamed.append((peer, code))  # type: ignore[method-assign]
-
-    def _catch(self, source: int, target: int, message: Message) -> bool:
-        if source == 0:
-            self.sent.append((target, message))
-        return True
-
-    @property
-    def node(self) -> Node:
-        return self.world.nodes[0]
-
-    @property
-    def driver(self) -> Driver:
-        assert self.node.driver is not None
-        return self.node.driver
-
-    def receive(self, message: Message, peer: int = 1) -> list[Message]:
-        """Hand a message of a peer to node 0 and return what it sends back."""
-        self.sent.clear()
-        self.blamed.clear()
-        self.driver.receive(peer, message)
-        return [said for target, said in self.sent if target == peer]
-
-    def vote(self, kind: int, view: int, signer: int | None = None, block_hash: Hash32 = NO_BLOCK) -> Vote:
-        """A vote of another validator, made by its owner."""
-        index = next(i for i in range(4) if i != self.node.index) if signer is None else signer
-        key = self.driver.core.epoch.validators.keys[index]
-        vote = Vote(kind, self.driver.core.epoch.index, view, block_hash, index, key * 2)
-        self.world.registry.make(key, vote, honest=False)
-        return vote
-
-    def certificate(self, kind: int, view: int, block_hash: Hash32 = NO_BLOCK) -> Certificate:
-        others = [i for i in range(4) if i != self.node.index]
-        votes = [self.vote(kind, view, signer, block_hash) for signer in others]
-        signatures = tuple(vote.signature for vote in votes)
-        return Certificate(kind, votes[0].epoch, view, block_hash, bitmap_of(others, 4), signatures)
+from tests.support.driver_network import ODD, Network
 
 
 def test_real_signatures_carry_a_chain() -> None:
@@ -242,20 +191,6 @@ class TestAnswers:
 
         network.receive(vote, peer=1)
         assert (3, vote) not in network.sent
-
-    def test_evidence_is_checked_and_told_and_passed_on_once(self) -> None:
-        network = Network()
-        told: list[Evidence] = []
-        network.driver.observer.evidence = told.append  # type: ignore[method-assign]
-        view = network.driver.core.view + 1
-        evidence = Evidence(network.vote(NOTARIZE, view, None, ODD), network.vote(NOTARIZE, view, None, GENESIS.hash))
-        forged = replace(evidence, second=replace(evidence.second, signature=bytes(64)))
-
-        network.receive(forged)
-        assert (told, network.blamed) == ([], [(1, "vote.bad_signature")])
-        network.receive(evidence)
-        network.receive(evidence)
-        assert told == [evidence]
 
     def test_a_finality_note_counts_as_its_certificate(self) -> None:
         network = Network()

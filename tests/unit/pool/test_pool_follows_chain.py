@@ -317,6 +317,30 @@ def test_unsigned_ones_of_one_tag_exclude_each_other(pool) -> None:
     assert pool.ready_count == 2
 
 
+def test_an_unsigned_one_leaves_when_another_has_done_its_work(pool, runtime) -> None:
+    watch, other = Watch(), Watch()
+    add(pool, unsigned_xt(7, 3), watch)
+    add(pool, unsigned_xt(8, 3), other)
+    block = advance(pool, child(GENESIS, [unsigned_xt(7, 2)]))
+
+    assert watch.stages == ["ready", "invalid"]
+    assert other.stages == ["ready"]
+    block = advance(pool, child(block, [unsigned_xt(8, 3)]))
+    assert other.stages == ["ready", "inBlock"]
+    advance(pool, child(block))
+    runtime.checks = 0
+    advance(pool, child(pool._best))
+    assert runtime.checks == 0  # nobody is asked about what has left
+
+
+def test_an_unsigned_one_that_the_builder_finds_done_leaves(pool) -> None:
+    xt = add(pool, unsigned_xt(7, 3))
+    pool._best = child(GENESIS, [unsigned_xt(7, 2)])
+    pool.reject(xt.hash, Stale(), pool._best.hash)
+    pool.work(5)
+    assert pool.ready_count == 0
+
+
 def test_unwatched_transaction_stays(pool) -> None:
     watch = Watch()
     xt = add(pool, make_xt(1, 0), watch)
