@@ -20,7 +20,7 @@ class Disk:
         self.pending_restart: list[bytes] | None = None
         self.record: int | None = None
         self.durable_votes: set[bytes] = set()
-        self.committed = genesis
+        self._genesis = self.committed = genesis
         self.certificate: Certificate | None = None
         self.blocks: dict[Hash32, Block] = {}
         self.terminal: dict[int, Certificate] = {}
@@ -61,6 +61,16 @@ class Disk:
             self.certificate = certificate
             self.blocks.update((block.hash, block) for block in path)
             self.terminal[certificate.epoch] = certificate
+
+    def base_of(self, epoch: int) -> Block:
+        """Return the block that ended the epoch before; genesis for the first."""
+        return (
+            self._genesis
+            if epoch == 0
+            else max(
+                (block for block in self.blocks.values() if block.epoch == epoch - 1), key=lambda block: block.number
+            )
+        )
 
     def lose_power(self, rng: Random) -> list[Block] | None:
         """Keep what was synced and a random prefix of the rest; return the blocks of a batch that made it."""

@@ -2,20 +2,22 @@
 
 I1 agreement: one block per height, whoever commits. I2 no honest key signs two things that exclude each other, across
 crashes. I3 at most one hash per view can reach a quorum of NOTARIZE; never both a FINALIZE and a NULLIFY quorum; never
-two FINALIZE quorums. I4 committed blocks are valid, linked, without a gap. I5 evidence and blame never name an honest
-node. I6 one base block per epoch. I7 memory and traffic are bounded. I8 liveness after healing. I9 no own vote leaves
-before it is on disk. The arithmetic of quorums is written again here, so that a bug in shared code cannot hide itself.
+two FINALIZE quorums. I4 committed blocks are valid, linked, without a gap. I5 evidence, blame and slashes never name an
+honest node. I6 one base block per epoch; nothing is committed but by more than two thirds of its epoch's own set, and
+nobody signs as another, or for an epoch whose last block it has committed. I7 memory and traffic are bounded.
+I8 liveness after healing. I9 no own vote leaves before it is on disk. I10 whoever holds proof of cheating reports it.
+The arithmetic of quorums is written again here, so that a bug in shared code cannot hide itself.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY, Vote
+from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY, Certificate, Vote
 from consensus.evidence import offence_of
-from consensus.messages import Evidence
+from consensus.messages import Evidence, Message, Proposal
 from consensus.types import Block
-from simulation.ledger import GENESIS, is_valid
+from simulation.ledger import GENESIS, is_valid, offence_in
 
 if TYPE_CHECKING:
     from simulation.node import Node
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 ROUNDS_MAX = 700
 MESSAGES_MAX = 100_000
+REPORTED_IN_MS = 3000
 
 
 class Invariants:
@@ -35,12 +38,26 @@ class Invariants:
         self._weight: dict[tuple[int, int, int, bytes], int] = {}
         self._decided: dict[tuple[int, int, int], bytes] = {}
         self._reported: set[tuple[int, int, int, int]] = set()
+        self._due: set[tuple[int, int, int, int]] = set()
         self.evidence_seen = 0
 
     @property
     def height(self) -> int:
         """The highest committed height."""
         return len(self._chain) - 1
+
+    @property
+    def tip(self) -> Block:
+        """The highest committed block."""
+        return self._chain[self.height]
+
+    def signing(self, node: Node, epoch: int) -> None:
+        """A node is about to sign a vote."""
+        committed = node.disk.committed
+        running = self._world.elections.of(committed.epoch).epoch
+        over = epoch == committed.epoch and committed.number == running.base.number + running.length
+        if node.honest and (over or epoch < committed.epoch):
+            self._world.fail("I6", f"node {node.name} signs in epoch {epoch}, which is over for it")
 
     def leaving(self, node: Node, vote: Vote) -> None:
         """An own vote is being sent."""
@@ -56,7 +73,10 @@ class Invariants:
             excluded = {NULLIFY: FINALIZE, FINALIZE: NULLIFY}.get(vote.kind)
             if other != vote.hash or (excluded is not None and (key, *where, excluded) in signed):
                 self._world.fail("I2", f"honest key signs twice in view {vote.view} of epoch {vote.epoch}")
-        authorities = self._world.scenario.authorities(vote.epoch)
+        authorities = self._world.elections.of(vote.epoch).authorities
+        if vote.signer >= len(authorities) or authorities[vote.signer][0] != key:
+            self._world.fail("I6", f"seat {vote.signer} of epoch {vote.epoch} is not the signer's")
+            return
         total = sum(weight for _, weight in authorities)
         statement = (*where, vote.kind, vote.hash)
         weight = self._weight.get(statement, 0) + authorities[vote.signer][1]
@@ -75,6 +95,20 @@ class Invariants:
         if final is not None and notarized is not None and final != notarized:
             self._world.fail("I3", f"view {where} finalizes what is not notarized")
 
+    def committing(self, node: Node, certificate: Certificate, block: Block) -> None:
+        """A node is about to make a block final with a certificate."""
+        if not node.honest:
+            return
+        authorities = self._world.elections.of(block.epoch).authorities
+        total = sum(weight for _, weight in authorities)
+        signed = 0
+        for seat, (key, weight) in enumerate(authorities):
+            if certificate.bitmap[seat // 8] >> (seat % 8) & 1:
+                vote = Vote(FINALIZE, block.epoch, certificate.view, block.hash, seat, b"")
+                signed += weight * self._world.registry.is_made(key, vote)
+        if certificate.kind != FINALIZE or certificate.epoch != block.epoch or 3 * signed <= 2 * total:
+            self._world.fail("I6", f"block {block.number} is committed with {signed} of {total} of its epoch's weight")
+
     def committed(self, node: Node, path: list[Block]) -> None:
         """A node reported blocks final."""
         if not node.honest:
@@ -86,30 +120,51 @@ class Invariants:
                 if below is None or below.hash != block.parent_hash or not is_valid(block):
                     self._world.fail("I4", f"block {block.number} is invalid or not linked")
                     return
-                if block.leader != self._leader(block):
+                epoch = self._world.elections.of(block.epoch).epoch
+                if block.leader != epoch.leader(block.view):
                     self._world.fail("I4", f"block {block.number} is not by the leader of view {block.view}")
                 if block.timestamp_ms < below.timestamp_ms + self._world.scenario.pace.block_time_ms:
                     self._world.fail("I4", f"block {block.number} comes too soon")
-                length = self._world.scenario.epoch_length
-                if block.epoch != (block.number - 1) // length:
+                base = epoch.base.number
+                if not base < block.number <= base + epoch.length or self._chain[base].hash != epoch.base.hash:
                     self._world.fail("I6", f"block {block.number} belongs to epoch {block.epoch}")
+                offence = offence_in(block)
+                if offence is not None and offence[0] in self._world.honest_accounts:
+                    self._world.fail("I5", f"block {block.number} slashes an honest validator")
                 self._chain[block.number] = block
             elif known.hash != block.hash:
                 self._world.fail("I1", f"two blocks final at height {block.number}")
         self._world.trace(b"C%d/%d" % (node.name, path[-1].number), path[-1].hash)
 
-    def _leader(self, block: Block) -> int:
-        epoch = self._world.scenario.epoch(block.epoch, GENESIS)
-        return epoch.leader(block.view)
+    def delivered(self, node: Node, message: Message) -> None:
+        """A node has handled a message: if it now holds two votes that exclude each other, it must say so soon."""
+        vote = message.vote if isinstance(message, Proposal) else message
+        if not isinstance(vote, Vote) or node.driver is None or vote.epoch != node.driver.core.epoch.index:
+            return
+        seats, found = self._world.elections.of(vote.epoch).seats, node.driver.core.state.rounds.get(vote.view)
+        if found is None or vote.signer >= len(seats) or seats[vote.signer] in self._world.honest_accounts:
+            return
+        notarized = sum(vote.signer in tally.signatures for tally in found.notarize.values())
+        finalized = sum(vote.signer in tally.signatures for tally in found.finalize.values())
+        if notarized > 1 or finalized > 1 or (finalized and vote.signer in found.nullify.signatures):
+            due = (node.name, node.incarnation, vote.epoch, vote.signer)
+            if due not in self._due:
+                self._due.add(due)
+                node.later(REPORTED_IN_MS, self._must_be_reported, due)
+
+    def _must_be_reported(self, due: tuple[int, int, int, int]) -> None:
+        if due not in self._reported:
+            self._world.fail("I10", f"node {due[0]} keeps proof against seat {due[3]} of epoch {due[2]} to itself")
 
     def evidence(self, node: Node, evidence: Evidence) -> None:
         """A node found somebody cheating."""
         self.evidence_seen += 1
+        first = evidence.first
+        self._reported.add((node.name, node.incarnation, first.epoch, first.signer))
         if offence_of(evidence) is None:
             self._world.fail("I5", f"node {node.name} reports evidence that proves nothing")
         for vote in (evidence.first, evidence.second):
-            key = self._world.scenario.authorities(vote.epoch)[vote.signer][0]
-            if key in self._world.honest_keys:
+            if self._world.elections.of(vote.epoch).seats[vote.signer] in self._world.honest_accounts:
                 self._world.fail("I5", f"node {node.name} accuses an honest key")
 
     def guilty(self) -> set[bytes]:

@@ -1,7 +1,7 @@
-"""A chain of empty blocks: enough of headers, execution and commits for consensus to run on.
+"""A chain of nearly empty blocks: enough of headers, execution and commits for consensus to run on.
 
 A block's hash covers everything its validity depends on, an "invalid" flag included, which is how a liar's invalid
-block looks. Epochs rotate among the scenario's validator sets.
+block looks. What else a block may say is that somebody was found cheating in some epoch; `simulation.stakes` reads it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aitoken.errors import Rejected
 from aitoken.proto.digest import NextEpoch
@@ -20,7 +20,11 @@ from consensus.types import Block, Slot
 if TYPE_CHECKING:
     from simulation.node import Node
 
-_HEADER = struct.Struct("<32sQQQQHQIB")
+_HEADER = struct.Struct("<32sQQQQHQIHIB")
+_NOBODY: Final = (0xFFFF, 0)
+
+Offence: TypeAlias = tuple[int, int]
+"""Who cheated, and in which epoch."""
 
 
 class BadHeader(Rejected):
@@ -36,9 +40,10 @@ class Blocks:
         self._by_header: dict[bytes, Block] = {}
         self._salt = 0
 
-    def make(self, parent_hash: Hash32, slot: Slot, *, valid: bool = True) -> Block:
+    def make(self, parent_hash: Hash32, slot: Slot, offence: Offence | None = None, *, valid: bool = True) -> Block:
         """Return a new block, different from all others."""
         self._salt += 1
+        offender, offence_epoch = offence or _NOBODY
         header = _HEADER.pack(
             parent_hash,
             slot.number,
@@ -48,6 +53,8 @@ class Blocks:
             slot.leader,
             slot.timestamp_ms,
             self._salt,
+            offender,
+            offence_epoch,
             valid,
         )
         return self.read(header)
@@ -62,7 +69,7 @@ class Blocks:
         if block is None:
             if len(header) != _HEADER.size:
                 raise BadHeader(f"{len(header)} bytes")
-            parent, number, epoch, view, parent_view, leader, timestamp, _, _ = _HEADER.unpack(header)
+            parent, number, epoch, view, parent_view, leader, timestamp, _, _, _, _ = _HEADER.unpack(header)
             block_hash = Hash32(blake2b(header, digest_size=32).digest())
             block = Block(block_hash, number, Hash32(parent), epoch, view, parent_view, leader, timestamp, header)
             self._by_header[header] = block
@@ -72,6 +79,12 @@ class Blocks:
 def is_valid(block: Block) -> bool:
     """What execution says."""
     return block.header[-1] == 1
+
+
+def offence_in(block: Block) -> Offence | None:
+    """Return the offence that a block reports."""
+    offender, epoch = _HEADER.unpack(block.header)[-3:-1]
+    return None if (offender, epoch) == _NOBODY else (offender, epoch)
 
 
 GENESIS: Final = Block(Hash32(b"G" * 32), 0, Hash32(bytes(32)), 0, 0, 0, 0, 0)
@@ -110,6 +123,7 @@ class Execution:
             path.append(block)
             at = block.parent_hash
         path.reverse()
+        self._world.invariants.committing(self._node, certificate, path[-1])
         self._node.disk.begin_commit(path, certificate)
         self._node.later(self._world.fsync_ms(), self._committed, path, done)
 
@@ -130,14 +144,14 @@ class Execution:
 
     def next_epoch(self, block: Block) -> NextEpoch:
         """Return what the terminal block announces."""
-        return self._world.scenario.next_epoch(block)
+        return self._world.elections.begin(block.epoch + 1, block).announcement()
 
     def _check_parent(self, parent_hash: Hash32) -> None:
         if parent_hash not in self._executed and parent_hash != self._node.disk.committed.hash:
             self._world.fail("I4", f"{self._node.name} executes on a parent without state")
 
     def _built(self, parent_hash: Hash32, slot: Slot, done: Callable[[Block | None], None]) -> None:
-        block = self._world.make_block(parent_hash, slot)
+        block = self._world.make_block(parent_hash, slot, self._node.offence_to_report(parent_hash))
         self._executed.add(block.hash)
         done(block)
 

@@ -9,23 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest import mock
 
 from aitoken.proto import votes
-from aitoken.proto.votes import NULLIFY, Certificate, Vote
+from aitoken.proto.digest import NextEpoch
+from aitoken.proto.votes import NOTARIZE, NULLIFY, Certificate, Vote
+from aitoken.types import Hash32
 from consensus import ancestry, core, inputs, proposing, repair, tally, validators, voting
 from consensus.core import Core
-from consensus.effects import Broadcast, Persist, SetTimer, WantCertificates
+from consensus.effects import Broadcast, Finalized, Persist, Report, SetTimer, WantCertificates
+from consensus.epochs import Epoch
 from consensus.inputs import TimerKind
+from consensus.journal import replay
 from consensus.permission import Permission
 from consensus.signing import SigningTable
 from consensus.state import State
 from consensus.types import Block
 from consensus.validators import Validators
+from node.driver import driver as driver_module
 from node.driver.driver import Driver
+from node.driver.headers import epoch_after
 from node.driver.inbox import Inbox
+from node.driver.voting import Voting
 from simulation.scenario import STRATEGIES, Scenario, draw
 from simulation.world import Registry
 
@@ -34,6 +41,13 @@ Patches = list[Any]
 
 def _as_drawn(scenario: Scenario) -> None:
     del scenario
+
+
+def _four_at_least(scenario: Scenario) -> None:
+    if scenario.nodes < 4:
+        scenario.nodes = scenario.set_size = 4
+    scenario.births.clear()
+    scenario.sizes_vary = False
 
 
 def _lossy(scenario: Scenario) -> None:
@@ -52,6 +66,7 @@ def _full_of(*strategies: str) -> Callable[[Scenario], None]:
     """As many liars as there may be, with these strategies in turn, on a lossy network."""
 
     def tweak(scenario: Scenario) -> None:
+        _four_at_least(scenario)
         scenario.weights = "equal"
         scenario.set_size = scenario.nodes
         scenario.prepared = True
@@ -64,6 +79,7 @@ def _full_of(*strategies: str) -> Callable[[Scenario], None]:
 
 
 def _wipe_somebody(scenario: Scenario) -> None:
+    _four_at_least(scenario)
     scenario.liars.clear()
     scenario.gst_ms = max(scenario.gst_ms, 5000)
     scenario.wipes = [(scenario.gst_ms - 3000 + 50 * (scenario.seed % 50), scenario.seed % scenario.nodes)]
@@ -71,9 +87,34 @@ def _wipe_somebody(scenario: Scenario) -> None:
 
 def _short_epochs(scenario: Scenario) -> None:
     scenario.epoch_length = 3
+    scenario.lengths_vary = False
+
+
+def _lossy_short_epochs(scenario: Scenario) -> None:
+    _lossy(scenario)
+    _short_epochs(scenario)
+
+
+def _rotations(scenario: Scenario) -> None:
+    _short_epochs(scenario)
+    scenario.prepared = True
+    scenario.rotations = 1.0
+    scenario.gst_ms = 5000
+    scenario.crashes += [(time, time // 100 % scenario.nodes, 5) for time in range(500, 5000, 300)]
+
+
+def _changing_weights(scenario: Scenario) -> None:
+    _four_at_least(scenario)
+    _short_epochs(scenario)
+    scenario.prepared = True
+    scenario.weights = "edge"
+    scenario.restakes = 1.0
+    scenario.churn = "some"
+    scenario.liars = dict.fromkeys(range((scenario.nodes - 1) // 2), "double-voter")
 
 
 def _many_light_liars(scenario: Scenario) -> None:
+    _four_at_least(scenario)
     scenario.weights = "random"
     scenario.set_size = scenario.nodes
     scenario.liars = dict.fromkeys(range((scenario.nodes - 1) // 2), "double-voter")
@@ -266,6 +307,129 @@ def _no_retry() -> Patches:
     return _without_effect(SetTimer, lambda e: e.kind in (TimerKind.RETRY, TimerKind.STATUS))
 
 
+def _timers_not_reset() -> Patches:
+    """A timer of an earlier view is left to run, and the new one is not set."""
+    real = Driver._set_timer  # noqa: SLF001
+    due: dict[tuple[int, TimerKind], int] = {}
+
+    def stubborn(self: Driver, at: Core, effect: SetTimer) -> None:
+        now, which = self.clock.now_ms(), (id(self), effect.kind)
+        if effect.kind in (TimerKind.LEADER, TimerKind.VIEW):
+            if now < due.get(which, 0):
+                return
+            due[which] = now + effect.delay_ms
+        real(self, at, effect)
+
+    return [_patch(Driver, "_set_timer", stubborn)]
+
+
+# Epochs.
+
+
+def _begun_with(change: Callable[[Epoch, Epoch], Epoch]) -> Patches:
+    """A new epoch is begun with something of the old one."""
+
+    def wrong(terminal: Block, announced: NextEpoch) -> Epoch:
+        new = epoch_after(terminal, announced)
+        return change(running[-1], new) if running else new
+
+    def begin(self: Driver, epoch: Epoch, *rest: Any) -> None:
+        running.append(epoch)
+        real(self, epoch, *rest)
+
+    real = Driver._begin  # noqa: SLF001
+    running: list[Epoch] = []
+    return [_patch(driver_module, "epoch_after", wrong), _patch(Driver, "_begin", begin)]
+
+
+def _quorum_of_the_old_set() -> Patches:
+    def change(old: Epoch, new: Epoch) -> Epoch:
+        new.validators.quorum, new.validators.third = old.validators.quorum, old.validators.third
+        return new
+
+    return _begun_with(change)
+
+
+def _announced_set_ignored() -> Patches:
+    return _begun_with(lambda old, new: replace(new, validators=old.validators))
+
+
+def _leaders_of_the_old_seed() -> Patches:
+    return _begun_with(lambda old, new: replace(new, seed=old.seed))
+
+
+def _seat_of_another_epoch() -> Patches:
+    real = Voting.me
+    seats: dict[int, int | None] = {}
+
+    def first(self: Voting, epoch: Epoch) -> int | None:
+        return seats.setdefault(id(self), real(self, epoch))
+
+    return [_patch(Voting, "me", first)]
+
+
+def _old_epoch_goes_on() -> Patches:
+    """The last block is final and committed, and for a while the core of its epoch goes on."""
+    real = Driver._between_effects  # noqa: SLF001
+    ended: dict[Hash32, int] = {}
+
+    def late(self: Driver) -> None:
+        base = self._next_base
+        if base is not None and self.clock.now_ms() < ended.setdefault(base.hash, self.clock.now_ms() + 2000):
+            self.clock.call_later(2000, lambda: late(self))
+        else:
+            real(self)
+
+    return [_patch(Driver, "_between_effects", late), _patch(tally, "note_final_block", lambda _: None)]
+
+
+def _begun_on_a_notarized_end() -> Patches:
+    real = tally.add_certificate
+
+    def hasty(state: State, certificate: Certificate) -> None:
+        real(state, certificate)
+        block = state.blocks.get(certificate.hash)
+        if block is not None and certificate.kind == NOTARIZE and state.is_terminal(block):
+            state.emit(Finalized(certificate))
+
+    return [_patch(tally, "add_certificate", hasty)]
+
+
+def _terminal_not_proposed_again() -> Patches:
+    real = proposing._propose  # noqa: SLF001
+
+    def only_new(state: State, found: Any, parent_view: int, block: Block, *, again: bool) -> None:
+        if again:
+            state.building = found.view
+            voting.nullify(state, found.view)
+        else:
+            real(state, found, parent_view, block, again=False)
+
+    return [_patch(proposing, "_propose", only_new)]
+
+
+def _terminal_not_voted_for_again() -> Patches:
+    real = ancestry.judge
+    return [_patch(voting, "judge", lambda state, offer: ancestry.BAD if offer.again else real(state, offer))]
+
+
+def _ended_epoch_not_told() -> Patches:
+    return [_patch(Inbox, "_answer_old_epoch", lambda *_: None)]
+
+
+def _rotated_key_not_chosen() -> Patches:
+    return [_patch(Voting, "choose_key", lambda *_: None)]
+
+
+def _journal_of_the_old_key_refused() -> Patches:
+    def strict(self: Voting, journal: Sequence[bytes] | None, epoch: Epoch) -> Any:
+        if journal is None:
+            return None, False
+        return replay(journal, self._driver.genesis_hash, self.key, epoch.index), True
+
+    return [_patch(Voting, "read", strict)]
+
+
 MUTATIONS: Final[dict[str, Mutation]] = {
     "no-barrier": Mutation(_no_barrier, 20),
     "finalize-after-nullify": Mutation(_finalize_after_nullify, 60),
@@ -275,15 +439,15 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     ),
     "count-instead-of-stake": Mutation(_count_instead_of_stake, 100, tweak=_many_light_liars),
     "no-nullification-check": Mutation(_no_nullification_check, 300, first=8, tweak=_full_of("forker")),
-    "parent-not-checked": Mutation(_parent_not_checked, 200, first=25, tweak=_full_of("forker")),
+    "parent-not-checked": Mutation(_parent_not_checked, 200, first=75, tweak=_full_of("forker")),
     "wrong-leader-accepted": Mutation(_wrong_leader_accepted, 100, cast=("usurper",)),
     "not-validated": Mutation(_not_validated, 100, cast=("equivocator",)),
     "terminal-extended": Mutation(_terminal_extended, 100, tweak=_short_epochs),
-    "certificates-not-durable": Mutation(lambda: _not_persisted(Certificate), 300, first=23, tweak=_lossy_power_cut),
+    "certificates-not-durable": Mutation(lambda: _not_persisted(Certificate), 300, first=120, tweak=_lossy_power_cut),
     "blocks-not-durable": Mutation(lambda: _not_persisted(Block), 300, tweak=_lossy_power_cut),
     "own-votes-not-durable": Mutation(lambda: _not_persisted(Vote), 20),
     "no-retry": Mutation(_no_retry, 20, tweak=_blackout),
-    "no-ancestry-repair": Mutation(_no_ancestry_repair, 400, first=100, tweak=_full_of("withholder")),
+    "no-ancestry-repair": Mutation(_no_ancestry_repair, 400, first=160, tweak=_full_of("withholder")),
     "lock-dropped-at-restart": Mutation(_lock_dropped_at_restart, 100, first=8),
     "lost-disk-forgotten": Mutation(_lost_disk_forgotten, 60, tweak=_wipe_somebody),
     "vote-counted-twice": Mutation(_vote_counted_twice, 100),
@@ -293,6 +457,19 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "nullify-not-sent": Mutation(
         lambda: _without_effect(Broadcast, lambda e: isinstance(e.message, Vote) and e.message.kind == NULLIFY), 100
     ),
+    "timers-not-reset": Mutation(_timers_not_reset, 60, tweak=_full_of("silent")),
+    "evidence-ignored": Mutation(lambda: _without_effect(Report), 60, tweak=_full_of("double-voter")),
+    "quorum-of-the-old-set": Mutation(_quorum_of_the_old_set, 100, tweak=_changing_weights),
+    "announced-set-ignored": Mutation(_announced_set_ignored, 60, tweak=_short_epochs),
+    "leaders-of-the-old-seed": Mutation(_leaders_of_the_old_seed, 60, tweak=_short_epochs),
+    "seat-of-another-epoch": Mutation(_seat_of_another_epoch, 60, tweak=_short_epochs),
+    "old-epoch-goes-on": Mutation(_old_epoch_goes_on, 60, tweak=_short_epochs),
+    "begun-on-a-notarized-end": Mutation(_begun_on_a_notarized_end, 60, tweak=_short_epochs),
+    "terminal-not-proposed-again": Mutation(_terminal_not_proposed_again, 200, tweak=_lossy_short_epochs),
+    "terminal-not-voted-for-again": Mutation(_terminal_not_voted_for_again, 200, tweak=_lossy_short_epochs),
+    "ended-epoch-not-told": Mutation(_ended_epoch_not_told, 200, tweak=_lossy_short_epochs),
+    "rotated-key-not-chosen": Mutation(_rotated_key_not_chosen, 60, tweak=_rotations),
+    "journal-of-the-old-key-refused": Mutation(_journal_of_the_old_key_refused, 100, first=70, tweak=_rotations),
 }
 
 

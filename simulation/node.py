@@ -12,7 +12,7 @@ from consensus.messages import Evidence, Message, Proposal
 from consensus.types import Peer
 from node.driver.driver import Driver, Ports, StartPoint
 from simulation.disk import Disk, Journal
-from simulation.ledger import GENESIS, Execution
+from simulation.ledger import GENESIS, Execution, Offence
 from simulation.loop import Timer
 
 if TYPE_CHECKING:
@@ -27,13 +27,14 @@ class PowerLost(BaseException):
 class Node:
     """A validator or follower of the simulated network."""
 
-    def __init__(self, world: World, name: int, key: bytes) -> None:
+    def __init__(self, world: World, name: int, account: int) -> None:
         self.world = world
         self.name = name
-        self.key = key
+        self.account = account
+        self.key = world.keys.of(account, 0)
         self.disk = Disk(GENESIS)
-        if world.scenario.prepared:
-            self.disk.journal = [encode_record(Opening(GENESIS.hash, key, 0, 0))]
+        if world.scenario.prepared and account not in world.scenario.births:
+            self.disk.journal = [encode_record(Opening(GENESIS.hash, self.key, 0, 0))]
             self.disk.synced = 1
         self.driver: Driver | None = None
         self.liar: Liar | None = None
@@ -44,6 +45,7 @@ class Node:
         self.index: int | None = None
         self.neighbours: tuple[int, ...] = ()
         self.alarms: list[str] = []
+        self.offences: dict[Offence, None] = {}
 
     @property
     def honest(self) -> bool:
@@ -55,12 +57,13 @@ class Node:
         disk = self.disk
         self.incarnation += 1
         self.fuse = None
+        self.key = self.world.keys.of(self.account, 0)
+        self.offences.clear()
         committed = disk.committed
-        scenario = self.world.scenario
-        index = committed.epoch
-        epoch = scenario.epoch(index, self._base_of(index))
+        elections, index = self.world.elections, committed.epoch
+        epoch = elections.begin(index, disk.base_of(index)).epoch
         if epoch.is_terminal(committed.number):
-            epoch = scenario.epoch(index + 1, committed)
+            epoch = elections.begin(index + 1, committed).epoch
         ports = Ports(
             clock=self,
             journal=Journal(disk, self.tick, self.later, self.world.fsync_ms, lie="no-barrier" in self.world.mutations),
@@ -69,11 +72,11 @@ class Node:
             executor=(execution := Execution(self)),
             archive=execution,
             signer=self,
-            verify=self.world.registry.verify,
+            verify=self.world.verify,
             observer=self,
         )
         point = StartPoint(GENESIS.hash, committed, disk.certificate, epoch, disk.journal)
-        driver = self.driver = Driver(ports, scenario.pace, point)
+        driver = self.driver = Driver(ports, self.world.scenario.pace, point)
         self.guard(driver.start)
         for neighbour in self.neighbours:
             self.later(1, self._connect, neighbour)
@@ -104,6 +107,8 @@ class Node:
         """A message arrives."""
         if self.driver is not None:
             self.guard(self.driver.receive, source, message)
+            if self.honest and self.world.scenario.liars:
+                self.world.invariants.delivered(self, message)
 
     def tick(self) -> None:
         """Count down to the armed crash, at every call of a port."""
@@ -120,7 +125,7 @@ class Node:
 
     def now_ms(self) -> int:
         """Return this node's time."""
-        return self.world.loop.now + 1_000_000 + self.skew_ms
+        return self.world.loop.now + self.world.epoch_ms + self.skew_ms
 
     def call_later(self, delay_ms: int, call: Callable[[], None]) -> Timer:
         """Set a timer of this incarnation."""
@@ -146,12 +151,18 @@ class Node:
         return self.key
 
     def choose(self, validators: Sequence[bytes]) -> None:
-        """There is one key."""
+        """Vote with the key that is listed; neighbours are shown a new one."""
+        node_of = self.world.keys.node_of
+        listed = next((key for key in validators if node_of(key) == self.account), self.key)
+        if listed != self.key:
+            self.key = listed
+            self.later(self.world.scenario.latency_ms, self._show_key)
 
     def sign_vote(self, kind: int, epoch: int, view: int, block_hash: bytes, final_view: int) -> bytes:
         """A signature; the registry knows which ones were given out."""
-        del kind, epoch, view, block_hash, final_view
-        return self.key * 2
+        del final_view
+        self.world.invariants.signing(self, epoch)
+        return self.world.keys.sign(self.key, kind, epoch, view, block_hash)
 
     def knows(self, kind: int, epoch: int, view: int, block_hash: bytes) -> bool:
         """This signer keeps no memory of its own, so that the driver's is tested alone."""
@@ -199,8 +210,8 @@ class Node:
 
     def validator(self, key: bytes) -> Peer | None:
         """Return the connected node with this key."""
-        for name in self.world.nodes_of.get(key, ()):
-            if name in self.neighbours:
+        for name in self.world.nodes_of[self.world.keys.node_of(key)]:
+            if name in self.neighbours and self.world.nodes[name].key == key:
                 return name
         return None
 
@@ -218,6 +229,13 @@ class Node:
         """Somebody cheated."""
         if self.honest:
             self.world.invariants.evidence(self, evidence)
+        first = evidence.first
+        self.offences[self.world.elections.of(first.epoch).seats[first.signer], first.epoch] = None
+
+    def offence_to_report(self, parent_hash: Hash32) -> Offence | None:
+        """Return what this node knows of cheating that is not on the chain yet."""
+        known = self.world.offences[parent_hash]
+        return next((offence for offence in self.offences if offence not in known), None)
 
     def behind(self, certificate: Certificate) -> None:
         """Play the syncer: fetch what leads up to the certificate from a neighbour that has it all."""
@@ -241,12 +259,6 @@ class Node:
                 self.world.invariants.leaving(self, vote)
             self.world.registry.make(self.key, vote, honest=self.honest)
 
-    def _base_of(self, index: int) -> Any:
-        if index == 0:
-            return GENESIS
-        last = self.world.scenario.epoch_length * index
-        return next(block for block in self.disk.blocks.values() if block.number == last)
-
     def _connect(self, neighbour: int) -> None:
         """A connection comes up: both ends notice."""
         if self.driver is not None:
@@ -254,6 +266,13 @@ class Node:
         other = self.world.nodes[neighbour]
         if other.driver is not None:
             other.guard(other.driver.connected, self.name)
+
+    def _show_key(self) -> None:
+        """Neighbours learn that this node has another key."""
+        for neighbour in self.neighbours:
+            other = self.world.nodes[neighbour]
+            if other.driver is not None:
+                other.guard(other.driver.connected, self.name)
 
     def _sync(self, source: int, certificate: Certificate) -> None:
         """A range arrives, unless the other does not have it or the link is bad."""

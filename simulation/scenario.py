@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from random import Random
 from typing import Final
 
-from aitoken.proto.digest import NextEpoch
-from consensus.epochs import Epoch
-from consensus.types import Block, Pace
-from consensus.validators import Validators
+from consensus.types import Pace
 
 STRATEGIES: Final = (
     "silent",
@@ -32,6 +28,13 @@ class Scenario:
 
     Attributes:
         liars: strategy by node index; together less than a third of the weight in every epoch.
+        weights: of validators: "equal", "random" (1 to 10), "stakes" (a few have most of it), or "edge": stakes, where
+            the faulty have all that is left below a third.
+        set_size: most validators of an epoch; `sizes_vary` draws anything from one to all nodes instead.
+        churn: how many validators give way to others from one epoch to the next: "none", "some" or "all".
+        lengths_vary: epochs have from one block to twice `epoch_length`.
+        rotations, restakes: the chance of a node in an epoch to change its key, its stake.
+        births: (node: time): it starts late, without a past, and stands for election some time later.
         gst_ms: faults end here; the network is perfect afterwards.
         crashes: (time, node, calls): the node dies at its so-many-th call of a port after the time.
         wipes: (time, node): the node loses its disk and starts from genesis.
@@ -45,7 +48,13 @@ class Scenario:
     liars: dict[int, str] = field(default_factory=dict)
     weights: str = "equal"
     set_size: int = 4
+    sizes_vary: bool = False
+    churn: str = "all"
     epoch_length: int = 1000
+    lengths_vary: bool = False
+    rotations: float = 0.0
+    restakes: float = 0.0
+    births: dict[int, int] = field(default_factory=dict)
     pace: Pace = field(default_factory=lambda: Pace(250, 1000, 300))
     latency_ms: int = 20
     jitter_ms: int = 10
@@ -65,73 +74,35 @@ class Scenario:
     prepared: bool = True
     syncer: bool = True
     too_many_liars: bool = False
-    _sets: dict[int, list[tuple[bytes, int]]] = field(default_factory=dict)
-
-    def key(self, node: int) -> bytes:
-        """Return the validator key of a node; twins share one."""
-        return b"key-%027d!" % node
-
-    def authorities(self, epoch: int) -> list[tuple[bytes, int]]:
-        """Return the validators of an epoch, liars always below a third of the weight."""
-        found = self._sets.get(epoch)
-        if found is None:
-            rng = Random(f"{self.seed}/{epoch}")  # noqa: S311 - a simulation
-            for _ in range(50):
-                found = self._draw_set(rng)
-                lying = sum(weight for key, weight in found if self._node_of(key) in self.liars)
-                if self.too_many_liars or 3 * lying < sum(weight for _, weight in found):
-                    break
-            else:
-                honest = [node for node in range(self.nodes) if node not in self.liars]
-                found = [(self.key(node), 1) for node in honest]
-            self._sets[epoch] = found
-        return found
-
-    def epoch(self, index: int, base: Block) -> Epoch:
-        """Return an epoch on its base block."""
-        seed = blake2b(b"%d/%d" % (self.seed, index), digest_size=32).digest()
-        return Epoch(index, Validators(self.authorities(index)), seed, base, self.epoch_length)
-
-    def next_epoch(self, terminal: Block) -> NextEpoch:
-        """Return what a terminal block announces."""
-        following = self.epoch(terminal.epoch + 1, terminal)
-        return NextEpoch(
-            epoch=following.index,
-            authorities=list(zip(following.validators.keys, following.validators.weights, strict=True)),
-            seed=following.seed,
-            first_block=terminal.number,
-            length=self.epoch_length,
-        )
-
-    def _node_of(self, key: bytes) -> int:
-        return int(key[4:-1])
-
-    def _draw_set(self, rng: Random) -> list[tuple[bytes, int]]:
-        members = list(range(self.nodes))
-        rng.shuffle(members)
-        members = members[: self.set_size]
-        if self.weights == "equal":
-            return [(self.key(node), 1) for node in members]
-        return [(self.key(node), rng.randint(1, 10)) for node in members]
 
 
 def draw(seed: int, cast: Sequence[str] = STRATEGIES) -> Scenario:
     """Return the scenario of a seed, with liars out of `cast`."""
     rng = Random(seed)  # noqa: S311 - a simulation
-    nodes = rng.choice((4, 4, 4, 5, 5, 7, 7, 10))
+    nodes = rng.choice((4, 4, 4, 5, 5, 7, 7, 10)) if rng.random() < 0.9 else rng.choice((1, 2, 3, 3, 12))
     scenario = Scenario(seed=seed, nodes=nodes, set_size=nodes)
-    scenario.weights = rng.choice(("equal", "random"))
-    scenario.epoch_length = rng.choice((3, 5, 8, 1000, 1000))
-    if nodes > 4 and scenario.epoch_length < 1000 and rng.random() < 0.6:
-        scenario.set_size = rng.randint(4, nodes)
     scenario.prepared = rng.random() < 0.85
+    if scenario.prepared:
+        scenario.weights = rng.choice(("equal", "equal", "random", "stakes", "edge"))
+    _draw_epochs(scenario, rng)
     _draw_times(scenario, rng)
-    if not scenario.prepared:
-        scenario.weights, scenario.set_size = "equal", nodes
     if scenario.prepared:
         _draw_liars(scenario, rng, cast)
     _draw_faults(scenario, rng)
     return scenario
+
+
+def _draw_epochs(scenario: Scenario, rng: Random) -> None:
+    scenario.epoch_length = rng.choice((1, 2, 3, 3, 5, 8, 1000))
+    if scenario.epoch_length == 1000:
+        return
+    scenario.lengths_vary = rng.random() < 0.3
+    scenario.churn = rng.choice(("none", "some", "all"))
+    scenario.sizes_vary = rng.random() < 0.3
+    scenario.rotations = rng.choice((0.0, 0.0, 0.2, 1.0))
+    scenario.restakes = rng.choice((0.0, 0.3, 1.0)) if scenario.weights != "equal" else 0.0
+    if scenario.nodes > 4 and scenario.prepared and rng.random() < 0.6:
+        scenario.set_size = rng.randint(4, scenario.nodes)
 
 
 def _draw_times(scenario: Scenario, rng: Random) -> None:
@@ -150,7 +121,7 @@ def _draw_times(scenario: Scenario, rng: Random) -> None:
 
 
 def _draw_liars(scenario: Scenario, rng: Random, cast: Sequence[str]) -> None:
-    if rng.random() < 0.25:
+    if rng.random() < 0.25 or scenario.nodes == 1:
         return
     # By weight they stay below a third; by number they may be more where weights differ.
     most = (scenario.set_size - 1) // (3 if scenario.weights == "equal" else 2)
@@ -170,10 +141,15 @@ def _draw_faults(scenario: Scenario, rng: Random) -> None:
     if rng.random() < 0.2 and scenario.prepared:
         scenario.power_cut_ms = rng.randrange(gst)
     # A node that forgot what it said is as good as a liar: one at a time, and no new keys besides.
-    if not scenario.liars and scenario.weights == "equal" and scenario.prepared and rng.random() < 0.5:
-        scenario.wipes = [(rng.randrange(gst), rng.randrange(scenario.nodes))]
-        scenario.graph = "mesh"  # at genesis, who hears nearly nobody can only believe that nothing happened
-        return
+    if scenario.nodes > 1 and scenario.prepared and rng.random() < 0.1:
+        honest = [node for node in range(scenario.nodes) if node not in scenario.liars]
+        if len(honest) > 1:
+            scenario.wipes = [(rng.randrange(gst), rng.choice(honest))]
+            scenario.graph = "mesh"  # at genesis, who hears nearly nobody can only believe that nothing happened
+            return
+    if scenario.epoch_length < 1000 and scenario.nodes > 3 and scenario.prepared and rng.random() < 0.25:
+        honest = [node for node in range(scenario.nodes) if node not in scenario.liars]
+        scenario.births = {node: rng.randrange(gst) for node in rng.sample(honest, min(2, len(honest) - 1))}
     for _ in range(rng.choice((0, 0, 0, 1, 2, 3))):
         start = rng.randrange(gst)
         group = frozenset(node for node in range(scenario.nodes) if rng.random() < 0.5)

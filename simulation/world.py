@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from random import Random
 from typing import Final
@@ -13,14 +13,38 @@ from aitoken.types import Hash32
 from consensus.types import Block, Slot
 from simulation.disk import Disk
 from simulation.invariants import Invariants
-from simulation.ledger import GENESIS, Blocks
+from simulation.keys import PlayedKeys
+from simulation.ledger import GENESIS, Blocks, Offence
 from simulation.liars import LIARS
 from simulation.loop import Loop
 from simulation.network import Network, neighbours
 from simulation.node import Node
 from simulation.scenario import Scenario
+from simulation.stakes import Elections, Life
 
 BLOCKS_AFTER_HEALING: Final = 6
+
+
+@dataclass(slots=True)
+class Faults:
+    """What was done to a run, counted where it happened."""
+
+    lost: int = 0
+    repeated: int = 0
+    crashes: int = 0
+    power_cuts: int = 0
+    wipes: int = 0
+    cuts: int = 0
+    wrong_clocks: int = 0
+    newcomers: int = 0
+    liars: int = 0
+    evidence: int = 0
+    slashed: int = 0
+
+    def add(self, other: Faults) -> None:
+        """Add another run's."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +61,9 @@ class Outcome:
     blocks: int
     events: int
     messages: int
-    lost: int
-    crashes: int
-    evidence: int
+    faults: Faults
+    life: Life
+    faulty_per_mille: int
     healed_ms: int
     trace: str
 
@@ -58,14 +82,14 @@ class Registry:
         if statement not in self._made:
             self._made.add(statement)
             self.votes.append((key, vote))
-            self._world.trace(key[-4:], vote.encode()[:51])
+            self._world.trace(key[4:9], vote.encode()[:51])
             self._world.invariants.made(key, vote, honest=honest)
 
     def is_made(self, key: bytes, vote: Vote) -> bool:
         """Whether the vote has left its owner before."""
         return (key, vote.sign_bytes(GENESIS.hash)) in self._made
 
-    def verify(self, signature: bytes, message: bytes, public: bytes) -> bool:
+    def verify(self, signature: bytes, message: bytes, public: bytes, /) -> bool:
         """Whether the owner of the key made this statement."""
         return (public, message) in self._made and signature[:32] == public
 
@@ -73,16 +97,28 @@ class Registry:
 class World:
     """The network of one seed."""
 
-    def __init__(self, scenario: Scenario, mutations: frozenset[str] = frozenset()) -> None:
+    epoch_ms: Final = 1_000_000
+    """What right clocks show when a run begins."""
+
+    def __init__(
+        self, scenario: Scenario, mutations: frozenset[str] = frozenset(), keys: PlayedKeys | None = None
+    ) -> None:
         self.scenario = scenario
         self.mutations = mutations
+        self.keys = keys or PlayedKeys()
         self.rng = Random(scenario.seed ^ 0x5EED)  # noqa: S311 - a simulation
         self.loop = Loop()
         self.blocks = Blocks()
         self.registry = Registry(self)
+        self.verify = self.keys.verifier(self.registry.verify)
+        self.offences: dict[Hash32, frozenset[Offence]] = {GENESIS.hash: frozenset()}
+        """What the chain up to a block reports."""
         self.invariants = Invariants(self)
         self.network = Network(self)
+        self.elections = Elections(self)
         self.crashed = 0
+        self.wiped = 0
+        self.power_cuts = 0
         self.allowed_alarms: frozenset[str] = frozenset()
         self.failure: str | None = None
         self.detail = ""
@@ -91,10 +127,10 @@ class World:
         self._goal: int | None = None
         self.healed_ms = 0
         self.nodes: list[Node] = []
-        self.nodes_of: dict[bytes, list[int]] = {}
+        self.nodes_of: dict[int, list[int]] = {}
         self._make_nodes()
         self.honest = [node for node in self.nodes if node.honest]
-        self.honest_keys = {node.key for node in self.honest}
+        self.honest_accounts = {node.account for node in self.honest}
 
     def run(self, limit_ms: int | None = None) -> Outcome:
         """Run to the verdict: after the faults end, every honest node must commit so many new blocks in time."""
@@ -111,17 +147,17 @@ class World:
                 self.fail("I8", self._stall_report())
         self.invariants.bounds()
         return Outcome(
-            scenario.seed,
-            self.failure,
-            self.detail,
-            self.invariants.height,
-            self.loop.events,
-            self.network.sent,
-            self.network.lost,
-            self.crashed,
-            self.invariants.evidence_seen,
-            self.healed_ms,
-            self._trace.hexdigest(),
+            seed=scenario.seed,
+            failure=self.failure,
+            detail=self.detail,
+            blocks=self.invariants.height,
+            events=self.loop.events,
+            messages=self.network.sent,
+            faults=self._faults(),
+            life=self.elections.life,
+            faulty_per_mille=self.elections.faulty_per_mille,
+            healed_ms=self.healed_ms,
+            trace=self._trace.hexdigest(),
         )
 
     def allowance_ms(self) -> int:
@@ -154,10 +190,14 @@ class World:
         most = self.scenario.fsync_max_ms
         return self.rng.randint(0, most) if most else 0
 
-    def make_block(self, parent_hash: Hash32, slot: Slot, *, valid: bool = True) -> Block:
+    def make_block(
+        self, parent_hash: Hash32, slot: Slot, offence: Offence | None = None, *, valid: bool = True
+    ) -> Block:
         """Return a new block."""
-        block = self.blocks.make(parent_hash, slot, valid=valid)
+        block = self.blocks.make(parent_hash, slot, offence, valid=valid)
         self._by_hash[block.hash] = block
+        below = self.offences[parent_hash]
+        self.offences[block.hash] = below if offence is None else below | {offence}
         return block
 
     def block(self, block_hash: Hash32) -> Block:
@@ -169,11 +209,11 @@ class World:
         names: list[tuple[int, str | None]] = [(node, scenario.liars.get(node)) for node in range(scenario.nodes)]
         twins = [(node, "twins") for node, strategy in scenario.liars.items() if strategy == "twins"]
         for node, strategy in names + twins:
-            made = Node(self, len(self.nodes), scenario.key(node))
+            made = Node(self, len(self.nodes), node)
             if strategy is not None:
                 made.liar = LIARS[strategy](made)
             self.nodes.append(made)
-            self.nodes_of.setdefault(made.key, []).append(made.name)
+            self.nodes_of.setdefault(node, []).append(made.name)
         honest = [node.name for node in self.nodes if node.honest]
         liars = [node.name for node in self.nodes if not node.honest]
         for name, others in neighbours(scenario.graph, honest, liars).items():
@@ -183,7 +223,7 @@ class World:
         scenario = self.scenario
         for node in self.nodes:
             if node.liar is None or node.liar.runs:
-                self.loop.at(self.rng.randint(0, 100), node.start)
+                self.loop.at(scenario.births.get(node.account, 0) + self.rng.randint(0, 100), node.start)
             if node.liar is not None:
                 node.liar.begin()
         for time, name, calls in scenario.crashes:
@@ -205,8 +245,10 @@ class World:
         if node.driver is not None:
             node.crash()
             node.disk = Disk(GENESIS)
+            self.wiped += 1
 
     def _cut_power(self) -> None:
+        self.power_cuts += 1
         for node in self.nodes:
             node.crash()
 
@@ -231,6 +273,22 @@ class World:
         if node.driver is not None:
             driver = node.driver
             node.guard(lambda: driver.set_work(available=available))
+
+    def _faults(self) -> Faults:
+        network, scenario = self.network, self.scenario
+        return Faults(
+            lost=network.lost,
+            repeated=network.repeated,
+            crashes=self.crashed,
+            power_cuts=self.power_cuts,
+            wipes=self.wiped,
+            cuts=sum(start < self.loop.now for start, *_ in scenario.cuts),
+            wrong_clocks=sum(skew != 0 for skew in scenario.skews.values()),
+            newcomers=sum(start < self.loop.now for start in scenario.births.values()),
+            liars=len(scenario.liars),
+            evidence=self.invariants.evidence_seen,
+            slashed=len(self.offences[self.invariants.tip.hash]),
+        )
 
     def _has_failed(self) -> bool:
         return self.failure is not None

@@ -155,7 +155,7 @@ def test_a_node_cut_off_for_several_epochs_comes_back_in_step() -> None:
 
     assert outcome.failure is None
     assert driver_of(world, 3).core.epoch.index >= 4
-    assert outcome.lost > 0
+    assert outcome.faults.lost > 0
 
 
 @pytest.mark.parametrize(("group", "most_ms"), [({0, 1}, 6000), ({3}, 6000)], ids=["two-and-two", "three-and-one"])
@@ -175,7 +175,7 @@ def test_cheating_is_found_out_and_the_chain_goes_on(name: str) -> None:
     outcome = world.run()
 
     assert outcome.failure is None
-    assert outcome.evidence > 0
+    assert outcome.faults.evidence > 0
     assert world.invariants.guilty() == {world.nodes[1].key}
 
 
@@ -228,7 +228,7 @@ def test_blackouts_of_everybody_with_torn_journals_lose_nothing() -> None:
     outcome = world.run()
 
     assert outcome.failure is None
-    assert outcome.crashes >= 8
+    assert outcome.faults.crashes >= 8
 
 
 @pytest.mark.parametrize("nodes", [7, 10])

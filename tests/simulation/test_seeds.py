@@ -26,9 +26,10 @@ def test_seeds_hold(batch: int) -> None:
 
     assert [(o.seed, o.failure, o.detail) for o in totals.failures] == []
     # The faults bit: a campaign without them would prove nothing.
-    assert totals.lost > 100
-    assert totals.crashes > 0
-    assert totals.evidence > 0
+    assert totals.faults.lost > 100
+    assert totals.faults.crashes > 0
+    assert totals.faults.evidence > 0
+    assert totals.life.changed > 0
     assert totals.blocks > 6 * BATCH
 
 

@@ -27,9 +27,13 @@ class Court(Network):
         first, second = (self.vote(NOTARIZE, view, signer, block) for block in (ODD, Hash32(GENESIS.hash)))
         return Evidence(first, second)
 
+    def stranger(self, epoch: int) -> int:
+        """A seat that is another's than node 0's."""
+        return next(i for i in range(4) if self.world.elections.of(epoch).seats[i] != self.node.account)
+
     def of_epoch(self, epoch: int, signer: int) -> Evidence:
-        """The same of any epoch."""
-        key = self.world.scenario.authorities(epoch)[signer][0]
+        """The same of any epoch that has begun."""
+        key = self.world.elections.of(epoch).authorities[signer][0]
         votes = [Vote(NOTARIZE, epoch, 1, block, signer, key * 2) for block in (ODD, Hash32(GENESIS.hash))]
         for vote in votes:
             self.world.registry.make(key, vote, honest=False)
@@ -93,9 +97,10 @@ def test_the_last_epoch_counts_and_those_before_or_to_come_do_not() -> None:
     court = Court(height=7, epoch_length=3)
     running = court.driver.core.epoch.index
     assert running == 2
+    made = {epoch: court.of_epoch(epoch, court.stranger(epoch)) for epoch in range(3)}
+    made[3] = Evidence(*(replace(vote, epoch=3) for vote in (made[2].first, made[2].second)))
     for epoch, told in ((0, 0), (1, 1), (3, 1), (2, 2)):
-        signer = next(i for i in range(4) if court.world.scenario.authorities(epoch)[i][0] != court.node.key)
-        court.receive(court.of_epoch(epoch, signer))
+        court.receive(made[epoch])
         assert len(court.told) == told
         assert court.blamed == []
 
@@ -103,7 +108,7 @@ def test_the_last_epoch_counts_and_those_before_or_to_come_do_not() -> None:
 def test_what_is_remembered_goes_with_its_epoch() -> None:
     court = Court(height=4, epoch_length=3)
     accusations = court.driver.inbox.accusations
-    signer = next(i for i in range(4) if court.world.scenario.authorities(1)[i][0] != court.node.key)
+    signer = court.stranger(1)
     court.receive(court.of_epoch(1, signer))
     assert accusations._known == {(1, signer)}
     accusations.begin_epoch(replace(court.driver.core.epoch, index=2))

@@ -7,8 +7,7 @@ from unittest import mock
 
 import pytest
 
-from aitoken.crypto import ed25519
-from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, Certificate, Vote, sign_bytes
+from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, Certificate, Vote
 from aitoken.types import Hash32
 from consensus import effects, inputs
 from consensus.journal import decode_record
@@ -28,29 +27,15 @@ from node.driver import driver as driver_module
 from node.driver.driver import VoteNotDurable
 from node.driver.inbox import EARLY_PER_PEER_MAX
 from simulation.campaign import run_seed
+from simulation.keys import RealKeys
 from simulation.ledger import GENESIS
-from simulation.node import Node
 from simulation.scenario import Scenario
 from simulation.world import World
 from tests.support.driver_network import ODD, Network
 
 
 def test_real_signatures_carry_a_chain() -> None:
-    pairs = [ed25519.Pair(bytes([node]) * 32) for node in range(4)]
-
-    def sign_vote(self: Node, kind: int, epoch: int, view: int, block_hash: bytes, final_view: int) -> bytes:
-        assert self.driver is not None
-        assert final_view < view
-        return pairs[self.name].sign(sign_bytes(self.driver.genesis_hash, kind, epoch, view, block_hash))
-
-    with (
-        mock.patch.object(Scenario, "key", lambda self, node: pairs[node].public),
-        mock.patch.object(Scenario, "_node_of", lambda self, key: [pair.public for pair in pairs].index(key)),
-        mock.patch.object(Node, "sign_vote", sign_vote),
-    ):
-        world = World(Scenario(epoch_length=3))
-        world.registry.verify = ed25519.verify  # type: ignore[method-assign]
-        outcome = world.run()
+    outcome = World(Scenario(epoch_length=3, rotations=0.5), keys=RealKeys()).run()
 
     assert outcome.failure is None
     assert outcome.blocks >= 6

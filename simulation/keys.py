@@ -1,0 +1,62 @@
+"""The validators' keys: played where only the order of things matters, real where their cost does."""
+
+from __future__ import annotations
+
+from aitoken.crypto import ed25519
+from aitoken.proto.votes import sign_bytes
+from node.driver.ports import Verify
+from simulation.ledger import GENESIS
+
+
+class PlayedKeys:
+    """A signature is the key twice; whether it was ever made, `simulation.world.Registry` knows."""
+
+    def of(self, node: int, generation: int) -> bytes:
+        """Return one of the keys of a node; twins share theirs."""
+        return b"key-%05d-%022d" % (node, generation)
+
+    def node_of(self, key: bytes) -> int:
+        """Return whose key this is."""
+        return int(key[4:9])
+
+    def sign(self, key: bytes, kind: int, epoch: int, view: int, block_hash: bytes) -> bytes:
+        """Return the signature of a vote."""
+        del kind, epoch, view, block_hash
+        return key * 2
+
+    def verifier(self, played: Verify) -> Verify:
+        """Return what checks signatures."""
+        return played
+
+
+class RealKeys(PlayedKeys):
+    """ed25519, as on a real chain.
+
+    Args:
+        verify: checks a signature; a measurement counts and times it.
+    """
+
+    def __init__(self, verify: Verify = ed25519.verify) -> None:
+        self._verify = verify
+        self._pairs: dict[bytes, ed25519.Pair] = {}
+        self._owners: dict[bytes, int] = {}
+
+    def of(self, node: int, generation: int) -> bytes:
+        """Return one of the keys of a node."""
+        pair = ed25519.Pair(b"%016d%016d" % (node, generation))
+        self._pairs[pair.public] = pair
+        self._owners[pair.public] = node
+        return pair.public
+
+    def node_of(self, key: bytes) -> int:
+        """Return whose key this is."""
+        return self._owners[key]
+
+    def sign(self, key: bytes, kind: int, epoch: int, view: int, block_hash: bytes) -> bytes:
+        """Return the signature of a vote."""
+        return self._pairs[key].sign(sign_bytes(GENESIS.hash, kind, epoch, view, block_hash))
+
+    def verifier(self, played: Verify) -> Verify:
+        """Return what checks signatures."""
+        del played
+        return self._verify
