@@ -19,9 +19,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from aitoken.pay.errors import PayRejected
+from aitoken.pay.errors import CeilingExpired, OverDeposit, PayRejected
 from aitoken.pay.layouts import Voucher
+from aitoken.pay.ticks import tick_total
 from aitoken.types import Balance, Hash32, Moment
+
+NOTHING: Final = Balance(0)
 
 CLOCK_SLACK_MS: Final = 30_000
 """By how much clocks of payer, provider and chain may differ."""
@@ -45,22 +48,10 @@ class TotalDecreases(PayRejected):
     code = "pay.total_decreases"
 
 
-class OverDeposit(PayRejected):
-    """All lanes together would come to more than the deposit (R4)."""
-
-    code = "pay.over_deposit"
-
-
 class NoReceipt(PayRejected):
     """A tail without the hash of its receipt, or a hash without a tail (R6)."""
 
     code = "pay.no_receipt"
-
-
-class CeilingExpired(PayRejected):
-    """The voucher's ceiling has ended; only what it acknowledges can be claimed."""
-
-    code = "pay.ceiling_expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +84,7 @@ class Lane:
         return self.paid if self.tail is None else self.tail.total
 
 
-NEW_LANE: Final = Lane(Balance(0))
+NEW_LANE: Final = Lane(NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +158,20 @@ def _check_claim(request: Claim, now: Moment) -> None:
 def expired(valid_until: Moment, now: Moment) -> bool:
     """Tell whether a moment (0 stands for never) is over, clocks being what they are."""
     return valid_until != 0 and now > valid_until + CLOCK_SLACK_MS
+
+
+def claim_ticks(lane: Lane, voucher: Voucher, index: int, preimage: bytes, headroom: Balance) -> Lane:
+    """Return the lane after a claim by a tick: its preimage is the payer's word, so all of it is final at once.
+
+    Raises:
+        PayRejected: the voucher has no ticks, the preimage is not the chain's, or there is too little money.
+    """
+    paid = Balance(max(lane.paid, tick_total(voucher, index, preimage)))
+    tail = lane.tail if lane.tail is not None and lane.tail.total > paid else None
+    after = Lane(paid, tail)
+    if after.committed > headroom:
+        raise OverDeposit(f"the lane would come to {after.committed}, {headroom} are left for it")
+    return after
 
 
 def mature(lane: Lane) -> Lane:

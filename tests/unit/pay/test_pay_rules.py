@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitoken.pay.book import ALWAYS, Book, Component, Price
-from aitoken.pay.errors import PayRejected
+from aitoken.pay.errors import CeilingExpired, OverDeposit, PayRejected
 from aitoken.pay.layouts import CUMULATIVE, Offer, Receipt, Voucher, ack0
 from aitoken.pay.price import price_list
 from aitoken.pay.proofs import broken_chain, equivocation, mispriced, over_offer, overclaim, slash_for
@@ -18,11 +18,9 @@ from aitoken.pay.rules import (
     NEW_LANE,
     BadSequence,
     BadTotal,
-    CeilingExpired,
     Claim,
     Lane,
     NoReceipt,
-    OverDeposit,
     Tail,
     TotalDecreases,
     claim,
