@@ -21,6 +21,7 @@ from chain.state.ordered import ordered_root
 
 if TYPE_CHECKING:
     from chain.frame.runtime import Runtime
+    from chain.pallets.ai.oracle import Oracle
     from chain.pallets.balances import Balances
     from chain.pallets.consensus import Consensus
     from chain.pallets.session import Session
@@ -60,6 +61,7 @@ def build_genesis(spec: ChainSpec, runtime: Runtime | None = None) -> Genesis:
     consensus: Consensus = pallets["Consensus"]
     timestamp: Timestamp = pallets["Timestamp"]
     sudo: Sudo = pallets["Sudo"]
+    oracle: Oracle = pallets["Oracle"]
 
     version = runtime.version
     instance.system.last_runtime_upgrade.put(LastRuntimeUpgradeInfo(version.spec_version, version.spec_name))
@@ -74,6 +76,7 @@ def build_genesis(spec: ChainSpec, runtime: Runtime | None = None) -> Genesis:
     authorities = session.start([(each.stash, SessionKeys(each.bft, each.net)) for each in spec.validators])
     epoch = NextEpoch(0, authorities, GENESIS_SEED, 0, spec.params.session_blocks)
     consensus.current_epoch.put(epoch)
+    oracle.start(spec.oracle)
     issuance = balances.total_issuance.get()
     if spec.sudo is not None:
         sudo.key.put(spec.sudo)

@@ -13,6 +13,8 @@ from aitoken.types import AIT, Balance
 _EXISTENTIAL_DEPOSIT: Final = Balance(AIT // 100)
 _FEE_BASE: Final = Balance(AIT // 2000)
 _FEE_PER_BYTE: Final = Balance(AIT // 1_000_000)
+_PROVIDER_BOND: Final = Balance(1_000 * AIT)
+DAY_MS: Final = 86_400_000
 _MAX_ISSUANCE: Final = Balance(2_000_000_000 * AIT)
 
 
@@ -34,6 +36,14 @@ class Params:
         block_weight_ms: computation in one block, in milliseconds of the reference machine.
         block_length_max: bytes of extrinsics in one block.
         max_issuance: the cap nothing is minted beyond.
+        oracle_window_ms: how often the oracle makes a price.
+        provider_bond_min: the least bond of a provider that may be paid by sessions.
+        notice_ms: how long before it counts a dearer price book, another payout account or the end of a service is
+            announced; also how long a provider has to show a receipt, and how long receipts of a closed session can
+            be challenged.
+        unbond_ms: how long a provider's bond stays slashable after unbonding.
+        tail_ms: how long a claim that nobody countersigned waits for a fraud proof.
+        grace_blocks_min: the least number of blocks for claims between the request to close a session and its end.
     """
 
     block_time_ms: int = 250
@@ -50,6 +60,12 @@ class Params:
     block_weight_ms: int = 125
     block_length_max: int = 2 * 1024 * 1024
     max_issuance: Balance = _MAX_ISSUANCE
+    oracle_window_ms: int = 5_000
+    provider_bond_min: Balance = _PROVIDER_BOND
+    notice_ms: int = 60_000
+    unbond_ms: int = 120_000
+    tail_ms: int = 30_000
+    grace_blocks_min: int = 5
 
 
 PRESETS: Final = {
@@ -62,5 +78,10 @@ PRESETS: Final = {
         bonding_eras=56,
         slash_defer_eras=28,
         block_weight_ms=500,
+        oracle_window_ms=30_000,
+        notice_ms=DAY_MS,
+        unbond_ms=7 * DAY_MS,
+        tail_ms=3_600_000,
+        grace_blocks_min=600,
     ),
 }

@@ -11,6 +11,8 @@ from chain.frame.runtime import Instance, Runtime
 from chain.frame.schema import Schema
 from chain.frame.system import System
 from chain.pallets.activity import Activity
+from chain.pallets.ai.oracle import Oracle
+from chain.pallets.ai.providers import Providers
 from chain.pallets.authorship import Authorship
 from chain.pallets.babe import Babe
 from chain.pallets.balances import Balances
@@ -50,6 +52,8 @@ PALLETS: Final = (
     Consensus,
     Activity,
     Supply,
+    Oracle,
+    Providers,
     Sudo,
 )
 
@@ -83,9 +87,11 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     authorship = Authorship(machine, system, session, staking)
     consensus.report_to(historical, offences, staking, session, authorship)
     payment = TransactionPayment(machine, system, balances, authorship)
+    oracle = Oracle(machine, timestamp, session.current_index, historical)
+    providers = Providers(machine, balances, timestamp)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
-        offences, consensus, activity, supply, Sudo(machine),
+        offences, consensus, activity, supply, oracle, providers, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     FastTransfer(system, balances, payment).install(executive, schema)

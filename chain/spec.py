@@ -14,8 +14,9 @@ from typing import Any, Final
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.crypto.ss58 import decode as decode_ss58
 from aitoken.errors import Rejected
-from aitoken.types import AIT, AccountId, Balance
+from aitoken.types import AIT, AccountId, Balance, Moment
 from chain.frame.types import PERBILL_ONE
+from chain.pallets.ai.oracle import Feed, OracleGenesis, is_possible
 from chain.pallets.staking.pallet import StakingGenesis
 from chain.pallets.staking.types import MAX_NOMINATIONS, Nowhere, PaidTo, RewardDestination, Staked, Stash
 from chain.params import PRESETS, Params
@@ -83,6 +84,7 @@ class ChainSpec:
     validators: tuple[Validator, ...]
     nominators: tuple[Nominator, ...]
     staking: StakingGenesis
+    oracle: OracleGenesis
     sudo: AccountId | None
 
     @property
@@ -279,6 +281,7 @@ def parse_spec(data: Any) -> ChainSpec:
     validators = _validators(staking_section, reader, spare, staking)
     nominators = _nominators(staking_section, reader, spare, staking, {each.stash: each for each in validators})
     staking_section.done()
+    oracle = _oracle(genesis.section("oracle", {}), reader, params)
     sudo_section = genesis.section("sudo", {})
     sudo = sudo_section.take("key", str, None)
     sudo_section.done()
@@ -298,6 +301,7 @@ def parse_spec(data: Any) -> ChainSpec:
         validators=validators,
         nominators=nominators,
         staking=staking,
+        oracle=oracle,
         sudo=None if sudo is None else reader.account(sudo, "genesis.sudo.key"),
     )
     if not 0 < spec.timestamp_ms < 1 << 48:
@@ -345,6 +349,35 @@ def _staking(section: _Section, default: StakingGenesis) -> StakingGenesis:
     if not 1 <= settings.validator_count <= VALIDATORS_MAX:
         raise BadSpec(f"{section.at('validatorCount')} must be 1 to {VALIDATORS_MAX}")
     return settings
+
+
+def _oracle(section: _Section, reader: _Reader, params: Params) -> OracleGenesis:
+    feeds: list[tuple[int, Feed]] = []
+    for position, row in enumerate(section.take("feeds", list, [])):
+        entry = _Section(row, f"{section.at('feeds')}[{position}]")
+        currency = entry.take("currency", int)
+        quorum, move = (
+            parse_fraction(entry.take(key, str, default), entry.at(key)) * 10_000 // PERBILL_ONE
+            for key, default in (("quorum", "66.7%"), ("maxMove", "10%"))
+        )
+        stale_after = entry.take("staleAfterMs", int, 20 * params.oracle_window_ms)
+        entry.done()
+        if not 1 <= currency <= 999 or currency in dict(feeds):
+            raise BadSpec(f"{entry.at('currency')} must be an ISO 4217 number that is listed once")
+        feeds.append((currency, Feed(quorum, move, Moment(stale_after))))
+    feeders: dict[AccountId, AccountId] = {}
+    named = section.section("feeders", {})
+    for validator, feeder in named.rest().items():
+        where = named.at(validator)
+        account = reader.account(feeder, where)
+        if account in feeders.values():
+            raise BadSpec(f"{where}: this account reports for another validator already")
+        feeders[reader.account(validator, where)] = account
+    section.done()
+    for number, settings in feeds:
+        if not is_possible(settings, params.oracle_window_ms):
+            raise BadSpec(f"{section.at('feeds')}: staleAfterMs of {number} is out of bounds")
+    return OracleGenesis(tuple(feeds), tuple(feeders.items()))
 
 
 def _validators(

@@ -16,6 +16,7 @@ SPEC_BYTES_MAX: Final = 256 * 1024 * 1024
 VALIDATORS_MAX: Final = 60
 """More would share out more than the whole issuance; this machine gives in long before."""
 
+FEEDER_BALANCE: Final = "10 AIT"
 DEV_NAMES: Final = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
 Spec = dict[str, Any]
 
@@ -117,7 +118,19 @@ def with_validators(spec: Spec, count: int) -> Spec:
         staking["minimumValidatorCount"] = min(staking["minimumValidatorCount"], count)
     if "nominators" in staking:
         staking["nominators"] = _nominators(staking["nominators"], {entry["stash"] for entry in chosen})
-    return spec | {"genesis": spec["genesis"] | {"balances": balances, "staking": staking}}
+    changed = {"balances": balances, "staking": staking}
+    if "feeders" in spec["genesis"].get("oracle", {}):
+        changed["oracle"] = _oracle(spec["genesis"]["oracle"], chosen, balances)
+    return spec | {"genesis": spec["genesis"] | changed}
+
+
+def _oracle(oracle: dict[str, Any], validators: list[dict[str, Any]], balances: dict[str, Any]) -> dict[str, Any]:
+    """The same feeds, reported by an account of each validator; the accounts that are added get some money."""
+    before = oracle["feeders"]
+    feeders = {each["stash"]: before.get(each["stash"], f"{each['keys']['bft']}//feeder") for each in validators}
+    for feeder in feeders.values():
+        balances.setdefault(feeder, FEEDER_BALANCE)
+    return oracle | {"feeders": feeders}
 
 
 def _nominators(nominators: list[dict[str, Any]], stashes: set[str]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from aitoken.codec.base import Codec, DecodeError, EncodeError, Field, Shape, Va
 from aitoken.codec.containers import UNIT
 from aitoken.codec.hints import COMPACT, TypeName, codec_of, u8, u32, u64, u128
 from aitoken.codec.primitives import ACCOUNT_ID, U32, U64, Bytes, Compact, FixedBytes, Str, newtype
-from aitoken.codec.records import Record, plain_enum, record
+from aitoken.codec.records import Record, Union, plain_enum, record
 from aitoken.types import AccountId, Balance, Hash32
 from chain.frame.errors import CannotLookup
 
@@ -113,18 +113,29 @@ def described(shape: Shape) -> Codec[Any]:
     return Codec(_no_values, _no_values, default=_no_values, size_min=1, shape=lambda: shape)
 
 
-MULTI_SIGNATURE: Final = described(
-    Shape(
-        Variants(
-            (
-                Variant("Ed25519", 0, (Field(FixedBytes(64), type_name="ed25519::Signature"),)),
-                Variant("Sr25519", 1, (Field(FixedBytes(64), type_name="sr25519::Signature"),)),
-                Variant("Ecdsa", 2, (Field(FixedBytes(65), type_name="ecdsa::Signature"),)),
-            )
-        ),
-        path=path_of("sp_runtime::MultiSignature"),
-    )
-)
+class MultiSignature(Union, path="sp_runtime::MultiSignature"):
+    """A signature of one of the kinds that wallets make."""
+
+
+class Ed25519Signature(MultiSignature, index=0, name="Ed25519", unnamed=True):
+    """By an ed25519 key."""
+
+    signature: Annotated[bytes, FixedBytes(64), TypeName("ed25519::Signature")]
+
+
+class Sr25519Signature(MultiSignature, index=1, name="Sr25519", unnamed=True):
+    """By an sr25519 key."""
+
+    signature: Annotated[bytes, FixedBytes(64), TypeName("sr25519::Signature")]
+
+
+class EcdsaSignature(MultiSignature, index=2, name="Ecdsa", unnamed=True):
+    """By a key of a kind that has no accounts here; never valid."""
+
+    signature: Annotated[bytes, FixedBytes(65), TypeName("ecdsa::Signature")]
+
+
+MULTI_SIGNATURE: Final = codec_of(MultiSignature)
 
 
 # ------------------------------------------------------------------------------------------------- weights

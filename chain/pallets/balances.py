@@ -24,7 +24,15 @@ from aitoken.codec.hints import Bytes8, TypeName, codec_of, u32, u128
 from aitoken.codec.records import Record, plain_enum, record
 from aitoken.types import AccountId, Balance
 from chain.frame.calls import call, weight
-from chain.frame.errors import BelowMinimum, Frozen, FundsUnavailable, NotExpendable, OnlyProvider, Overflow
+from chain.frame.errors import (
+    BelowMinimum,
+    Frozen,
+    FundsUnavailable,
+    NoProviders,
+    NotExpendable,
+    OnlyProvider,
+    Overflow,
+)
 from chain.frame.origin import Origin, ensure_root, ensure_signed
 from chain.frame.outer import RuntimeFreezeReason, RuntimeHoldReason
 from chain.frame.pallet import Pallet, constant
@@ -433,6 +441,37 @@ class Balances(Pallet, index=4, crate="pallet_balances"):
         self._take_held(reason, source, amount, to_free=False)
         self._credit(dest, amount)
         self.emit(self.Event.ReserveRepatriated(source, dest, amount, BalanceStatus.Free))
+
+    def transfer_into_hold(self, reason: Any, source: AccountId, dest: AccountId, amount: Balance) -> None:
+        """Move free money of one account into what is held of another, which must exist.
+
+        Raises:
+            FundsUnavailable, Frozen, NotExpendable: the source cannot spend that much and live on.
+            NoProviders: there is no such destination.
+        """
+        if source == dest or amount == 0:
+            self.hold(reason, dest, amount)
+            return
+        self._debit(source, amount, keep_alive=True, forced=False)
+        taker = self._accounts.get(dest).copy()
+        if not taker.providers:
+            raise NoProviders
+        holds = self.holds.get(dest)
+        taker.reserved += amount
+        taker.consumers += 0 if holds else 1
+        self._accounts.put(dest, taker)
+        self._set_hold(reason, dest, holds, self.held(reason, dest) + amount)
+        self.emit(self.Event.ReserveRepatriated(source, dest, amount, BalanceStatus.Reserved))
+
+    def take_held(self, reason: Any, source: AccountId, amount: Balance) -> None:
+        """Take held money out to put it elsewhere in the same call.
+
+        Raises:
+            FundsUnavailable: less is held.
+        """
+        if amount > self.held(reason, source):
+            raise FundsUnavailable
+        self._take_held(reason, source, amount, to_free=False)
 
     def burn_held(self, reason: Any, who: AccountId, amount: Balance, why: BurnReason) -> Balance:
         """Destroy held money, at most what is held; return how much."""

@@ -52,6 +52,7 @@ def spec_of(
     others: dict[str, int] | None = None,
     commission: str = "10%",
     staking: dict[str, Any] | None = None,
+    oracle: dict[str, Any] | None = None,
     **params: Any,
 ) -> dict[str, Any]:
     """A chain spec: bonds in AIT; every staker owns 100 AIT more."""
@@ -77,6 +78,7 @@ def spec_of(
                     for who, (bond, targets) in nominators.items()
                 ],
             },
+            "oracle": oracle or {},
             "sudo": {"key": hexed("root")},
         },
     }  # fmt: skip

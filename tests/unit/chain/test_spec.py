@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from aitoken.types import AIT
+from aitoken.types import AIT, Moment
 from chain.genesis import build_genesis
+from chain.pallets.ai.oracle import Feed, OracleGenesis
 from chain.spec import BadSpec, parse_amount, parse_spec
 from tests.support.vectors import REPOSITORY
 
@@ -83,11 +84,23 @@ def test_presets_differ() -> None:
         ("genesis/staking/validators/0/bond", "10_000_000 AIT", "bond"),
         ("genesis/staking/validators/0/bond", 0, "bond"), ("genesis/staking/validators/0/keys", None, "keys"),
         ("bootNodes", [1], "bootNodes"), ("genesis", [], "genesis"),
+        ("genesis/oracle/feeds", [{"currency": 0}], "ISO 4217"), ("genesis/oracle/feeds/0/extra", 1, "extra"),
+        ("genesis/oracle/feeds", [{"currency": 840}, {"currency": 840}], "once"),
+        ("genesis/oracle/feeds/0/staleAfterMs", 10**9, "staleAfterMs"),
+        ("genesis/oracle/feeders", {"//Alice": "//Bob", "//Bob": "//Bob"}, "already"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_by_name(path: str, value: Any, named: str) -> None:
     with pytest.raises(BadSpec, match=named):
         parse_spec(changed(path, value))
+
+
+def test_feeds_have_defaults_and_feeders_are_accounts() -> None:
+    spec = parse_spec(changed("genesis/oracle/feeds", [{"currency": 978}]))
+
+    assert spec.oracle.feeds == ((978, Feed(6_670, 1_000, Moment(100_000))),)
+    assert len(spec.oracle.feeders) == 4
+    assert parse_spec(changed("genesis/oracle", None)).oracle == OracleGenesis()
 
 
 def test_a_live_chain_has_no_sudo() -> None:
@@ -97,6 +110,7 @@ def test_a_live_chain_has_no_sudo() -> None:
     key = "0x" + "11" * 32
     live["genesis"]["staking"]["validators"] = [{"stash": ALICE, "bond": "2_000 AIT", "keys": {"bft": key}}]
     live["genesis"]["staking"]["nominators"] = []
+    live["genesis"]["oracle"] = {}
     live["genesis"]["sudo"]["key"] = ALICE
     with pytest.raises(BadSpec, match="sudo"):
         parse_spec(live)
