@@ -6,7 +6,9 @@
 - R4 All lanes together come to no more than the deposit.
 - R5 The part up to `acked` is final at once.
 - R6 The rest (the *tail*) needs the hash of its receipt and waits a window, in which a fraud proof can take it away.
-- R7 A later voucher that countersigns the tail's receipt settles it: what it acknowledges is final, the rest goes back.
+- R7 A later voucher that countersigns the tail's receipt and total settles it. One that acknowledges less changes
+  nothing: whether the provider claimed or the payer signed too little is for a fraud proof to say. A lane has one tail
+  at a time, and no other takes its place.
 - R8 Nothing is accepted after the end of a session: the caller's. R8b: see `lanes`. R9 One encoding: see `layouts`.
 
 A ceiling ends with `valid_until`; what a voucher acknowledges stays owed for ever.
@@ -16,7 +18,7 @@ it comes from the provider: from its key, or with the receipt it signed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from aitoken.pay.errors import CeilingExpired, OverDeposit, PayRejected
@@ -52,6 +54,12 @@ class NoReceipt(PayRejected):
     """A tail without the hash of its receipt, or a hash without a tail (R6)."""
 
     code = "pay.no_receipt"
+
+
+class TailWaits(PayRejected):
+    """The lane has a tail that this claim neither repeats nor countersigns in full (R7)."""
+
+    code = "pay.tail_waits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +129,29 @@ def claim(lane: Lane, request: Claim, headroom: Balance, at: int, now: Moment) -
     _check_claim(request, now)
     if total < lane.paid:
         raise TotalDecreases(f"{total} claimed, {lane.paid} paid already")
-    tail = lane.tail
-    if tail is not None and voucher.seq >= tail.seq:
-        tail = None
-    if tail is not None and total < tail.total:
-        raise TotalDecreases(f"{total} claimed while {tail.total} wait to be countersigned")
+    tail = _left_of(lane.tail, request)
     paid = Balance(max(lane.paid, voucher.acked))
-    if request.receipt_hash is not None and total > paid:
-        claimed = Tail(total, request.receipt_seq, request.receipt_hash, at)
-        # The same tail again does not begin its window again.
-        tail = tail if tail is not None and replace(tail, claimed_at=at) == claimed else claimed
-    elif tail is not None and tail.total <= paid:
-        tail = None
+    if tail is None and request.receipt_hash is not None and total > paid:
+        tail = Tail(total, request.receipt_seq, request.receipt_hash, at)
     after = Lane(paid, tail)
     if after.committed > headroom:
         raise OverDeposit(f"the lane would come to {after.committed}, {headroom} are left for it")
     return after
+
+
+def _left_of(tail: Tail | None, request: Claim) -> Tail | None:
+    """Return what a claim leaves of the lane's tail: nothing if it countersigns it, all if it is the same tail again.
+
+    The same tail again does not begin its window again, or anybody could keep a provider waiting for ever.
+    """
+    if tail is None:
+        return None
+    voucher = request.voucher
+    if voucher.seq >= tail.seq and voucher.acked >= tail.total:
+        return None
+    if (request.total, request.receipt_seq, request.receipt_hash) == (tail.total, tail.seq, tail.receipt_hash):
+        return tail
+    raise TailWaits(f"{tail.total} wait to be countersigned or proved wrong")
 
 
 def _check_claim(request: Claim, now: Moment) -> None:
