@@ -11,8 +11,11 @@ from chain.frame.runtime import Instance, Runtime
 from chain.frame.schema import Schema
 from chain.frame.system import System
 from chain.pallets.activity import Activity
+from chain.pallets.ai.allowances import Allowances
 from chain.pallets.ai.oracle import Oracle
+from chain.pallets.ai.pay import Pay
 from chain.pallets.ai.providers import Providers
+from chain.pallets.ai.spending import Spendable
 from chain.pallets.authorship import Authorship
 from chain.pallets.babe import Babe
 from chain.pallets.balances import Balances
@@ -54,6 +57,8 @@ PALLETS: Final = (
     Supply,
     Oracle,
     Providers,
+    Pay,
+    Allowances,
     Sudo,
 )
 
@@ -89,11 +94,14 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     payment = TransactionPayment(machine, system, balances, authorship)
     oracle = Oracle(machine, timestamp, session.current_index, historical)
     providers = Providers(machine, balances, timestamp)
+    pay = Pay(machine, balances, system, timestamp, oracle, providers)
+    allowances = Allowances(machine, system, balances, timestamp, Spendable(pay))
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
-        offences, consensus, activity, supply, oracle, providers, Sudo(machine),
+        offences, consensus, activity, supply, oracle, providers, pay, allowances, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
+    executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)
     FastTransfer(system, balances, payment).install(executive, schema)
     return Instance(machine, system, executive, (CoreApis(machine, executive, metadata), CallPaymentApis(payment)))
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from aitoken.codec.base import DecodeError
 from aitoken.codec.hints import codec_of
@@ -27,6 +27,7 @@ from aitoken.proto.extrinsic import Extrinsic, additional_signed, bare_extrinsic
 from aitoken.proto.header import Header
 from aitoken.types import AccountId, BlockNumber, Hash32
 from chain.frame.calls import Call, CallInfo, PostInfo
+from chain.frame.charging import Fees, Shortcut, Sponsor
 from chain.frame.errors import (
     AncientBirthBlock,
     BadMandatory,
@@ -67,41 +68,6 @@ MANDATORY: Final = int(DispatchClass.Mandatory)
 TAILS_MAX: Final = 1024
 _EVENT_INFO: Final = codec_of(DispatchEventInfo)
 _U64_MAX: Final = 2**64 - 1
-
-
-class Fees(Protocol):
-    """What the executive needs of the pallet that charges fees."""
-
-    pending: int
-    """Fees and tips taken in this block and not yet given out."""
-
-    def open_block(self) -> None:
-        """Forget what the last block collected."""
-
-    def note_usage(self, normal_weight: int) -> None:
-        """Be told, before the block is closed, what its normal transactions weigh."""
-
-    def fee(self, length: int, weight: int) -> int:
-        """Return the fee, without tip, of a transaction of that length whose call has that weight."""
-
-    def check_payable(self, account: AccountInfo, amount: int) -> None:
-        """Raise `CannotPay` unless the account can pay `amount` and live on."""
-
-    def charged(self, who: AccountId, amount: int) -> None:
-        """Note that `amount` was taken from `who`."""
-
-    def settle(self, who: AccountId, charged: int, actual: int, tip: int) -> None:
-        """Give back what was charged too much and record what was paid."""
-
-    def priority(self, length: int, weight: int, dispatch_class: DispatchClass, tip: int) -> int:
-        """Return the priority of a transaction."""
-
-
-Shortcut = Callable[[AccountId, AccountInfo, tuple[Any, ...], int, int, bytes, bytes], bool]
-"""(signer, its account, arguments, fee and tip together, tip, phase, end of the success event) to whether it did it.
-
-A shortcut either does everything the general way would do for a call that succeeds, or nothing.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +122,7 @@ class Executive:
         self._seen: Hash32 | None = None
         self._parent_hash_key = system.parent_hash.raw_key(None)
         self._shortcuts: dict[CallInfo, Shortcut] = {}
+        self._sponsors: dict[CallInfo, Sponsor] = {}
         self._on_initialize = machine.hooks("on_initialize")
         self._on_idle = machine.hooks("on_idle")
         self._on_finalize = machine.hooks("on_finalize")
@@ -168,6 +135,12 @@ class Executive:
         if not info.charges or info.fixed_weight is None:
             raise Bug(f"{info!r} has no fixed fee")
         self._shortcuts[info] = shortcut
+
+    def use_sponsor(self, info: CallInfo, sponsor: Sponsor) -> None:
+        """Let `sponsor` say who pays for transactions that make this call."""
+        if info.fixed_weight is not None:
+            raise Bug(f"{info!r} has a fixed price, which the pool takes for the signer's")
+        self._sponsors[info] = sponsor
 
     # --------------------------------------------------------------------------------------------- reading
 
@@ -267,6 +240,25 @@ class Executive:
         valid: ValidTransaction = check(call)
         return valid
 
+    def _sponsored(self, sponsor: Sponsor, signer: AccountId, call: Call, amount: int) -> AccountId:
+        """Return who pays instead of the signer, after making sure that it can."""
+        payer = sponsor.payer(signer, call.args, amount)
+        self._fees.check_payable(self._accounts.get(payer), amount)
+        return payer
+
+    def _charge(self, signer: AccountId, account: AccountInfo, payer: AccountId, amount: int) -> None:
+        """Count the transaction and take fee and tip."""
+        account = account.copy()
+        account.nonce += 1
+        if payer == signer:
+            account.free -= amount
+        else:
+            purse = self._accounts.get(payer).copy()
+            purse.free -= amount
+            self._accounts.put(payer, purse)
+        self._accounts.put(signer, account)
+        self._fees.charged(payer, amount)
+
     def validate(self, extrinsic: Extrinsic, number: int) -> ValidTransaction:
         """Check a transaction for the pool, as if block `number` were being built on the loaded state.
 
@@ -281,7 +273,11 @@ class Executive:
         weight, length = call.weight, len(extrinsic.raw)
         info = call.info
         fee = self._fees.fee(length, weight) if info.charges else 0
-        self._fees.check_payable(account, fee + extrinsic.tip)
+        sponsor = self._sponsors.get(info)
+        if sponsor is None:
+            self._fees.check_payable(account, fee + extrinsic.tip)
+        else:
+            self._sponsored(sponsor, signer, call, fee + extrinsic.tip)
         limit = min(self._weight_max[info.class_index], self._weight_max[OPERATIONAL])
         if weight + BASE_EXTRINSIC > limit or length > self._length_max[info.class_index]:
             raise ExhaustsResources
@@ -309,49 +305,62 @@ class Executive:
         nonce = extrinsic.nonce
         if nonce != account.nonce:
             raise Future
-        info, length, tip, fees, store = call.info, len(extrinsic.raw), extrinsic.tip, self._fees, self._store
+        info, length, tip, fees = call.info, len(extrinsic.raw), extrinsic.tip, self._fees
         weight = info.fixed_weight
         if weight is None:
             weight = call.weight
         charged = fees.fee(length, weight) + tip if info.charges else tip
-        fees.check_payable(account, charged)
+        sponsor = self._sponsors.get(info)
+        if sponsor is None:
+            fees.check_payable(account, charged)
+            payer = signer
+        else:
+            payer = self._sponsored(sponsor, signer, call, charged)
         self._check_room(info.class_index, weight, length)
 
-        phase = store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
+        phase = self._store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
         shortcut = self._shortcuts.get(info)
         if shortcut is not None:
             tail = info.tails.get((weight, True)) or self._tail(info, weight, charges=True)
             if shortcut(signer, account, call.args, charged, tip, phase, tail):
-                self._weight[info.class_index] += weight + BASE_EXTRINSIC
-                self._total_weight += weight + BASE_EXTRINSIC
-                self._length += length
-                self._body.append(extrinsic)
+                self._include(extrinsic, info.class_index, weight, length)
                 return
-        account = account.copy()
-        account.nonce = nonce + 1
-        account.free -= charged
-        self._accounts.put(signer, account)
-        fees.charged(signer, charged)
-        used, charges = weight, info.charges
-        failure: DispatchError | None = None
+        self._charge(signer, account, payer, charged)
+        if sponsor is not None:
+            sponsor.charged(call.args, charged)
+        used, end, actual = self._dispatch(call, signer, weight, charged, (length, tip))
+        actual = fees.settle(payer, charged, actual, tip)
+        if sponsor is not None:
+            sponsor.settled(call.args, charged, actual)
+        store = self._store
+        if store.imbalance + fees.pending != 0:
+            raise Bug(f"extrinsic {len(self._body)}: balances changed by {store.imbalance + fees.pending}")
+        store.events.append(phase + end)
+        self._include(extrinsic, info.class_index, used, length)
+
+    def _dispatch(
+        self, call: Call, signer: AccountId, weight: int, charged: int, size: tuple[int, int]
+    ) -> tuple[int, bytes, int]:
+        """Make a charged call; return the weight used, the end of the extrinsic's last event, and what it costs.
+
+        `size` is length and tip of the transaction.
+        """
+        info, used, actual, charges = call.info, weight, charged, call.info.charges
+        end = b"\x00\x00"
         try:
             post = self._machine.dispatch(call, Signed(signer))
         except DispatchError as error:
-            post, failure = None, error
-        actual = charged
+            post, end = None, b"\x00\x01" + error.scale
         if post is not None:
             used = weight if post.weight is None else min(post.weight, weight)
             charges = charges if post.pays is None else post.pays is Pays.Yes
-            actual = fees.fee(length, used) + tip if charges else tip
-        fees.settle(signer, charged, actual, tip)
-        if store.imbalance + fees.pending != 0:
-            raise Bug(f"extrinsic {len(self._body)}: balances changed by {store.imbalance + fees.pending}")
-
+            actual = self._fees.fee(size[0], used) + size[1] if charges else size[1]
         tail = info.tails.get((used, charges)) or self._tail(info, used, charges=charges)
-        end = b"\x00\x00" if failure is None else b"\x00\x01" + failure.scale
-        store.events.append(phase + end + tail)
-        self._weight[info.class_index] += used + BASE_EXTRINSIC
-        self._total_weight += used + BASE_EXTRINSIC
+        return used, end + tail, actual
+
+    def _include(self, extrinsic: Extrinsic, class_index: int, weight: int, length: int) -> None:
+        self._weight[class_index] += weight + BASE_EXTRINSIC
+        self._total_weight += weight + BASE_EXTRINSIC
         self._length += length
         self._body.append(extrinsic)
 
@@ -367,10 +376,7 @@ class Executive:
         except DispatchError as error:
             end = b"\x00\x01" + error.scale
         store.events.append(phase + end + self._tail(info, weight, charges=False))
-        self._weight[info.class_index] += weight + BASE_EXTRINSIC
-        self._total_weight += weight + BASE_EXTRINSIC
-        self._length += length
-        self._body.append(extrinsic)
+        self._include(extrinsic, info.class_index, weight, length)
 
     def _check_room(self, class_index: int, weight: int, length: int) -> None:
         weight += BASE_EXTRINSIC
@@ -440,10 +446,7 @@ class Executive:
         used = weight if post is None or post.weight is None else min(post.weight, weight)
         info = call.info
         store.events.append(store.phase + b"\x00\x00" + self._tail(info, used, charges=info.charges))
-        self._weight[info.class_index] += used + BASE_EXTRINSIC
-        self._total_weight += used + BASE_EXTRINSIC
-        self._length += len(extrinsic.raw)
-        self._body.append(extrinsic)
+        self._include(extrinsic, info.class_index, used, len(extrinsic.raw))
 
     @property
     def extrinsics(self) -> Sequence[Extrinsic]:

@@ -195,12 +195,21 @@ class Schema:
         )
         return b"aitoken python runtime " + blake2_256(self.version_bytes + constants)
 
-    def make_call(self, name: str, /, *args: Any, **named: Any) -> Call:
-        """Build a call from "Pallet.call" and its arguments."""
+    def call_info(self, name: str) -> CallInfo:
+        """Return what is known of "Pallet.call".
+
+        Raises:
+            KeyError: there is no such call.
+        """
         pallet, _, wanted = name.partition(".")
         info = next((info for info in self.call_infos.get(pallet, ()) if info.name == wanted), None)
         if info is None:
             raise KeyError(name)
+        return info
+
+    def make_call(self, name: str, /, *args: Any, **named: Any) -> Call:
+        """Build a call from "Pallet.call" and its arguments."""
+        info = self.call_info(name)
         values = dict(zip(info.arguments, args, strict=False)) | named
         return Call(info, tuple(values[argument] for argument in info.arguments))
 

@@ -345,6 +345,28 @@ class System(Pallet, index=0, crate="frame_system"):
             account.consumers -= 1
             self.account.put(who, account)
 
+    def increase_sufficients(self, who: AccountId) -> None:
+        """Let an account exist, with its nonce, whatever it owns; makes it where there is none."""
+        account = self.account.find(who)
+        if account is None:
+            self.emit(self.Event.NewAccount(who))
+        account = self.fresh_account() if account is None else account.copy()
+        account.sufficients += 1
+        self.account.put(who, account)
+
+    def decrease_sufficients(self, who: AccountId) -> None:
+        """Note that one thing less lets the account exist; if it was the last, the account goes."""
+        account = self.account.find(who)
+        if account is None or account.sufficients == 0:
+            return
+        if account.sufficients == 1 and account.providers == 0:
+            self.account.remove(who)
+            self.emit(self.Event.KilledAccount(who))
+            return
+        account = account.copy()
+        account.sufficients -= 1
+        self.account.put(who, account)
+
     def kill_account(self, who: AccountId) -> None:
         """Remove an account that nothing needs.
 

@@ -191,8 +191,8 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         self.pending += charged
         self._tips += tip
 
-    def settle(self, who: AccountId, charged: int, actual: int, tip: int) -> None:
-        """Give back what was charged too much and record what was paid."""
+    def settle(self, who: AccountId, charged: int, actual: int, tip: int) -> int:
+        """Give back what was charged too much and record what was paid; return that."""
         if actual < charged:
             back = Balance(charged - actual)
             if self._balances.can_receive(who, back):
@@ -203,6 +203,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         self._tips += tip
         store = self._store
         store.events.append(store.phase + self._write_paid(who, actual, tip))
+        return actual
 
     # --------------------------------------------------------------------------------------------- the end of a block
 

@@ -138,6 +138,11 @@ class StakingChain:
         epoch = self.epoch()
         return leader(epoch.seed, epoch.epoch, tuple(weight for _, weight in epoch.authorities), view)
 
+    def next_leader(self) -> AccountId:
+        """The leader of the next view; an epoch counts its views from 1."""
+        view = 1 if self.header.number == self.epoch().first_block else self.view + 1
+        return AccountId(self.historical.members_of(self.epoch().epoch)[self.leader_of(view)].validator)
+
     def items(self, gap: int = 0) -> Any:
         """The digest of the next block, after `gap` views without one."""
         epoch = self.epoch()

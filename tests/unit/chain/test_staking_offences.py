@@ -287,7 +287,7 @@ def test_nobody_is_paid_for_a_report_of_itself(chain: StakingChain) -> None:
     assert found.penalties[0].reporter is None
     chain.run("B", "Consensus.report_equivocation", proof(chain, "C", epoch=0))
     assert offenders(chain)[1].penalties[0].reporter == account("B")
-    while chain.leader_of(chain.view + 1) != 3:
+    while chain.next_leader() != account("D"):
         chain.block()
     chain.block(chain.unsigned("Consensus.report_equivocation_unsigned", proof(chain, "D", epoch=0)))
     assert chain.authorship.current_author() == account("D")

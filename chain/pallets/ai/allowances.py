@@ -1,0 +1,405 @@
+"""Allowances: keys for apps, agents and teams that cannot overspend, whatever they are made to sign.
+
+An owner grants a key limits (per transaction, per period, in all), purposes, payees and an end. The key then makes
+calls of those purposes as the owner, through `spend`. What counts is not what a call says it pays but what really left
+the owner's free balance while it ran: payments, money put on hold, deposits alike. Money that comes back later does
+not count back; the owner can raise the grant.
+
+Grants form trees, at most `DEPTH_MAX` deep: a key with the purpose `Delegate` grants parts of its grant to other keys.
+Every spending counts on each grant up to the root and keeps the limits, purposes and payees of each of them.
+
+Fees of `spend` are the owner's and count like any other spending, failed calls included; so a key without money works,
+and fees cannot drain an owner either. A transaction of a grant that is revoked, over or used up, or whose call is out
+of its scope, is invalid: it enters neither pool nor block (`Sponsor` in `chain.frame.charging`).
+
+One call at a time: a batch of "take back, pay out" would hide a payment from the balance before and after.
+
+Source: payments paper, section 5.7; `docs/spec/pay-plans-allowances.md`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
+
+from aitoken.codec.hints import TypeName, u32, u64
+from aitoken.types import AccountId, Balance, Moment
+from chain.frame.calls import PS_PER_US, Call, PostInfo, RuntimeCall, call, weight
+from chain.frame.errors import CannotPay, DispatchError
+from chain.frame.origin import Origin, Signed, ensure_signed
+from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, constant
+from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, OptionMap, Value, storage_map, value
+from chain.frame.types import LookupSource, OtherAddress, lookup
+from chain.pallets.ai.allowances_types import (
+    DEPTH_MAX,
+    GRANTS_MAX,
+    AllowancesHoldReason,
+    Grant,
+    GrantsOf,
+    Limits,
+    Purpose,
+    Scope,
+)
+from chain.pallets.ai.deposits import deposit
+from chain.pallets.ai.spending import Spendable
+
+if TYPE_CHECKING:
+    from chain.frame.machine import Machine
+    from chain.frame.system import System
+    from chain.pallets.balances import Balances
+
+GRANT_BYTES: Final = 250
+PAYEE_BYTES: Final = 33
+OVERHEAD: Final = 120 * PS_PER_US
+"""Weight of `spend` besides what it carries. A placeholder, not yet measured."""
+PERIOD_MIN_MS: Final = 60_000
+DEPOSIT: Final = AllowancesHoldReason.Deposit
+
+BoxedCall = Annotated[RuntimeCall, TypeName("Box<<T as Config>::RuntimeCall>")]
+Path = list[tuple[int, Grant]]
+
+
+class SpendRefused(CannotPay):
+    """The grant is revoked, over or used up, or the call is out of its scope."""
+
+    code = "transaction.grant"
+
+
+class Now(Protocol):
+    """The time of the block."""
+
+    def current_time(self) -> Moment:
+        """Unix milliseconds."""
+
+
+class Allowances(Pallet, index=45, crate="pallet_allowances"):
+    """Keys for apps, agents and teams that cannot overspend."""
+
+    HoldReason = AllowancesHoldReason
+
+    grants: OptionMap[tuple[AccountId, u64], Grant] = storage_map(
+        BLAKE2_128_CONCAT, TWOX_64_CONCAT, doc="Grants by owner and number."
+    )
+    owners: OptionMap[AccountId, GrantsOf] = storage_map(BLAKE2_128_CONCAT, doc="Owners that have grants.")
+    next_grant: Value[u64] = value(doc="The number of the next grant; never used twice.")
+
+    max_depth: u32 = constant(DEPTH_MAX, doc="How deep grants may be granted on; 1 is a grant of the owner itself.")
+    max_grants: u32 = constant(GRANTS_MAX, doc="Most grants of one owner.")
+
+    class Event(Events):
+        """What Allowances tells."""
+
+        class Granted(Ev, index=0):
+            """A key may spend for its owner."""
+
+            owner: AccountId
+            grant: u64
+            key: AccountId
+            parent: u64 | None
+            expires: Moment
+
+        class Updated(Ev, index=1):
+            """A grant has other limits, scope or end."""
+
+            owner: AccountId
+            grant: u64
+
+        class Spent(Ev, index=2):
+            """A key made a call for its owner: what left the owner's free balance, and what the fee came to at most."""
+
+            owner: AccountId
+            grant: u64
+            amount: Balance
+            fee: Balance
+
+        class Revoked(Ev, index=3):
+            """A grant is gone, and with it all that were granted from it."""
+
+            owner: AccountId
+            grant: u64
+
+        class KillSwitch(Ev, index=4):
+            """All grants of this owner with a lower number are void."""
+
+            owner: AccountId
+            below: u64
+
+    class Error(Errors):
+        """How Allowances fails."""
+
+        class NoGrant(Err, index=0):
+            """There is no such grant."""
+
+        class Void(Err, index=1):
+            """The grant, or one it was granted from, was revoked."""
+
+        class Expired(Err, index=2):
+            """The time of the grant, or of one it was granted from, is over."""
+
+        class NotTheKey(Err, index=3):
+            """The grant is for another key."""
+
+        class NotAllowed(Err, index=4):
+            """Only the owner, or the key of a grant above it, may do that."""
+
+        class OutOfScope(Err, index=5):
+            """The grant does not cover this call or payee."""
+
+        class OverTransaction(Err, index=6):
+            """More than the grant allows in one transaction, fee included."""
+
+        class OverPeriod(Err, index=7):
+            """More than the grant allows in one period."""
+
+        class OverTotal(Err, index=8):
+            """More than the grant allows in all."""
+
+        class TooDeep(Err, index=9):
+            """Grants cannot be granted on that deep."""
+
+        class TooMany(Err, index=10):
+            """The owner has too many grants."""
+
+        class BadLimits(Err, index=11):
+            """A period is shorter than a minute, or the end is past."""
+
+        class OwnKey(Err, index=12):
+            """The key is the owner's own."""
+
+    def __init__(self, machine: Machine, system: System, balances: Balances, clock: Now, spendable: Spendable) -> None:
+        super().__init__(machine)
+        self._machine = machine
+        self._system = system
+        self._balances = balances
+        self._clock = clock
+        self._spendable = spendable
+        self._fee = 0
+        """Fee and tip of the transaction under way, as charged."""
+
+    # --------------------------------------------------------------------------------------------- calls
+
+    @call(0, weight=weight(60, reads=8, writes=6))
+    def grant(
+        self, origin: Origin, key: LookupSource, limits: Limits, scope: Scope, expires: Moment, parent: u64 | None
+    ) -> None:
+        """Let a key spend the caller's money within limits; with a parent it also keeps the parent's."""
+        owner, who = ensure_signed(origin), lookup(key)
+        if who == owner:
+            raise self.Error.OwnKey
+        self._check_terms(limits, expires)
+        depth = 1
+        if parent is not None:
+            depth = self._live(owner, parent)[0][1].depth + 1
+            if depth > DEPTH_MAX:
+                raise self.Error.TooDeep
+        mine = self.owners.get(owner) or GrantsOf(0, 0)
+        if mine.count >= GRANTS_MAX:
+            raise self.Error.TooMany
+        held = deposit(GRANT_BYTES + PAYEE_BYTES * len(scope.payees))
+        self._balances.hold(DEPOSIT, owner, held)
+        self._system.increase_sufficients(who)
+        number = self.next_grant.get()
+        self.next_grant.put(number + 1)
+        now = self._clock.current_time()
+        zero = Balance(0)
+        self.grants.put((owner, number), Grant(who, parent, depth, limits, scope, now, expires, held, zero, 0, zero))
+        self.owners.put(owner, GrantsOf(mine.count + 1, mine.void_below))
+        self.emit(self.Event.Granted(owner, number, who, parent, expires))
+
+    @call(1, weight=weight(40, reads=4, writes=3))
+    def update(self, origin: Origin, grant: u64, limits: Limits, scope: Scope, expires: Moment) -> None:
+        """Give a grant of the caller other limits, scope and end; what was spent stays counted."""
+        owner = ensure_signed(origin)
+        found = self._find(owner, grant).copy()
+        self._check_terms(limits, expires)
+        held = deposit(GRANT_BYTES + PAYEE_BYTES * len(scope.payees))
+        self._balances.release(DEPOSIT, owner, found.deposit)
+        self._balances.hold(DEPOSIT, owner, held)
+        found.spent_window = self._spent_now(found)
+        found.limits, found.scope, found.expires, found.deposit = limits, scope, expires, held
+        found.window = self._window(found)
+        self.grants.put((owner, grant), found)
+        self.emit(self.Event.Updated(owner, grant))
+
+    @call(2, weight=lambda owner, grant, call: OVERHEAD + call.weight)  # noqa: ARG005 - of the arguments, one weighs
+    def spend(self, origin: Origin, owner: LookupSource, grant: u64, call: BoxedCall) -> PostInfo:
+        """Make a call as the owner of a grant, with the grant's key; the owner pays, the fee too."""
+        key, whose = ensure_signed(origin), lookup(owner)
+        path = self._live(whose, grant)
+        self._check_key_and_scope(key, path, call, whose)
+        before = self._balances.free_balance(whose)
+        post = self._machine.dispatch(call, Signed(whose))
+        moved = Balance(max(0, before - self._balances.free_balance(whose)))
+        for number, _ in path:
+            self._count(whose, number, moved)
+        self.emit(self.Event.Spent(whose, grant, moved, Balance(self._fee)))
+        used = call.weight if post is None or post.weight is None else min(post.weight, call.weight)
+        return PostInfo(OVERHEAD + used)
+
+    @call(3, weight=weight(40, reads=10, writes=5))
+    def revoke(self, origin: Origin, owner: LookupSource, grant: u64) -> None:
+        """End a grant and all granted from it: by its owner, its key or a key above it; by anybody once it is void."""
+        who, whose = ensure_signed(origin), lookup(owner)
+        found = self._find(whose, grant)
+        if who != whose and self._is_live(whose, grant) and who not in self._keys_over(whose, grant):
+            raise self.Error.NotAllowed
+        self.grants.remove((whose, grant))
+        self._balances.release(DEPOSIT, whose, found.deposit)
+        self._system.decrease_sufficients(found.key)
+        mine = self.owners.get(whose) or GrantsOf(1, 0)
+        if mine.count > 1:
+            self.owners.put(whose, GrantsOf(mine.count - 1, mine.void_below))
+        else:
+            self.owners.remove(whose)
+        self.emit(self.Event.Revoked(whose, grant))
+
+    @call(4, weight=weight(20, reads=2, writes=1))
+    def revoke_all(self, origin: Origin) -> None:
+        """Make all grants of the caller void at once; `revoke` then gives back the deposit of each."""
+        owner = ensure_signed(origin)
+        below = self.next_grant.get()
+        mine = self.owners.get(owner)
+        if mine is not None:
+            self.owners.put(owner, GrantsOf(mine.count, below))
+        self.emit(self.Event.KillSwitch(owner, below))
+
+    # --------------------------------------------------------------------------------------------- paying the fee
+
+    def payer(self, signer: AccountId, args: tuple[Any, ...], amount: int) -> AccountId:
+        """Return the owner, if the grant covers a fee of `amount` and the call.
+
+        Raises:
+            SpendRefused: it does not.
+        """
+        owner, grant, inner = args
+        if isinstance(owner, OtherAddress):
+            raise SpendRefused
+        try:
+            path = self._live(owner, grant)
+            self._check_key_and_scope(signer, path, inner, owner)
+            for _, each in path:
+                self._check_limits(each, amount, amount)
+        except DispatchError as error:
+            raise SpendRefused(error.code) from None
+        return AccountId(owner)
+
+    def charged(self, args: tuple[Any, ...], amount: int) -> None:
+        """Count the fee on each grant, whatever becomes of the call."""
+        self._fee = amount
+        self._count_fee(args, amount)
+
+    def settled(self, args: tuple[Any, ...], charged: int, actual: int) -> None:
+        """Count back what of the fee was given back."""
+        self._fee = 0
+        self._count_fee(args, actual - charged)
+
+    def _count_fee(self, args: tuple[Any, ...], amount: int) -> None:
+        owner, number = AccountId(args[0]), args[1]
+        while number is not None:
+            found = self.grants.get((owner, number))
+            if found is None:
+                return
+            self._add(owner, number, found, amount)
+            number = found.parent
+
+    # --------------------------------------------------------------------------------------------- the rules
+
+    def _find(self, owner: AccountId, grant: int) -> Grant:
+        found = self.grants.get((owner, grant))
+        if found is None:
+            raise self.Error.NoGrant
+        return found
+
+    def _live(self, owner: AccountId, grant: int) -> Path:
+        """Return a grant and those it was granted from, if all of them are live."""
+        path = [(grant, self._find(owner, grant))]
+        while (parent := path[-1][1].parent) is not None:
+            found = self.grants.get((owner, parent))
+            if found is None:
+                raise self.Error.Void
+            path.append((parent, found))
+        mine = self.owners.get(owner)
+        void_below = 0 if mine is None else mine.void_below
+        now = self._clock.current_time()
+        for number, each in path:
+            if number < void_below:
+                raise self.Error.Void
+            if now >= each.expires:
+                raise self.Error.Expired
+        return path
+
+    def _is_live(self, owner: AccountId, grant: int) -> bool:
+        try:
+            self._live(owner, grant)
+        except DispatchError:
+            return False
+        return True
+
+    def _keys_over(self, owner: AccountId, grant: int) -> list[AccountId]:
+        return [each.key for _, each in self._live(owner, grant)]
+
+    def _check_key_and_scope(self, key: AccountId, path: Path, inner: Call, owner: AccountId) -> None:
+        grant, found = path[0]
+        if found.key != key:
+            raise self.Error.NotTheKey
+        purpose, payee = self._spendable.meaning_of(inner)
+        if purpose is None:
+            raise self.Error.OutOfScope
+        if purpose is Purpose.Delegate and not self._is_below(inner, owner, grant):
+            raise self.Error.OutOfScope
+        for _, each in path:
+            scope = each.scope
+            if purpose not in scope.purposes:
+                raise self.Error.OutOfScope
+            if scope.payees and purpose is not Purpose.Delegate and payee not in scope.payees:
+                raise self.Error.OutOfScope
+
+    def _is_below(self, inner: Call, owner: AccountId, grant: int) -> bool:
+        """Whether a call of `Delegate` grants from this grant, or revokes one that comes from it."""
+        arguments = inner.arguments
+        if inner.info.name == "grant":
+            return bool(arguments["parent"] == grant)
+        if arguments["owner"] != owner or arguments["grant"] == grant:
+            return False
+        found = self.grants.get((owner, arguments["grant"]))
+        for _ in range(DEPTH_MAX):
+            if found is None or found.parent is None:
+                return False
+            if found.parent == grant:
+                return True
+            found = self.grants.get((owner, found.parent))
+        return False
+
+    def _check_terms(self, limits: Limits, expires: Moment) -> None:
+        if expires <= self._clock.current_time() or (limits.period and limits.period < PERIOD_MIN_MS):
+            raise self.Error.BadLimits
+
+    def _window(self, grant: Grant) -> int:
+        """Return the number of the period that runs."""
+        period = grant.limits.period
+        return (self._clock.current_time() - grant.since) // period if period else 0
+
+    def _spent_now(self, grant: Grant) -> Balance:
+        """Return what was spent in the period that runs."""
+        return grant.spent_window if grant.window == self._window(grant) else Balance(0)
+
+    def _check_limits(self, grant: Grant, at_once: int, more: int) -> None:
+        """Make sure that a transaction of `at_once` in all keeps the limits, of which `more` is not counted yet."""
+        limits = grant.limits
+        if at_once > limits.per_transaction:
+            raise self.Error.OverTransaction
+        if limits.period and self._spent_now(grant) + more > limits.per_period:
+            raise self.Error.OverPeriod
+        if grant.spent + more > limits.total:
+            raise self.Error.OverTotal
+
+    def _count(self, owner: AccountId, number: int, moved: Balance) -> None:
+        found = self._find(owner, number)
+        self._check_limits(found, moved + self._fee, moved)
+        self._add(owner, number, found, moved)
+
+    def _add(self, owner: AccountId, number: int, grant: Grant, amount: int) -> None:
+        grant = grant.copy()
+        grant.spent = Balance(grant.spent + amount)
+        grant.spent_window = Balance(self._spent_now(grant) + amount)
+        grant.window = self._window(grant)
+        self.grants.put((owner, number), grant)

@@ -1,0 +1,194 @@
+"""The pallets of payments on a small runtime: calls by people, time in big steps, and what must always hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import Any
+
+from aitoken.crypto.derive import pair_from_uri
+from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
+from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
+from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32
+from chain.frame.apis import CoreApis
+from chain.frame.executive import Executive
+from chain.frame.machine import Machine
+from chain.frame.origin import ROOT, Signed
+from chain.frame.schema import Schema
+from chain.frame.system import System
+from chain.pallets.ai.allowances import Allowances
+from chain.pallets.ai.deposits import deposit
+from chain.pallets.ai.pay import AUTHORIZATION_BYTES, Pay
+from chain.pallets.ai.spending import Spendable
+from chain.pallets.balances import Balances
+from chain.pallets.timestamp import Timestamp
+from chain.pallets.transaction_payment import CallPaymentApis, TransactionPayment
+from chain.pallets.utility import Utility
+from chain.params import PRESETS
+from chain.state.memory import MemoryKeyValue
+from tests.support.small_runtime import Authors
+
+PEOPLE = ("alice", "bob", "carol", "dave", "eve", "operator", "payout")
+START_MS = 1_767_225_600_000
+HOUR = 3_600_000
+DAY = 24 * HOUR
+GENESIS = Hash32(b"G" * 32)
+PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Pay, Allowances)
+NONCE_DEPOSIT = deposit(AUTHORIZATION_BYTES)
+ED = PRESETS["devnet"].existential_deposit
+
+
+@cache
+def pair(name: str) -> Any:
+    """The ed25519 keys of somebody."""
+    return pair_from_uri(f"//{name}", "ed25519")
+
+
+def account(name: str) -> AccountId:
+    """The account of somebody."""
+    return AccountId(pair(name).public)
+
+
+def ait(amount: int) -> Balance:
+    return Balance(amount * AIT)
+
+
+@cache
+def schema() -> Schema:
+    return Schema(PALLETS, (CoreApis, CallPaymentApis), PRESETS["devnet"], spec_version=100, transaction_version=1)
+
+
+class Market:
+    """Prices and providers as the tests want them."""
+
+    def __init__(self) -> None:
+        self.rates: dict[int, int] = {}
+        self.payouts: dict[int, AccountId] = {7: account("payout")}
+
+    def rate(self, currency: int) -> int | None:
+        return self.rates.get(currency)
+
+    def payout_of(self, provider: int) -> AccountId | None:
+        return self.payouts.get(provider)
+
+
+class SpendingChain:
+    """One machine, no blocks: `run` makes a call at once, `wait` lets time pass and the hooks of a block run."""
+
+    def __init__(self, money: int = 1000) -> None:
+        machine = self.machine = Machine(schema())
+        self.system = System(machine)
+        self.timestamp = Timestamp(machine)
+        self.balances = Balances(machine, self.system)
+        self.payment = TransactionPayment(machine, self.system, self.balances, Authors())
+        self.market = Market()
+        self.pay = Pay(machine, self.balances, self.system, self.timestamp, self.market, self.market)
+        self.allowances = Allowances(machine, self.system, self.balances, self.timestamp, Spendable(self.pay))
+        machine.install(
+            self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.pay, self.allowances
+        )
+        self.executive = Executive(machine, self.system, self.payment)
+        self.executive.use_sponsor(schema().call_info("Allowances.spend"), self.allowances)
+        machine.store.load(MemoryKeyValue({}))
+        self.system.block_hash.put(BlockNumber(0), GENESIS)
+        self.balances.build_genesis((account(who), ait(money)) for who in PEOPLE)
+        self.issuance = self.balances.total_issuance.get()
+        self.now = START_MS
+        self.timestamp.now.put(self.now)
+
+    def call(self, name: str, *args: Any) -> Any:
+        return schema().make_call(name, *args)
+
+    def run(self, who: str | bytes, name: str, *args: Any) -> list[Any]:
+        """Make a call; return what it told."""
+        origin = ROOT if who == "root" else Signed(account(who) if isinstance(who, str) else AccountId(who))
+        before = len(self.machine.store.events)
+        self.machine.dispatch(self.call(name, *args), origin)
+        assert not self.machine.faults, self.machine.faults
+        return self.events(before)
+
+    def events(self, since: int = 0) -> list[Any]:
+        rows = self.machine.store.events[since:]
+        record = schema().event_record
+        found = []
+        for row in rows:
+            at = 0
+            while at < len(row):
+                what, at = record.read(row, at)
+                found.append(what.event)
+        return found
+
+    def wait(self, ms: int) -> list[Any]:
+        """Let time pass; run the start of a block."""
+        self.now += ms
+        self.timestamp.now.put(self.now)
+        number = BlockNumber(self.system.number.get() + 1)
+        self.system.number.put(number)
+        before = len(self.machine.store.events)
+        for hook in self.machine.hooks("on_initialize"):
+            hook(number)
+        return self.events(before)
+
+    def open_block(self) -> None:
+        """Open a real block, for transactions."""
+        view = self.system.number.get() + 1
+        digest = Digest(leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, self.now)))
+        self.system.initialize(BlockNumber(view), GENESIS, digest)
+
+    # ---------------------------------------------------------------------------------------------- money
+
+    def free(self, who: str | bytes) -> int:
+        return int(self.system.account.get(account(who) if isinstance(who, str) else AccountId(who)).free)
+
+    def expected_holds(self) -> Counter[tuple[AccountId, str]]:
+        """What the pallets' storage says is held."""
+        held: Counter[tuple[AccountId, str]] = Counter()
+        for nonce in rows(self.pay.used_nonces):
+            held[nonce.depositor, "PayHoldReason.Deposit"] += NONCE_DEPOSIT
+        for split in rows(self.pay.splits):
+            held[split.owner, "PayHoldReason.Deposit"] += split.deposit
+        for invoice in rows(self.pay.invoices):
+            held[invoice.issuer, "PayHoldReason.Deposit"] += invoice.deposit
+        for lock in rows(self.pay.hashlocks):
+            held[lock.payer, "PayHoldReason.Deposit"] += lock.deposit
+            held[lock.payer, "PayHoldReason.Locked"] += lock.amount
+        for (owner, _), grant in self.allowances.grants.items():
+            held[owner, "AllowancesHoldReason.Deposit"] += grant.deposit
+        return held
+
+    def check(self) -> None:
+        """Whatever happened: money is conserved, every escrow is a hold, nothing is left behind."""
+        accounts = rows(self.system.account)
+        money = sum(row.free + row.reserved for row in accounts) + self.payment.pending
+        assert money == self.balances.total_issuance.get() == self.issuance
+        assert all(row.free >= 0 and row.reserved >= 0 for row in accounts)
+        held = Counter(
+            {(who, _name(hold.id)): hold.amount for who, holds in self.balances.holds.items() for hold in holds}
+        )
+        assert held == +self.expected_holds()
+        assert len(list(self.pay.used_nonces.items())) == self.pay.nonce_end.get() - self.pay.nonce_front.get()
+        assert len(list(self.pay.nonce_queue.items())) == len(list(self.pay.used_nonces.items()))
+
+        grants = [key for key, _ in self.allowances.grants.items()]
+        for owner, mine in self.allowances.owners.items():
+            assert mine.count == sum(of == owner for of, _ in grants) > 0
+        keys = Counter(grant.key for _, grant in self.allowances.grants.items())
+        for who, row in self.system.account.items():
+            assert row.sufficients == keys[who]
+
+
+def transaction(chain: SpendingChain, key: Any, grant: int, call: Any, tip: int = 0) -> Extrinsic:
+    """A transaction in which a spend key makes a call for Alice."""
+    wrapped = chain.call("Allowances.spend", account("alice"), grant, call)
+    additional = additional_signed(100, 1, GENESIS, GENESIS)
+    nonce = chain.system.account.get(AccountId(key.public)).nonce
+    return sign_extrinsic(wrapped.encode(), key, additional, nonce=nonce, tip=tip)
+
+
+def rows(items: Any) -> list[Any]:
+    """The values of a storage map."""
+    return [row for _, row in items.items()]
+
+
+def _name(reason: Any) -> str:
+    return f"{type(reason).__name__}.{reason.name}"
