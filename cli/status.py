@@ -7,6 +7,7 @@ import re
 from typing import Any, Final
 
 from aitoken.errors import Rejected
+from cli.names import named, names_of_validators
 from cli.session import Client
 
 MOVING_SECONDS: Final = 12
@@ -30,6 +31,7 @@ async def look(client: Client) -> dict[str, Any]:
         "pending": len(await _maybe(client, "author_pendingExtrinsics") or ()),
         "sync": await _maybe(client, "system_syncState"),
         "round": _snake_case(await _maybe(client, "smpx_roundState")),
+        "validators": await _names(client),
     }
 
 
@@ -73,7 +75,7 @@ def in_words(facts: dict[str, Any]) -> tuple[list[str], bool]:
     if (facts.get("round") or {}).get("stopped"):
         lines.append("it stopped voting after an alarm: read its log before anything else")
         well = False
-    lines += round_in_words(facts.get("round"))
+    lines += round_in_words(facts.get("round"), facts.get("validators") or [])
     return lines, well
 
 
@@ -82,19 +84,39 @@ def trouble_in(lines: list[str]) -> list[str]:
     return [line for line in lines[2:] if not line.startswith(("consensus:", "  "))]
 
 
-def round_in_words(state: dict[str, Any] | None) -> list[str]:
-    """What the consensus is doing; nothing when the node does not say."""
+def round_in_words(state: dict[str, Any] | None, names: list[str]) -> list[str]:
+    """What the consensus is doing, and who keeps it waiting; nothing when the node does not say.
+
+    Args:
+        state: the node's answer to `smpx_roundState`.
+        names: of the validators, by index.
+    """
     if not state:
         return []
+    leader = state.get("leader")
+    who = named([leader], names) if isinstance(leader, int) else "unknown"
     shares = {kind: _share(state, f"{kind}_weight") for kind in ("notarize", "nullify", "finalize")}
     votes = ", ".join(f"{kind} {share} %" for kind, share in shares.items() if share)
     lines = [
-        f"consensus: epoch {state.get('epoch')}, view {state.get('view')}, leader is validator {state.get('leader')}",
+        f"consensus: epoch {state.get('epoch')}, view {state.get('view')}, leader is {who}",
         f"  stake heard in this view: {votes or 'none yet'}; more than 66 % make a certificate",
         f"  this node {'votes' if state.get('voting') else 'does not vote'}",
     ]
-    if holds_back(state):
-        lines.append(f"  it waits: {holds_back(state)}")
+    return lines + [f"  {line}" for line in held_back_in_words(state, names)]
+
+
+def held_back_in_words(state: dict[str, Any], names: list[str]) -> list[str]:
+    """What finality waits for, by the names of those who keep it waiting, and what keeps this node from voting."""
+    reason = holds_back(state)
+    lines = [f"finality waits: {reason}"] if reason else ["nothing holds finality back"]
+    if reason and state.get("silent"):
+        lines.append(f"no vote in this view of {named(state['silent'], names)}")
+    if state.get("unreachable") and (reason or state.get("voting")):
+        lines.append(f"no connection from this node to {named(state['unreachable'], names)}")
+    if state.get("signer_lost"):
+        lines.append("this node's signer does not answer: it follows without voting")
+    if state.get("alarms"):
+        lines.append(f"this node raised an alarm and signs nothing: {', '.join(state['alarms'])}; read its log")
     return lines
 
 
@@ -121,6 +143,13 @@ def _snake_case(answer: Any) -> dict[str, Any] | None:
     if not isinstance(answer, dict):
         return None
     return {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower(): value for name, value in answer.items()}
+
+
+async def _names(client: Client) -> list[str]:
+    try:
+        return await names_of_validators(client)
+    except Rejected:
+        return []
 
 
 async def _maybe(client: Client, method: str) -> Any:

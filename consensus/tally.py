@@ -3,6 +3,9 @@
 Upon a vote: keep it; if its statement now weighs a quorum, form the certificate. Two votes that no honest validator
 makes both of (two blocks notarized or finalized in one view, FINALIZE with NULLIFY) are evidence, and both are kept.
 
+A vote inside a certificate counts as heard here too: a liar that shows its two votes to different nodes is found out
+when the certificate that one of them helped to make meets the other.
+
 Upon a certificate for a view above the final one: keep it, write it down (without a barrier: any later own vote's
 barrier covers it), and go to the next view. A finalization makes its block final. Statements that exclude each other,
 both proven, mean that a third of the weight is dishonest or that this program is wrong: stop.
@@ -64,11 +67,8 @@ def add_vote(state: State, vote: Vote) -> None:
     if signer == state.me and vote.view > state.floor and vote not in own:
         _meet_doppelganger(state, vote)
     state.seen_views[signer] = max(state.seen_views[signer], vote.view + (vote.kind == FINALIZE))
-    for other in _conflicts(found, vote):
-        offence = (signer, min(other.kind, vote.kind), max(other.kind, vote.kind))
-        if signer != state.me and offence not in found.reported:
-            found.reported.add(offence)
-            state.emit(Report(Evidence(other, vote)))
+    for other in (*_conflicts(found, vote), *_certified_conflicts(found, vote)):
+        _accuse(state, found, other, vote)
     tally = _tally(found, vote.kind, vote.hash)
     tally.signatures[signer] = vote.signature
     tally.weight += state.epoch.validators.weights[signer]
@@ -88,6 +88,7 @@ def add_certificate(state: State, certificate: Certificate) -> None:
         state.voting = False
         state.emit(Panic(f"certificates of view {certificate.view} exclude each other", (against, certificate)))
         return
+    _look_for_liars(state, found, certificate)
     state.emit(Persist(certificate))
     state.dirty = True
     state.next_view = max(state.next_view, certificate.view + 1)
@@ -146,6 +147,34 @@ def _contradiction(found: Round, certificate: Certificate) -> Certificate | None
     if notarized is not None and notarized.hash != certificate.hash:
         return notarized
     return found.nullified if certificate.kind == FINALIZE else None
+
+
+def _accuse(state: State, found: Round, first: Vote, second: Vote) -> None:
+    offence = (first.signer, min(first.kind, second.kind), max(first.kind, second.kind))
+    if first.signer != state.me and offence not in found.reported:
+        found.reported.add(offence)
+        state.emit(Report(Evidence(first, second)))
+
+
+def _look_for_liars(state: State, found: Round, certificate: Certificate) -> None:
+    """Compare the votes in a certificate with those held."""
+    if certificate.kind == NULLIFY:
+        suspicious = bool(found.finalize)
+    else:
+        tallies = found.notarize if certificate.kind == NOTARIZE else found.finalize
+        nullified = certificate.kind == FINALIZE and bool(found.nullify.signatures)
+        suspicious = nullified or len(tallies) > (certificate.hash in tallies)
+    for vote in certificate.votes() if suspicious else ():
+        for other in _conflicts(found, vote):
+            _accuse(state, found, other, vote)
+
+
+def _certified_conflicts(found: Round, vote: Vote) -> list[Vote]:
+    """The vote of the same signer in a certificate of the view, where it excludes this one."""
+    held = found.notarized if vote.kind == NOTARIZE else found.nullified if vote.kind == FINALIZE else None
+    if held is None or held.hash == vote.hash:
+        return []
+    return [other for other in held.votes() if other.signer == vote.signer]
 
 
 def _conflicts(found: Round, vote: Vote) -> list[Vote]:

@@ -34,7 +34,7 @@ from chain.frame.origin import Origin, ensure_none, ensure_signed
 from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, runtime_api
 from chain.frame.storage import TWOX_64_CONCAT, Map, Value, storage_map, value
 from chain.frame.types import DispatchClass, Pays, Perbill
-from chain.pallets.equivocations import Equivocation, Offence, Offender, ReportStatus
+from chain.pallets.equivocations import Equivocation, Offence, OffenceHistory, Offender, ReportStatus
 
 if TYPE_CHECKING:
     from chain.frame.machine import Machine
@@ -85,6 +85,9 @@ class Eras(Protocol):
 
     def era_of(self, session: int) -> int | None:
         """The era of a session, None where it is too old."""
+
+    def now_active(self) -> int:
+        """The era that runs."""
 
     def penalties_of(self, validator: AccountId) -> list[Penalty]:
         """The slashes a validator ever met, oldest first."""
@@ -320,11 +323,12 @@ class Consensus(Pallet, index=11, crate="pallet_consensus"):
         return ReportStatus.Open
 
     @runtime_api("ConsensusApi", 2)
-    def offenders(self) -> list[Offender]:
+    def offences(self) -> OffenceHistory:
         """Return every validator that was ever proven to equivocate, the first one first, and what it cost."""
         found: dict[AccountId, list[Equivocation]] = {}
         rows = sorted(self.equivocations.items(), key=lambda item: item[0])
         for row in (each for _, of_epoch in rows for each in of_epoch):
             found.setdefault(row.validator, []).append(row)
-        penalties_of = self._bound()[2].penalties_of
-        return [Offender(who, equivocations, penalties_of(who)) for who, equivocations in found.items()]
+        eras = self._bound()[2]
+        offenders = [Offender(who, equivocations, eras.penalties_of(who)) for who, equivocations in found.items()]
+        return OffenceHistory(eras.now_active(), offenders)

@@ -44,6 +44,14 @@ class Offender(Record):
     penalties: list[Penalty]
 
 
+@record("pallet_consensus::OffenceHistory")
+class OffenceHistory(Record):
+    """Who was ever punished; `active_era` says which penalties are still due."""
+
+    active_era: u32
+    offenders: list[Offender]
+
+
 @plain_enum("pallet_consensus::ReportStatus")
 class ReportStatus(IntEnum):
     """What a report of an equivocation would meet in the next block."""

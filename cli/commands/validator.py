@@ -286,20 +286,19 @@ def _what_is_left(standing: dict[str, Any]) -> str:
 @node_option
 @output_option
 def status(stash: str | None, session: Session, out: Output) -> None:
-    """Show on one screen how a validator is, and what holds finality back."""
-    from cli import staking
+    """Show on one screen how a validator is, who was punished and why, and what holds finality back."""
+    from cli import offences, staking
     from cli.status import in_words, look
 
     async def ask(client: Client) -> tuple[dict[str, Any], list[str]]:
         facts = await look(client)
         lines, _ = in_words(facts)
-        if facts.get("round"):
-            lines += staking.held_back_in_words(facts["round"], await staking.names_of(client))
-        if stash is not None:
-            standing = await staking.standing_of(client, account_of(stash))
-            facts["validator"] = asdict(standing)
-            lines += staking.in_words(standing)
-        return facts, lines
+        history = facts["offences"] = await offences.offences(client)
+        if stash is None:
+            return facts, lines + offences.in_words(history)
+        standing = await staking.standing_of(client, account_of(stash))
+        facts["validator"] = asdict(standing)
+        return facts, lines + staking.in_words(standing) + offences.in_words(history, standing.stash)
 
     facts, lines = session.run(ask)
     out.result(facts, "\n".join(lines))

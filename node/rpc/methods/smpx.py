@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from aitoken.codec.hints import codec_of
+from aitoken.crypto import ss58
 from aitoken.types import BlockNumber, Hash32
+from chain.pallets.equivocations import Equivocation, OffenceHistory
+from chain.pallets.staking.types import Penalty
 from node.ports import Block, ChainView
 from node.rpc.feed import Feed
-from node.rpc.ports import ConsensusView
+from node.rpc.ports import ChainInfo, ConsensusView
+from node.rpc.query import Query
 from node.rpc.registry import rpc, subscription
 from node.rpc.render import to_json
 from node.rpc.session import Sink
@@ -28,6 +33,50 @@ HEADERS_MAX: Final = 1024
 def round_state(consensus: ConsensusView) -> dict[str, Any]:
     """Return epoch, view and the votes seen so far."""
     return consensus.round_state()
+
+
+_OFFENCES: Final = codec_of(OffenceHistory)
+
+
+@rpc("smpx_offences", cost=5)
+def offences(query: Query, info: ChainInfo, at: Hash32 | None = None) -> dict[str, Any]:
+    """Return every validator ever proven to equivocate, what it did, and what became of its penalties.
+
+    A penalty is `waiting` for the start of the era `due`, was `taken` then, or was `cancelled` before.
+    """
+    history: OffenceHistory = _OFFENCES.decode(query.call(at, "ConsensusApi_offences", b""))
+    prefix = info.properties["ss58Format"]
+
+    def equivocation(row: Equivocation) -> dict[str, Any]:
+        names = ("epoch", "view", "fraction", "era")
+        return {name: getattr(row, name) for name in names} | {
+            "offence": row.offence.name,
+            "reportedAt": row.reported_at,
+        }
+
+    def penalty(row: Penalty) -> dict[str, Any]:
+        state = "cancelled" if row.cancelled else "waiting" if row.due > history.active_era else "taken"
+        reporter = None if row.reporter is None else ss58.encode(row.reporter, prefix)
+        amounts = {name: str(getattr(row, name)) for name in ("own", "others", "payout")}
+        return {
+            "era": row.era,
+            "fraction": row.fraction,
+            "due": row.due,
+            "state": state,
+            "reporter": reporter,
+        } | amounts
+
+    return {
+        "activeEra": history.active_era,
+        "offenders": [
+            {
+                "validator": ss58.encode(each.validator, prefix),
+                "equivocations": [equivocation(row) for row in each.equivocations],
+                "penalties": [penalty(row) for row in each.penalties],
+            }
+            for each in history.offenders
+        ],
+    }
 
 
 @rpc("smpx_finalityProof")

@@ -88,7 +88,7 @@ def test_what_the_agreement_waits_for_is_told_in_the_nodes_words(aitoken: Run, w
     result = aitoken("node", "status")
 
     assert result.exit_code == 0
-    assert "it waits: no proposal of leader 2" in result.stdout
+    assert "finality waits: no proposal of leader 2" in result.stdout
     assert "does not vote" in result.stdout
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY, Vote
+from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY, Certificate, Vote
 from consensus.effects import (
     Barrier,
     Broadcast,
@@ -442,3 +442,46 @@ class TestTerminal:
         bench.propose(block, again_in=2)
 
         assert bench.signed[-1] == (NULLIFY, 2, bytes(32))
+
+
+def split(kind: int, other_kind: int) -> tuple[Vote, Certificate]:
+    """A vote of a liar, and a certificate that its other vote helped to make."""
+    cheat, *honest = Bench().others
+    first = vote(kind, 1, cheat, b"a" * 32 if kind != NULLIFY else bytes(32))
+    hash_of_other = b"b" * 32 if other_kind != NULLIFY else bytes(32)
+    return first, certificate(other_kind, 1, hash_of_other, sorted((cheat, Bench().me, *honest))[:4])
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"), [(NOTARIZE, NOTARIZE), (FINALIZE, FINALIZE), (NULLIFY, FINALIZE), (FINALIZE, NULLIFY)]
+)
+def test_a_liar_that_shows_each_node_another_vote_is_found_by_the_certificate(kind: int, other: int) -> None:
+    first, proof = split(kind, other)
+    bench = Bench().start()
+    bench.receive(first)
+    bench.step(CertificateReceived(proof))
+
+    (report,) = bench.of(Report)
+    assert (report.evidence.first, report.evidence.second.kind) == (first, other)
+    assert report.evidence.second in proof.votes()
+
+
+@pytest.mark.parametrize(("kind", "other"), [(NOTARIZE, NOTARIZE), (FINALIZE, NULLIFY)])
+def test_and_also_when_the_certificate_came_first(kind: int, other: int) -> None:
+    first, proof = split(kind, other)
+    bench = Bench().start()
+    bench.step(CertificateReceived(proof))
+    bench.receive(first, first)
+
+    (report,) = bench.of(Report)
+    assert (report.evidence.first.kind, report.evidence.second) == (other, first)
+
+
+def test_a_certificate_accuses_nobody_whose_votes_go_together() -> None:
+    bench = Bench().start()
+    cheat, honest, _ = bench.others
+    bench.receive(vote(NOTARIZE, 1, honest, b"a" * 32), vote(NULLIFY, 1, honest), vote(NOTARIZE, 1, cheat, b"b" * 32))
+    bench.step(CertificateReceived(certificate(NULLIFY, 1, bytes(32), (0, 1, 2, 3))))
+    assert bench.of(Report) == []
+    bench.step(CertificateReceived(certificate(NOTARIZE, 1, b"a" * 32, (0, 1, 2, 3))))
+    assert [report.evidence.first.signer for report in bench.of(Report)] == [cheat]

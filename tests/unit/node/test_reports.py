@@ -280,7 +280,7 @@ async def test_reported_by_all_at_once_it_is_punished_once(tmp_path: Path) -> No
     members[2].restarted()
     for member in members:
         assert lead(member) == []
-    assert len(chain.consensus.offenders()) == 1
+    assert len(chain.consensus.offences().offenders) == 1
 
 
 def test_what_is_logged_says_who_and_what() -> None:
