@@ -3,7 +3,8 @@
 Upon a start with an intact journal      -> whatever the journal says (normally: everywhere).
 Without one, with the signer's record    -> from the epoch after the recorded one, and after the present one.
 Without either                           -> the key is new, or its disk was lost, and nobody here can tell which: hold.
-With the operator's word (force)         -> everywhere.
+With the operator's word, or by a signer
+that remembers all it signed (force)     -> everywhere: what must not be signed, the signer refuses.
 
 Holding at genesis (no certificate seen) ends when a quorum, the own key included, says that it stands there too, or a
 while after the first says anything. Whoever says that the chain has moved, or that our key has voted, is given much
@@ -41,7 +42,7 @@ class Permission:
         epoch: in which the node wakes up.
         found: the journal, None where there is none that is intact.
         recorded: the highest epoch of the signer's record; None without one.
-        force: the operator says that no copy of this key ever voted elsewhere.
+        force: no copy of this key ever voted elsewhere, by the operator's word or the signer's memory.
     """
 
     def __init__(self, key: bytes, epoch: int, found: Replay | None, recorded: int | None, *, force: bool) -> None:

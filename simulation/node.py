@@ -150,6 +150,11 @@ class Node:
         """The validator key."""
         return self.key
 
+    @property
+    def remembers(self) -> bool:
+        """It does not, so that what the driver does without a journal is tested."""
+        return False
+
     def choose(self, validators: Sequence[bytes]) -> None:
         """Vote with the key that is listed; neighbours are shown a new one."""
         node_of = self.world.keys.node_of

@@ -109,6 +109,10 @@ class Signer(Protocol):
     def public(self) -> bytes:
         """The present 32-byte key."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether its memory is as old as the keys: then nobody else need tell what they signed."""
+
     def choose(self, validators: Sequence[bytes], /) -> None:
         """An epoch with these keys begins: make the one present that is among them."""
 

@@ -99,7 +99,8 @@ class Voting:
         Raises:
             SignerForgot: the signer's memory is older than the journal.
         """
-        force = force or self._signer is None
+        signer = self._signer
+        force = force or signer is None or (found is None and signer.remembers)
         self.permission = Permission(self.key, epoch.index, found, self._record.epoch, force=force)
         if found is not None:
             self._check_memory(found.own_votes)

@@ -13,7 +13,6 @@ Source: sections 14.1, 15.1 and 15.2 of the consensus paper.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -43,8 +42,9 @@ HOPELESS: Final = frozenset({Reason.OTHER_GENESIS, Reason.OTHER_VERSION, Reason.
 STEADY_S: Final = 5.0
 """A connection that lived so long was a good one: the next pause starts small."""
 SEARCH_PAUSE_S: Final = 5.0
-SEARCH_AGAIN_S: Final = 60.0
-"""Addresses that failed may be tried again, though nothing new was heard."""
+SEARCH_AGAIN_S: Final = 20.0
+"""After this time somebody is asked again, and addresses that failed may be tried again."""
+ADDRESSES_TOLD: Final = 16
 PEERS_OF_A_KEY_MAX: Final = 2
 """A validator's restarted process and its dead connection, or a key in use twice: neither pushes the other out."""
 RECORDS_MAX: Final = 2048
@@ -176,6 +176,11 @@ class Mesh:
         peers = self._by_session.get(session)
         return peers[-1] if peers else None
 
+    def twins_of(self, peer: Peer) -> list[Peer]:
+        """Return the other connections that proved the key which this one proved."""
+        peers = self._by_session.get(peer.session, ())
+        return [other for other in peers if other is not peer] if len(peers) > 1 else []
+
     def index_of(self, peer: Peer) -> int | None:
         """Return the index in the present set that the peer has proven, if any."""
         if not peer.session or peer.session not in self._validators:
@@ -265,10 +270,23 @@ class Mesh:
         self._wake.set()
 
     def on_get_peers(self, peer: Peer) -> None:
-        """Tell addresses we reached ourselves; those of this machine only to peers on it."""
-        if not self._config.reserved_only:
-            local = is_local(peer.address[0])
-            peer.send(Peers(tuple(self._book.sample(16, lambda host: is_public(host) or (local and is_local(host))))))
+        """Tell addresses we reached ourselves and of who reached us; those of this machine only to peers on it."""
+        if self._config.reserved_only:
+            return
+        local = is_local(peer.address[0])
+
+        def may_tell(host: str) -> bool:
+            return is_public(host) or (local and is_local(host))
+
+        present = [
+            (other.address[0], other.hello.listen_port)
+            for other in self._server.peers.values()
+            if other is not peer and not other.initiator and other.hello is not None and other.hello.listen_port
+        ]
+        told = [address for address in present if may_tell(address[0])]
+        reached = self._book.sample(ADDRESSES_TOLD, may_tell)
+        told = self._random.sample(told, min(len(told), max(ADDRESSES_TOLD // 2, ADDRESSES_TOLD - len(reached))))
+        peer.send(Peers(tuple(dict.fromkeys(told + reached))[:ADDRESSES_TOLD]))
 
     def on_peers(self, peer: Peer, message: Peers) -> None:
         """Note hearsay."""
@@ -364,10 +382,17 @@ class Mesh:
                 await asyncio.sleep(SEARCH_PAUSE_S * self._random.uniform(0.1, 0.3))
                 continue
             self._wake.clear()
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(SEARCH_AGAIN_S):
                     await self._wake.wait()
+            except TimeoutError:
+                self._ask_again()
             await asyncio.sleep(SEARCH_PAUSE_S * self._random.uniform(0.1, 0.3))
+
+    def _ask_again(self) -> None:
+        peers = list(self._server.peers.values())
+        if peers and sum(1 for _ in self._server.outbound()) < self._config.outbound_target:
+            self._random.choice(peers).send(GetPeers())
 
     async def _try(self, address: Address) -> None:
         try:

@@ -129,7 +129,7 @@ class Network:
             GetPeers: lambda peer, _: self.mesh.on_get_peers(peer),
             Peers: self.mesh.on_peers,
             ValidatorAddresses: self.mesh.on_records,
-            Vote: self._deliver,
+            Vote: self._on_vote,
             Certificate: self._deliver,
             consensus.GetCertificates: self._deliver,
             consensus.GetBlock: self._deliver,
@@ -361,6 +361,12 @@ class Network:
         if self._consensus is not None:
             self._consensus.connected(peer.identity)
 
+    def _on_vote(self, peer: Peer, vote: Vote) -> None:
+        for twin in self.mesh.twins_of(peer):
+            if vote.signer == self.mesh.index_of(peer):
+                twin.send(vote)  # it hears its own key at once, and stops
+        self._deliver(peer, vote)
+
     def _on_status(self, peer: Peer, message: consensus.Status) -> None:
         self.sync.note_height(peer, message.final_number)
         self._deliver(peer, message)
@@ -398,7 +404,7 @@ class Network:
             roles,
             self._config.chain_id,
             self._config.agent,
-            self.port,
+            0 if self._config.reserved_only else self.port,
             final.number,
             final.hash,
         )

@@ -44,7 +44,12 @@ class LocalSigner:
     """Signs with the keys of this process; one of them is the present one."""
 
     def __init__(
-        self, genesis_hash: bytes, keys: Sequence[Key], on_failure: Callable[[BaseException], None] | None = None
+        self,
+        genesis_hash: bytes,
+        keys: Sequence[Key],
+        on_failure: Callable[[BaseException], None] | None = None,
+        *,
+        remembers: bool = False,
     ) -> None:
         """Keep the keys.
 
@@ -52,7 +57,9 @@ class LocalSigner:
             genesis_hash: the chain.
             keys: the first one is present until `choose` finds another in the set of validators.
             on_failure: told when the disk fails; the process must end then.
+            remembers: the sign-states are as old as the keys (`node.driver.ports.Signer.remembers`).
         """
+        self.remembers = remembers
         if not keys:
             raise Bug("a signer without a key")
         self._genesis_hash = genesis_hash

@@ -85,8 +85,10 @@ def open_signer(
         return RemoteSigner(socket_path(config.signer), genesis_hash, data_dir / KNOWN_FILE)
     development = bool(config.dev_key)
     keys: list[Key] = []
+    pairs = _pairs(config, data_dir)
+    remembers = not development and all(path_of(data_dir, pair.public).exists() for pair in pairs)
     try:
-        for pair in _pairs(config, data_dir):
+        for pair in pairs:
             key = open_key(pair, data_dir, genesis_hash, development=development, untouched=evidence.untouched)
             keys.append(key)
         if not development:
@@ -95,7 +97,7 @@ def open_signer(
         for key in keys:
             key.close()
         raise
-    return LocalSigner(genesis_hash, keys, on_failure)
+    return LocalSigner(genesis_hash, keys, on_failure, remembers=remembers)
 
 
 def open_key(

@@ -72,6 +72,11 @@ class RemoteSigner:
         return self._public
 
     @property
+    def remembers(self) -> bool:
+        """A signer process starts with the records of all its keys or not at all."""
+        return True
+
+    @property
     def is_there(self) -> bool:
         """Whether the signer answers, as far as is known."""
         return self._connection is not None

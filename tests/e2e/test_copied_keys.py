@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +124,20 @@ async def test_a_copy_on_the_same_machine_is_refused_running_or_not(net: Net, tm
     assert done.returncode == 5
     assert re.search("older", done.stderr)
     nobody_is_accused(net)
+
+
+async def test_what_a_node_keeps_secret_is_its_owners_alone(net: Net) -> None:
+    folder = give_real_key(net)
+    net.start(0)
+    net.start_by_hand(REAL, arguments_of(net, folder), net.plan.nodes[REAL].log)
+    await votes(net, REAL)
+
+    secrets = list(folder.rglob("*.key"))
+    assert secrets
+    for path in secrets:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert path.read_text().strip() not in net.log(REAL)
 
 
 async def test_a_validator_moves_with_its_history(net: Net, tmp_path: Path) -> None:

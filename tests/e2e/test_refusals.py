@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,16 +96,3 @@ def test_python_without_asserts_runs_no_node(net: Net) -> None:
 
     assert done.returncode == 2
     assert "PYTHONOPTIMIZE" in done.stderr
-
-
-async def test_what_a_node_keeps_secret_is_its_owners_alone(net: Net) -> None:
-    net.start()
-    await wait_final(net.url(0), 1)
-
-    folder = net.plan.nodes[0].folder
-    secrets = [path for path in folder.rglob("*") if path.suffix == ".key"]
-    assert secrets
-    for path in secrets:
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        assert path.read_text().strip() not in net.log(0)

@@ -177,6 +177,15 @@ def test_an_own_vote_of_a_life_that_is_forgotten_is_no_twin() -> None:
     assert driver_of(node)._voting.guard.allows
 
 
+def test_a_key_whose_signer_remembers_all_votes_at_once_without_a_journal() -> None:
+    world = world_of(prepared=False, gst_ms=100_000, cuts=[(0, 100_000, frozenset({0}), False)])
+    with mock.patch.object(Node, "remembers", True):
+        run(world, 1_000)
+
+    assert not driver_of(world.nodes[0])._voting.permission.holds
+    assert driver_of(world.nodes[0]).core.voting
+
+
 def test_a_signer_whose_memory_is_older_than_the_journal_is_not_used() -> None:
     world = world_of()
     run(world, 1_000)
@@ -195,6 +204,7 @@ class Keys:
 
     def __init__(self, *keys: bytes) -> None:
         self.keys, self.public = keys, keys[0]
+        self.remembers = False
 
     def choose(self, validators: object) -> None:
         self.public = next((key for key in validators if key in self.keys), self.public)  # type: ignore[attr-defined]

@@ -87,6 +87,11 @@ async def test_two_processes_with_one_session_key_hear_the_same_and_neither_push
             await until(lambda: all(node.inbox.messages for node in (nodes[0], copy)))
             assert nodes[1].network.validator(copy.session.public) == bytes.fromhex(copy.network.peer_id)
 
+            nodes[0].network.broadcast(VOTE)
+            await until(lambda: len(copy.inbox.messages) == 3)
+            assert {message for _, message in copy.inbox.messages[1:]} == {VOTE}
+            assert len(nodes[0].inbox.messages) == 1
+
         await until(lambda: nodes[1].validators == 2)
         assert nodes[1].network.validator(nodes[0].session.public) == bytes.fromhex(nodes[0].network.peer_id)
         assert Reason.DUPLICATE not in nodes[1].network.refusals()
@@ -116,6 +121,29 @@ async def test_both_dialling_each_other_at_once_end_with_one_connection() -> Non
             await asyncio.sleep(0.01)
 
         assert len(first.network.peers()) == len(second.network.peers()) == 1
+
+
+async def test_a_peer_that_was_never_dialled_is_told_to_newcomers() -> None:
+    first, second, newcomer = make_node(0), make_node(1), make_node(2)
+    async with running(first, second):
+        second.network.add_reserved(first.address)
+        await until(lambda: bool(first.network.peers()))
+        async with running(newcomer):
+            newcomer.network.add_reserved(first.address)
+            await until(lambda: len(newcomer.network.peers()) == 2)
+
+
+async def test_a_peer_that_wants_only_reserved_ones_is_told_to_nobody() -> None:
+    first, hidden, newcomer = make_node(0), make_node(1, reserved_only=True), make_node(2)
+    async with running(first, hidden):
+        hidden.network.add_reserved(first.address)
+        await until(lambda: bool(first.network.peers()))
+        async with running(newcomer):
+            newcomer.network.add_reserved(first.address)
+            await until(lambda: bool(newcomer.network.peers()))
+            for _ in range(50):
+                await asyncio.sleep(0.01)
+            assert len(newcomer.network.peers()) == 1
 
 
 async def test_a_node_of_another_chain_is_told_so() -> None:
