@@ -8,7 +8,7 @@ SEED ?= 1
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet test test-interop check format sim faults bench docs clean
+.PHONY: help runtime setup devnet test test-interop check format sim faults bench weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ faults: $(VENV)/.dev  ## real nodes killed, frozen and cut off at random under l
 
 bench: $(VENV)/.dev  ## every figure the documents claim, side by side
 	@$(BIN)/python -m bench $(ARGS)
+
+weights: $(VENV)/.dev  ## measure what calls cost and freeze it: ARGS="Balances Sudo"
+	@$(BIN)/python -m bench.weights $(ARGS)
 
 docs: $(VENV)/.dev  ## write the generated documents
 	@$(BIN)/python scripts/make_docs.py

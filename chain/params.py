@@ -57,7 +57,7 @@ class Params:
     ss58_prefix: int = 42
     fee_base: Balance = _FEE_BASE
     fee_per_byte: Balance = _FEE_PER_BYTE
-    block_weight_ms: int = 125
+    block_weight_ms: int = 200
     block_length_max: int = 2 * 1024 * 1024
     max_issuance: Balance = _MAX_ISSUANCE
     oracle_window_ms: int = 5_000

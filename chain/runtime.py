@@ -30,6 +30,7 @@ from chain.pallets.supply import Supply
 from chain.pallets.timestamp import Timestamp
 from chain.pallets.transaction_payment import CallPaymentApis, TransactionPayment
 from chain.pallets.utility import Utility
+from chain.weights import WEIGHTS
 
 if TYPE_CHECKING:
     from chain.params import Params
@@ -69,6 +70,7 @@ def build_schema(params: Params) -> Schema:
         PALLETS,
         (CoreApis, CallPaymentApis),
         params,
+        WEIGHTS,
         spec_version=SPEC_VERSION,
         transaction_version=TRANSACTION_VERSION,
     )

@@ -1,6 +1,6 @@
 """Calls: decorated methods of pallets whose type hints are the SCALE types of their arguments.
 
-    @call(3, weight=weight(us=40, reads=1, writes=1))
+    @call(3)
     def transfer_keep_alive(self, origin: Origin, dest: LookupSource, value: CompactBalance) -> None:
 
 A decoded `Call` knows what it calls but no pallet instance, so one decoding serves the pool, the block builder and
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 from aitoken.codec.base import Codec, DecodeError, Field, Shape, Variant, Variants, truncated
 from aitoken.codec.hints import TypeName
 from chain.frame.types import DispatchClass, Pays
+from chain.frame.weights import Linear
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,16 +24,6 @@ NESTING_MAX: Final = 8
 """How deep calls may carry calls."""
 CARRIED_MAX: Final = 4096
 """How many calls one call may carry in all; bounds the work of reading junk."""
-
-PS_PER_US: Final = 1_000_000
-READ_US: Final = 5
-WRITE_US: Final = 15
-"""Placeholders until the benchmark command has measured them; see `docs/spec/runtime.md`."""
-
-
-def weight(us: int, reads: int = 0, writes: int = 0) -> int:
-    """Return a weight in picoseconds. All weights of this runtime version are placeholders, not yet measured."""
-    return (us + reads * READ_US + writes * WRITE_US) * PS_PER_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +39,8 @@ class CallDeclaration:
     """What `@call` was told."""
 
     index: int
-    weight: int | Callable[..., int]
+    units: Callable[..., int] | None
+    plus: Callable[..., int] | None
     dispatch_class: DispatchClass
     pays: Pays
 
@@ -56,24 +48,39 @@ class CallDeclaration:
 def call(
     index: int,
     *,
-    weight: int | Callable[..., int],
+    units: Callable[..., int] | None = None,
+    plus: Callable[..., int] | None = None,
     dispatch_class: DispatchClass = DispatchClass.Normal,
     pays: Pays = Pays.Yes,
 ) -> Callable[[F], F]:
-    """Make a pallet method a call.
+    """Make a pallet method a call. What it weighs is measured, and found by its name (`chain.frame.weights`).
 
     Args:
         index: the call's number in its pallet, fixed for ever.
-        weight: picoseconds, or a function of the arguments (without the pallet) for calls that carry calls.
+        units: what its cost grows with, as a function of the arguments (without the pallet).
+        plus: picoseconds besides its own cost, as a function of the arguments; for calls that carry calls.
         dispatch_class: which share of the block it uses; inherents are `Mandatory`.
         pays: whether its caller pays a fee.
     """
 
     def decorate(function: F) -> F:
-        function.scale_call = CallDeclaration(index, weight, dispatch_class, pays)  # type: ignore[attr-defined]
+        declaration = CallDeclaration(index, units, plus, dispatch_class, pays)
+        function.scale_call = declaration  # type: ignore[attr-defined]
         return function
 
     return decorate
+
+
+def announced(declaration: CallDeclaration, cost: Linear) -> int | Callable[..., int]:
+    """Return the weight of a call: a number, or a function of its arguments."""
+    units, plus, base = declaration.units, declaration.plus, cost.base
+    if units is not None and plus is not None:
+        return lambda *args: cost.at(units(*args)) + plus(*args)
+    if units is not None:
+        return lambda *args: cost.at(units(*args))
+    if plus is not None:
+        return lambda *args: base + plus(*args)
+    return base
 
 
 class CallInfo:
@@ -94,6 +101,7 @@ class CallInfo:
         pallet_index: int,
         name: str,
         declaration: CallDeclaration,
+        weight: int | Callable[..., int],
         arguments: tuple[tuple[str, Codec[Any], str], ...],
         read: Callable[[bytes, int], tuple[tuple[Any, ...], int]],
         encode: Callable[[tuple[Any, ...]], bytes],
@@ -104,8 +112,8 @@ class CallInfo:
         self.pallet_index = pallet_index
         self.name = name
         self.index = declaration.index
-        self.weight = declaration.weight
-        self.fixed_weight = declaration.weight if isinstance(declaration.weight, int) else None
+        self.weight = weight
+        self.fixed_weight = weight if isinstance(weight, int) else None
         self.class_index = int(declaration.dispatch_class)
         self.charges = declaration.pays is Pays.Yes
         self.dispatch_class = declaration.dispatch_class

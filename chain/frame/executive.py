@@ -44,7 +44,7 @@ from chain.frame.errors import (
     UnknownLookup,
 )
 from chain.frame.origin import NONE, Signed
-from chain.frame.system import BASE_BLOCK, BASE_EXTRINSIC, System
+from chain.frame.system import System
 from chain.frame.types import (
     AccountInfo,
     DispatchClass,
@@ -105,6 +105,8 @@ class Executive:
         self._accounts = system.account
         self._fees = fees
         self._version = (schema.version.spec_version, schema.version.transaction_version)
+        empty = schema.weights.of("block")
+        self._base_block, self._base_extrinsic = empty.base, empty.unit
         limits = schema.params
         total = limits.block_weight_ms * 1_000_000_000
         share = total * 75 // 100
@@ -279,7 +281,7 @@ class Executive:
         else:
             self._sponsored(sponsor, signer, call, fee + extrinsic.tip)
         limit = min(self._weight_max[info.class_index], self._weight_max[OPERATIONAL])
-        if weight + BASE_EXTRINSIC > limit or length > self._length_max[info.class_index]:
+        if weight + self._base_extrinsic > limit or length > self._length_max[info.class_index]:
             raise ExhaustsResources
         nonce = extrinsic.nonce
         requires = () if nonce == account.nonce else (_tag(signer, nonce - 1),)
@@ -359,8 +361,8 @@ class Executive:
         return used, end + tail, actual
 
     def _include(self, extrinsic: Extrinsic, class_index: int, weight: int, length: int) -> None:
-        self._weight[class_index] += weight + BASE_EXTRINSIC
-        self._total_weight += weight + BASE_EXTRINSIC
+        self._weight[class_index] += weight + self._base_extrinsic
+        self._total_weight += weight + self._base_extrinsic
         self._length += length
         self._body.append(extrinsic)
 
@@ -379,7 +381,7 @@ class Executive:
         self._include(extrinsic, info.class_index, weight, length)
 
     def _check_room(self, class_index: int, weight: int, length: int) -> None:
-        weight += BASE_EXTRINSIC
+        weight += self._base_extrinsic
         if (
             self._weight[class_index] + weight > self._weight_max[class_index]
             or self._total_weight + weight > self._weight_max[OPERATIONAL]
@@ -416,8 +418,8 @@ class Executive:
         self._parent = (parent_header, parent_state)
         number = BlockNumber(parent_header.number + 1)
         self._number = number
-        self._weight = [0, 0, BASE_BLOCK]
-        self._total_weight = BASE_BLOCK
+        self._weight = [0, 0, self._base_block]
+        self._total_weight = self._base_block
         self._length = 0
         self._body = []
         self._fees.open_block()

@@ -17,7 +17,7 @@
             class InsufficientBalance(Err, index=2):
                 \"\"\"Balance too low to send value.\"\"\"
 
-        @call(3, weight=weight(us=20, reads=1, writes=1))
+        @call(3)
         def transfer_keep_alive(self, origin: Origin, dest: LookupSource, value: CompactBalance) -> None: ...
 
 Order inside a call: check, compute, write, emit. Pallets get what they need of each other through their constructor,
@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from aitoken.codec.records import Record
 from aitoken.types import BlockNumber
 from chain.frame.errors import ModuleError
+from chain.frame.weights import Linear
 
 if TYPE_CHECKING:
     from aitoken.proto.digest import Digest
@@ -127,10 +128,15 @@ class Pallet:
         self._store = machine.store
         schema = machine.schema
         self._event_encoders = schema.event_encoders
+        self._weights = schema.weights
         for info in schema.storage[type(self)]:
             setattr(self, info.attribute, machine.store.bind(info))
         for item in schema.constants[type(self)]:
             setattr(self, item.attribute, item.value)
+
+    def cost_of(self, what: str) -> Linear:
+        """Return the measured weight of a call or hook of this pallet, by its name."""
+        return self._weights.of(f"{self.name}.{what}")
 
     def emit(self, event: Ev) -> None:
         """Record an event of this block; it disappears if the call fails."""

@@ -35,7 +35,7 @@ from aitoken.codec.hints import (
 )
 from aitoken.codec.primitives import Bytes
 from aitoken.crypto.hashing import blake2_256
-from chain.frame.calls import RUNTIME_CALL, Call, CallCodec, CallDeclaration, CallInfo, pallet_call_shape
+from chain.frame.calls import RUNTIME_CALL, Call, CallCodec, CallDeclaration, CallInfo, announced, pallet_call_shape
 from chain.frame.errors import DISPATCH_ERROR, DispatchError
 from chain.frame.metadata import UNCHECKED_EXTRINSIC, extrinsic_shape
 from chain.frame.origin import RAW_ORIGIN, NoOrigin, Origin, Root, Signed
@@ -53,6 +53,7 @@ from chain.frame.outer import (
 from chain.frame.pallet import ApiDeclaration, ConstantDeclaration, Err, Ev, Pallet, attributes_of, members_of
 from chain.frame.storage import Declaration, OptionMap, OptionValue, StorageInfo, storage_prefix, type_arguments
 from chain.frame.types import RuntimeVersion
+from chain.frame.weights import Weights
 from chain.params import Params
 
 
@@ -62,6 +63,7 @@ class Environment:
 
     params: Params
     version: RuntimeVersion
+    weights: Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Schema:
         pallets: the pallet classes.
         apis: further classes with `@runtime_api` methods (constructed by the runtime, not pallets).
         params: the parameters of the chain.
+        weights: what calls and hooks cost.
         spec_version: raised with every change of behaviour.
         transaction_version: raised when indices or arguments of calls change.
     """
@@ -126,12 +129,14 @@ class Schema:
         pallets: Sequence[type[Pallet]],
         apis: Sequence[type],
         params: Params,
+        weights: Weights,
         *,
         spec_version: int,
         transaction_version: int,
     ) -> None:
         self.pallets = tuple(sorted(pallets, key=lambda pallet: pallet.index))
         self.params = params
+        self.weights = weights
         indices = [pallet.index for pallet in self.pallets]
         if len(indices) != len(set(indices)):
             raise TypeError("two pallets have the same index")
@@ -178,14 +183,14 @@ class Schema:
             transaction_version, 1,
         )  # fmt: skip
         self.version_bytes: bytes = self.resolver.codec_of(RuntimeVersion).encode(self.version)
-        environment = Environment(params, self.version)
+        environment = Environment(params, self.version, weights)
         self.constants = {pallet: self._collect_constants(pallet, environment) for pallet in self.pallets}
 
     # --------------------------------------------------------------------------------------------- using it
 
     @property
     def code(self) -> bytes:
-        """Return what stands in `:code`: a digest that changes with version and constants of the runtime."""
+        """Return what stands in `:code`: a digest that changes with version, constants and weights of the runtime."""
         constants = b"".join(
             [
                 f"{pallet.name}.{item.name}".encode() + item.codec.encode(item.value)
@@ -193,7 +198,7 @@ class Schema:
                 for item in items
             ]
         )
-        return b"aitoken python runtime " + blake2_256(self.version_bytes + constants)
+        return b"aitoken python runtime " + blake2_256(self.version_bytes + constants + self.weights.encode())
 
     def call_info(self, name: str) -> CallInfo:
         """Return what is known of "Pallet.call".
@@ -348,9 +353,10 @@ class Schema:
             arguments = tuple(
                 (field_name(argument), codec, type_name_of(hints[argument])) for argument, codec in codecs
             )
+            weight = announced(declaration, self.weights.of(f"{pallet.name}.{field_name(name)}"))
             info = CallInfo(
-                pallet.name, pallet.index, field_name(name), declaration, arguments, read, encode, docs_of(function),
-                self._slots,
+                pallet.name, pallet.index, field_name(name), declaration, weight, arguments, read, encode,
+                docs_of(function), self._slots,
             )  # fmt: skip
             if any(other.index == info.index for other in infos):
                 raise TypeError(f"{pallet.name}: call index {info.index} is used twice")

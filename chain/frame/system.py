@@ -18,7 +18,7 @@ from aitoken.codec.hints import MaxLen, TypeName, codec_of, u16, u32, u64
 from aitoken.crypto.hashing import blake2_128_concat, blake2_256, twox_128
 from aitoken.proto.digest import DIGEST, Digest, DigestItem
 from aitoken.types import AccountId, BlockNumber, Hash32
-from chain.frame.calls import PS_PER_US, READ_US, WRITE_US, call, weight
+from chain.frame.calls import call
 from chain.frame.errors import ConsumerRemaining, DispatchError, NoProviders, TooManyConsumers, Underflow
 from chain.frame.origin import Origin, ensure_root, ensure_signed
 from chain.frame.outer import EventRecords, Phase
@@ -50,6 +50,7 @@ from chain.frame.types import (
     Weight,
     WeightsPerClass,
 )
+from chain.frame.weights import PS_PER_MS, Weights
 from chain.params import Params
 
 if TYPE_CHECKING:
@@ -61,9 +62,6 @@ CONSUMERS_MAX: Final = 128
 RAW_MAX: Final = 1000
 """Storage items one root call may touch."""
 NORMAL_PERCENT: Final = 75
-BASE_EXTRINSIC: Final = weight(20)
-BASE_BLOCK: Final = weight(1000)
-PS_PER_MS: Final = 1000 * PS_PER_US
 KeyValuePair = Annotated[tuple[bytes, bytes], TypeName("KeyValue")]
 Key = Annotated[bytes, TypeName("Key")]
 KeyValuePairs = Annotated[list[KeyValuePair], MaxLen(RAW_MAX), TypeName("Vec<KeyValue>")]
@@ -132,16 +130,18 @@ class AccountMap(Map[AccountId, StoredAccount]):
     put = write
 
 
-def block_weights(params: Params) -> BlockWeights:
-    """Return the weight limits of a block; placeholders until weights are measured."""
+def block_weights(params: Params, weights: Weights) -> BlockWeights:
+    """Return the weight limits of a block."""
     total = params.block_weight_ms * PS_PER_MS
-    normal, base = Weight(total * NORMAL_PERCENT // 100, 0), Weight(BASE_EXTRINSIC, 0)
+    block = weights.of("block")
+    extrinsic = block.unit
+    normal, base = Weight(total * NORMAL_PERCENT // 100, 0), Weight(extrinsic, 0)
     limits = PerClassLimits(
-        WeightsPerClass(base, Weight(normal.ref_time - BASE_EXTRINSIC, 0), normal, Weight(0, 0)),
-        WeightsPerClass(base, Weight(total - BASE_EXTRINSIC, 0), Weight(total, 0), Weight(total - normal.ref_time, 0)),
+        WeightsPerClass(base, Weight(normal.ref_time - extrinsic, 0), normal, Weight(0, 0)),
+        WeightsPerClass(base, Weight(total - extrinsic, 0), Weight(total, 0), Weight(total - normal.ref_time, 0)),
         WeightsPerClass(base, None, None, None),
     )
-    return BlockWeights(Weight(BASE_BLOCK, 0), Weight(total, 0), limits)
+    return BlockWeights(Weight(block.base, 0), Weight(total, 0), limits)
 
 
 def block_length(params: Params) -> BlockLength:
@@ -181,7 +181,7 @@ class System(Pallet, index=0, crate="frame_system"):
     execution_phase: OptionValue[Phase] = value(doc="The execution phase of the block.")
 
     block_weights: BlockWeights = constant(
-        lambda env: block_weights(env.params), doc="Block & extrinsics weights: base values and limits."
+        lambda env: block_weights(env.params, env.weights), doc="Block & extrinsics weights: base values and limits."
     )
     block_length: BlockLength = constant(
         lambda env: block_length(env.params), doc="The maximum length of a block (in bytes)."
@@ -191,7 +191,7 @@ class System(Pallet, index=0, crate="frame_system"):
         doc="Maximum number of block number to block hash mappings to keep (oldest pruned first).",
     )
     db_weight: RuntimeDbWeight = constant(
-        RuntimeDbWeight(READ_US * PS_PER_US, WRITE_US * PS_PER_US),
+        lambda env: RuntimeDbWeight(env.weights.read, env.weights.write),
         doc="The weight of runtime database operations the runtime can invoke.",
     )
     version: RuntimeVersion = constant(lambda env: env.version, doc="Get the chain's in-code version.")
@@ -270,17 +270,17 @@ class System(Pallet, index=0, crate="frame_system"):
 
     # --------------------------------------------------------------------------------------------- calls
 
-    @call(0, weight=weight(5))
+    @call(0, units=len)
     def remark(self, origin: Origin, remark: bytes) -> None:
         """Make some on-chain remark. Can be executed by every `origin`."""
 
-    @call(1, weight=weight(10, writes=1), dispatch_class=DispatchClass.Operational)
+    @call(1, dispatch_class=DispatchClass.Operational)
     def set_heap_pages(self, origin: Origin, pages: u64) -> None:
         """Set the number of pages in the WebAssembly environment's heap; kept for clients, nothing here reads it."""
         ensure_root(origin)
         self._raw_write(HEAP_PAGES_KEY, pages.to_bytes(8, "little"))
 
-    @call(4, weight=weight(100, writes=10), dispatch_class=DispatchClass.Operational)
+    @call(4, units=len, dispatch_class=DispatchClass.Operational)
     def set_storage(
         self, origin: Origin, items: Annotated[list[KeyValuePair], MaxLen(RAW_MAX), TypeName("Vec<KeyValue>")]
     ) -> None:
@@ -289,14 +289,14 @@ class System(Pallet, index=0, crate="frame_system"):
         for key, raw in items:
             self._raw_write(key, raw)
 
-    @call(5, weight=weight(100, writes=10), dispatch_class=DispatchClass.Operational)
+    @call(5, units=len, dispatch_class=DispatchClass.Operational)
     def kill_storage(self, origin: Origin, keys: Keys) -> None:
         """Kill some items from storage."""
         ensure_root(origin)
         for key in keys:
             self._raw_write(key, None)
 
-    @call(6, weight=weight(100, writes=10), dispatch_class=DispatchClass.Operational)
+    @call(6, units=lambda _, subkeys: min(subkeys, RAW_MAX), dispatch_class=DispatchClass.Operational)
     def kill_prefix(self, origin: Origin, prefix: Key, subkeys: u32) -> None:
         """Kill all storage items with a key that starts with the given prefix."""
         ensure_root(origin)
@@ -304,7 +304,7 @@ class System(Pallet, index=0, crate="frame_system"):
         for key in [key for key, _ in found]:
             self._raw_write(key, None)
 
-    @call(7, weight=weight(10))
+    @call(7, units=len)
     def remark_with_event(self, origin: Origin, remark: bytes) -> None:
         """Make some on-chain remark and emit event."""
         who = ensure_signed(origin)

@@ -21,7 +21,6 @@ from aitoken.codec.hints import u32
 from aitoken.proto.digest import Digest, NextEpoch, smpx_of
 from aitoken.proto.leaders import CYCLE, cycle_of
 from aitoken.types import AccountId, BlockNumber
-from chain.frame.calls import weight
 from chain.frame.pallet import Ev, Events, Pallet
 from chain.frame.storage import TWOX_64_CONCAT, Map, storage_map
 from chain.pallets.session import SessionIndex
@@ -78,11 +77,11 @@ class Activity(Pallet, index=12, crate="pallet_activity"):
         produced, missed = self.slots.get(smpx.leader)
         self.slots.put(smpx.leader, (produced + 1, missed))
         first = max(smpx.parent_view + 1, smpx.view - GAP_MAX)
-        if first < smpx.view:
-            self._count_missed(range(first, smpx.view))
-        return weight(us=10 + max(0, smpx.view - first), reads=1, writes=1)
+        absent = self._count_missed(range(first, smpx.view)) if first < smpx.view else 0
+        return self.cost_of("on_initialize").at(absent)
 
-    def _count_missed(self, views: range) -> None:
+    def _count_missed(self, views: range) -> int:
+        """Count the views against those who were to lead them; return how many these are."""
         epoch = self._consensus.epoch()
         weights = tuple(weight for _, weight in epoch.authorities)
         gaps: dict[int, int] = {}
@@ -96,6 +95,7 @@ class Activity(Pallet, index=12, crate="pallet_activity"):
         for index, count in gaps.items():
             produced, missed = self.slots.get(index)
             self.slots.put(index, (produced, missed + count))
+        return len(gaps)
 
     def end_session(self, index: int, validators: Sequence[AccountId]) -> list[AccountId]:
         """Return which validators were absent in the session that ends, worst first, and start counting anew."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from aitoken.proto.digest import BABE_ENGINE, PRE_RUNTIME, Digest
 from aitoken.types import AccountId, BlockNumber
-from chain.frame.calls import weight
 from chain.frame.pallet import Pallet
 from chain.frame.storage import OptionValue, value
 
@@ -62,7 +61,7 @@ class Authorship(Pallet, index=2, crate="pallet_authorship"):
             self._points.note_author(validators[index])
         else:
             self.author.kill()
-        return weight(us=10, reads=2, writes=2)
+        return self.cost_of("on_initialize").at(len(validators))
 
     def current_author(self) -> AccountId | None:
         """Return the author of the current block."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from aitoken.codec.hints import u64
 from aitoken.types import BlockNumber
-from chain.frame.calls import weight
 from chain.frame.pallet import Pallet, constant
 from chain.frame.storage import Value, value
 
@@ -31,7 +30,7 @@ class Babe(Pallet, index=3, crate="pallet_babe"):
     def on_initialize(self, number: BlockNumber) -> int:
         """Follow the block number."""
         self.current_slot.put(number)
-        return weight(us=2, writes=1)
+        return self.cost_of("on_initialize").base
 
     def on_new_session(self, index: int) -> None:
         """Follow the session."""

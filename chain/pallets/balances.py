@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 from aitoken.codec.hints import Bytes8, TypeName, codec_of, u32, u128
 from aitoken.codec.records import Record, plain_enum, record
 from aitoken.types import AccountId, Balance
-from chain.frame.calls import call, weight
+from chain.frame.calls import call
 from chain.frame.errors import (
     BelowMinimum,
     Frozen,
@@ -192,30 +192,30 @@ class Balances(Pallet, index=4, crate="pallet_balances"):
 
     # --------------------------------------------------------------------------------------------- calls
 
-    @call(0, weight=weight(20, reads=1, writes=1))
+    @call(0)
     def transfer_allow_death(self, origin: Origin, dest: LookupSource, value: CompactBalance) -> None:
         """Transfer some liquid free balance to another account; the sender may be reaped."""
         self.transfer(ensure_signed(origin), lookup(dest), value, keep_alive=False)
 
-    @call(2, weight=weight(20, reads=2, writes=2))
+    @call(2)
     def force_transfer(self, origin: Origin, source: LookupSource, dest: LookupSource, value: CompactBalance) -> None:
         """Exactly as `transfer_allow_death`, except the origin must be root and the source account may be specified."""
         ensure_root(origin)
         self.transfer(lookup(source), lookup(dest), value, keep_alive=False)
 
-    @call(3, weight=weight(20, reads=1, writes=1))
+    @call(3)
     def transfer_keep_alive(self, origin: Origin, dest: LookupSource, value: CompactBalance) -> None:
         """Same as `transfer_allow_death`, but with a check that the transfer will not kill the origin account."""
         self.transfer(ensure_signed(origin), lookup(dest), value, keep_alive=True)
 
-    @call(4, weight=weight(20, reads=1, writes=1))
+    @call(4)
     def transfer_all(self, origin: Origin, dest: LookupSource, keep_alive: bool) -> None:  # noqa: FBT001
         """Transfer the entire transferable balance from the caller account."""
         who = ensure_signed(origin)
         amount = self.usable(self._accounts.get(who), keep_alive=keep_alive)
         self.transfer(who, lookup(dest), amount, keep_alive=keep_alive)
 
-    @call(8, weight=weight(20, reads=1, writes=1))
+    @call(8)
     def force_set_balance(self, origin: Origin, who: LookupSource, new_free: CompactBalance) -> None:
         """Set the regular balance of a given account; it also creates an account. Root only."""
         ensure_root(origin)
@@ -228,7 +228,7 @@ class Balances(Pallet, index=4, crate="pallet_balances"):
             self.burn_from(account_id, Balance(-difference), BurnReason.Forced, keep_alive=False, forced=True)
         self.emit(self.Event.BalanceSet(account_id, target))
 
-    @call(10, weight=weight(20, reads=1, writes=1))
+    @call(10)
     def burn(self, origin: Origin, value: CompactBalance, keep_alive: bool) -> None:  # noqa: FBT001
         """Burn the specified liquid free balance from the origin account."""
         self.burn_from(ensure_signed(origin), value, BurnReason.Explicit, keep_alive=keep_alive)

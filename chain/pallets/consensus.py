@@ -27,7 +27,7 @@ from aitoken.proto.digest import DigestItem, NextEpoch, next_epoch_item
 from aitoken.proto.offences import offence_of
 from aitoken.proto.votes import Vote
 from aitoken.types import AccountId, BlockNumber, Hash32
-from chain.frame.calls import Call, PostInfo, call, weight
+from chain.frame.calls import Call, PostInfo, call
 from chain.frame.errors import BadProof, InvalidTransaction, Stale
 from chain.frame.executive import ValidTransaction
 from chain.frame.origin import Origin, ensure_none, ensure_signed
@@ -143,8 +143,6 @@ def proof_of(first: Vote, second: Vote) -> EquivocationProof:
 
 
 Proof = Annotated[EquivocationProof, TypeName("EquivocationProof")]
-REPORT_WEIGHT: Final = weight(us=400, reads=80, writes=80)
-"""Two signatures, and a slash of one page of nominators. A placeholder, not yet measured."""
 REPORT_PRIORITY: Final = 2**64 - 2
 """Before every transaction: a report is worth more than any fee."""
 REPORT_LONGEVITY: Final = 4_096
@@ -199,13 +197,13 @@ class Consensus(Pallet, index=11, crate="pallet_consensus"):
 
     # --------------------------------------------------------------------------------------------- evidence
 
-    @call(0, weight=REPORT_WEIGHT, dispatch_class=DispatchClass.Operational)
+    @call(0, dispatch_class=DispatchClass.Operational)
     def report_equivocation(self, origin: Origin, proof: Proof) -> PostInfo:
         """Report two votes that exclude each other. Who is first gets a part of the slash and pays no fee."""
         self._report(proof, [ensure_signed(origin)])
         return PostInfo(pays=Pays.No)
 
-    @call(1, weight=REPORT_WEIGHT, dispatch_class=DispatchClass.Operational)
+    @call(1, dispatch_class=DispatchClass.Operational)
     def report_equivocation_unsigned(self, origin: Origin, proof: Proof) -> None:
         """Report without an account, as validators do; the reward goes to the author of the block."""
         ensure_none(origin)

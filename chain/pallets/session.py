@@ -27,7 +27,7 @@ from aitoken.codec.primitives import Bytes, FixedBytes, newtype
 from aitoken.codec.records import Record, plain_enum, record
 from aitoken.crypto import ed25519
 from aitoken.types import AIT, AccountId, Balance, BlockNumber
-from chain.frame.calls import call, weight
+from chain.frame.calls import call
 from chain.frame.errors import Unavailable
 from chain.frame.origin import Origin, ensure_signed
 from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, constant, runtime_api
@@ -107,6 +107,9 @@ class StakedValidators(Protocol):
 
     def stake_of(self, who: AccountId) -> Balance:
         """The stake that backs a validator."""
+
+    def weight_of_rotation(self, index: int) -> int:
+        """What `start_session(index)` and `new_session(index + 1)` are going to weigh."""
 
 
 class EpochListener(Protocol):
@@ -223,7 +226,7 @@ class Session(Pallet, index=7, crate="pallet_session"):
 
     # --------------------------------------------------------------------------------------------- calls
 
-    @call(0, weight=weight(us=120, reads=4, writes=5))
+    @call(0)
     def set_keys(
         self,
         origin: Origin,
@@ -247,7 +250,7 @@ class Session(Pallet, index=7, crate="pallet_session"):
             self._forget_owner(old)
         self._own(who, keys)
 
-    @call(1, weight=weight(us=40, reads=2, writes=4))
+    @call(1)
     def purge_keys(self, origin: Origin) -> None:
         """Remove the session keys of the sender and give back the deposit."""
         who = ensure_signed(origin)
@@ -259,6 +262,13 @@ class Session(Pallet, index=7, crate="pallet_session"):
         self._system.decrease_consumers(who)
 
     # --------------------------------------------------------------------------------------------- rotation
+
+    def on_initialize(self, number: BlockNumber) -> int:
+        """Reserve, in the last block of a session, what ending it is going to weigh."""
+        if number % self.session_blocks:
+            return 0
+        members = self.cost_of("rotate").at(len(self.queued_keys.get()))
+        return members + self._stake.weight_of_rotation(self.current_index.get() + 1)
 
     def on_finalize(self, number: BlockNumber) -> None:
         """End the session in its last block."""

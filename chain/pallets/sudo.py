@@ -7,11 +7,11 @@ Source: `pallet_sudo`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 from aitoken.codec.hints import TypeName
 from aitoken.types import AccountId
-from chain.frame.calls import PS_PER_US, Call, PostInfo, RuntimeCall, call, weight
+from chain.frame.calls import PostInfo, RuntimeCall, call
 from chain.frame.origin import ROOT, Origin, Signed, ensure_signed
 from chain.frame.pallet import Err, Errors, Ev, Events, Pallet
 from chain.frame.results import DispatchResult, attempt
@@ -21,22 +21,7 @@ from chain.frame.types import LookupSource, Pays, Weight, lookup
 if TYPE_CHECKING:
     from chain.frame.machine import Machine
 
-OVERHEAD: Final = 10 * PS_PER_US
-"""Weight of a wrapping call besides what it wraps. A placeholder, not yet measured."""
-
 BoxedCall = Annotated[RuntimeCall, TypeName("Box<<T as Config>::RuntimeCall>")]
-
-
-def _as_inner(inner: Call) -> int:
-    return OVERHEAD + inner.weight
-
-
-def _as_said(_: Call, said: Weight) -> int:
-    return OVERHEAD + said.ref_time
-
-
-def _of_second(_: AccountId, inner: Call) -> int:
-    return OVERHEAD + inner.weight
 
 
 class Sudo(Pallet, index=255, crate="pallet_sudo"):
@@ -76,14 +61,14 @@ class Sudo(Pallet, index=255, crate="pallet_sudo"):
         super().__init__(machine)
         self._machine = machine
 
-    @call(0, weight=_as_inner)
+    @call(0, plus=lambda call: call.weight)
     def sudo(self, origin: Origin, call: BoxedCall) -> PostInfo:
         """Make a call as root."""
         self._ensure_sudo(origin)
         self.emit(self.Event.Sudid(attempt(self._machine, call, ROOT)))
         return PostInfo(pays=Pays.No)
 
-    @call(1, weight=_as_said)
+    @call(1, plus=lambda _, said: said.ref_time)
     def sudo_unchecked_weight(
         self,
         origin: Origin,
@@ -95,7 +80,7 @@ class Sudo(Pallet, index=255, crate="pallet_sudo"):
         self.emit(self.Event.Sudid(attempt(self._machine, call, ROOT)))
         return PostInfo(pays=Pays.No)
 
-    @call(2, weight=weight(us=10, reads=1, writes=1))
+    @call(2)
     def set_key(self, origin: Origin, new: LookupSource) -> PostInfo:
         """Make another account the sudo account."""
         self._ensure_sudo(origin)
@@ -105,14 +90,14 @@ class Sudo(Pallet, index=255, crate="pallet_sudo"):
         self.emit(self.Event.KeyChanged(old, account))
         return PostInfo(pays=Pays.No)
 
-    @call(3, weight=_of_second)
+    @call(3, plus=lambda _, call: call.weight)
     def sudo_as(self, origin: Origin, who: LookupSource, call: BoxedCall) -> PostInfo:
         """Make a call as a given account."""
         self._ensure_sudo(origin)
         self.emit(self.Event.SudoAsDone(attempt(self._machine, call, Signed(lookup(who)))))
         return PostInfo(pays=Pays.No)
 
-    @call(4, weight=weight(us=10, reads=1, writes=1))
+    @call(4)
     def remove_key(self, origin: Origin) -> PostInfo:
         """Remove the sudo key for good."""
         self._ensure_sudo(origin)

@@ -13,7 +13,7 @@ from typing import Annotated
 from aitoken.codec.hints import TypeName, codec_of, u64
 from aitoken.proto.digest import Digest, smpx_of
 from aitoken.types import Moment
-from chain.frame.calls import Call, call, weight
+from chain.frame.calls import Call, call
 from chain.frame.errors import Other
 from chain.frame.machine import Machine
 from chain.frame.origin import Origin, ensure_none
@@ -36,7 +36,7 @@ class Timestamp(Pallet, index=1, crate="pallet_timestamp"):
         super().__init__(machine)
         self._make_call = machine.schema.make_call
 
-    @call(0, weight=weight(10, reads=2, writes=1), dispatch_class=DispatchClass.Mandatory)
+    @call(0, dispatch_class=DispatchClass.Mandatory)
     def set(self, origin: Origin, now: CompactMoment) -> None:
         """Set the current time."""
         ensure_none(origin)

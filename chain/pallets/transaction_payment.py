@@ -21,21 +21,23 @@ from aitoken.codec.containers import Option
 from aitoken.codec.hints import TypeName, codec_of, u8, u32, u128
 from aitoken.codec.records import Record, plain_enum, record
 from aitoken.proto.extrinsic import Extrinsic
-from aitoken.types import AccountId, Balance, BlockNumber
+from aitoken.types import AIT, AccountId, Balance, BlockNumber
 from chain.frame.calls import Call, RuntimeCall
 from chain.frame.errors import CannotPay
 from chain.frame.metadata import UncheckedExtrinsic
 from chain.frame.pallet import Ev, Events, Pallet, constant, runtime_api
 from chain.frame.storage import Value, value
-from chain.frame.system import NORMAL_PERCENT, PS_PER_MS, System
+from chain.frame.system import NORMAL_PERCENT, System
 from chain.frame.types import FIXED_ONE, AccountInfo, DispatchClass, FixedU128, Pays, Weight
+from chain.frame.weights import PS_PER_MS
 from chain.pallets.balances import Balances, BurnReason, PlainBalance
 
 if TYPE_CHECKING:
     from chain.frame.machine import Machine
 
-FEE_PER_PS: Final = (35, 4)
-"""Weight fee as a fraction: smallest units per picosecond, so that a transfer's weight costs 0.00035 AIT."""
+YARDSTICK: Final = "Balances.transfer_keep_alive"
+YARDSTICK_FEE: Final = Balance(35 * AIT // 100_000)
+"""What the weight of a plain transfer costs at multiplier 1, however fast transfers are; all others in proportion."""
 
 VARIABILITY: Final = 3 * FIXED_ONE // 1000
 TARGET: Final = FIXED_ONE // 4
@@ -126,6 +128,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         self._write_withdraw = machine.schema.event_writer(balances.Event.Withdraw)
         self._write_paid = machine.schema.event_writer(self.Event.TransactionFeePaid)
         self._capacity = params.block_weight_ms * PS_PER_MS * NORMAL_PERCENT // 100
+        self._yardstick = machine.schema.weights.of(YARDSTICK).base
         self._priced_at = 0
         self._weight_fees: dict[int, int] = {}  # at that multiplier
         self.pending = 0
@@ -136,7 +139,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
 
     def weight_fee(self, weight: int) -> int:
         """Return the fee of a weight at the multiplier of this block."""
-        return weight * FEE_PER_PS[0] // FEE_PER_PS[1] * self.next_fee_multiplier.get() // FIXED_ONE
+        return weight * YARDSTICK_FEE // self._yardstick * self.next_fee_multiplier.get() // FIXED_ONE
 
     def fee(self, length: int, weight: int) -> int:
         """Return the fee, without tip, of a transaction of that length whose call has that weight."""

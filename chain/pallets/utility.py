@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from aitoken.codec.hints import TypeName, u16, u32
 from aitoken.crypto.hashing import blake2_256
 from aitoken.types import AccountId
-from chain.frame.calls import PS_PER_US, Call, PostInfo, RuntimeCall, call
+from chain.frame.calls import Call, PostInfo, RuntimeCall, call
 from chain.frame.errors import DispatchError
 from chain.frame.origin import Origin, Signed, ensure_root, ensure_signed
 from chain.frame.outer import OriginCaller
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 CALLS_MAX: Final = 1024
 """Most calls in one batch."""
-OVERHEAD: Final = 10 * PS_PER_US
-"""Weight of a wrapping call besides what it wraps. A placeholder, not yet measured."""
 
 BoxedCall = Annotated[RuntimeCall, TypeName("Box<<T as Config>::RuntimeCall>")]
 Calls = Annotated[list[RuntimeCall], TypeName("Vec<<T as Config>::RuntimeCall>")]
@@ -40,15 +38,11 @@ def derivative_account(who: AccountId, index: int) -> AccountId:
 
 
 def _sum(calls: Sequence[Call]) -> int:
-    return OVERHEAD + sum(inner.weight for inner in calls)
+    return sum(inner.weight for inner in calls)
 
 
 def _one(_: Any, inner: Call) -> int:
-    return OVERHEAD + inner.weight
-
-
-def _either(main: Call, fallback: Call) -> int:
-    return OVERHEAD + main.weight + fallback.weight
+    return inner.weight
 
 
 def _used(inner: Call, post: PostInfo | None) -> int:
@@ -107,12 +101,15 @@ class Utility(Pallet, index=6, crate="pallet_utility"):
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
         self._machine = machine
+        self._batch, self._batch_all = self.cost_of("batch"), self.cost_of("batch_all")
+        self._force_batch, self._if_else = self.cost_of("force_batch"), self.cost_of("if_else")
+        self._as_derivative = self.cost_of("as_derivative")
 
-    @call(0, weight=_sum)
+    @call(0, units=len, plus=_sum)
     def batch(self, origin: Origin, calls: Calls) -> PostInfo:
         """Send a batch of dispatch calls; stop at the first that fails, keeping what was done before it."""
         self._check_length(calls)
-        used = OVERHEAD
+        used = self._batch.at(len(calls))
         for index, inner in enumerate(calls):
             try:
                 used += _used(inner, self._machine.dispatch(inner, origin))
@@ -123,35 +120,35 @@ class Utility(Pallet, index=6, crate="pallet_utility"):
         self.emit(self.Event.BatchCompleted())
         return PostInfo(used)
 
-    @call(1, weight=_one)
+    @call(1, plus=_one)
     def as_derivative(self, origin: Origin, index: u16, call: BoxedCall) -> PostInfo:
         """Send a call through an indexed pseudonym of the sender."""
         pseudonym = derivative_account(ensure_signed(origin), index)
         as_them = Signed(pseudonym, origin.call_filter if isinstance(origin, Signed) else None)
-        return PostInfo(OVERHEAD + _used(call, self._machine.dispatch(call, as_them)))
+        return PostInfo(self._as_derivative.base + _used(call, self._machine.dispatch(call, as_them)))
 
-    @call(2, weight=_sum)
+    @call(2, units=len, plus=_sum)
     def batch_all(self, origin: Origin, calls: Calls) -> PostInfo:
         """Send a batch of dispatch calls and atomically execute them: all or none."""
         self._check_length(calls)
-        used = OVERHEAD
+        used = self._batch_all.at(len(calls))
         for inner in calls:
             used += _used(inner, self._machine.dispatch(inner, origin))
             self.emit(self.Event.ItemCompleted())
         self.emit(self.Event.BatchCompleted())
         return PostInfo(used)
 
-    @call(3, weight=_one)
+    @call(3, plus=_one)
     def dispatch_as(self, origin: Origin, as_origin: BoxedOrigin, call: BoxedCall) -> None:
         """Dispatch a function call with a provided origin; only root may."""
         ensure_root(origin)
         self.emit(self.Event.DispatchedAs(attempt(self._machine, call, as_origin)))
 
-    @call(4, weight=_sum)
+    @call(4, units=len, plus=_sum)
     def force_batch(self, origin: Origin, calls: Calls) -> PostInfo:
         """Send a batch of dispatch calls; go on after one that fails."""
         self._check_length(calls)
-        used, failed = OVERHEAD, False
+        used, failed = self._force_batch.at(len(calls)), False
         for inner in calls:
             try:
                 used += _used(inner, self._machine.dispatch(inner, origin))
@@ -164,7 +161,7 @@ class Utility(Pallet, index=6, crate="pallet_utility"):
         self.emit(self.Event.BatchCompletedWithErrors() if failed else self.Event.BatchCompleted())
         return PostInfo(used)
 
-    @call(6, weight=_either)
+    @call(6, plus=lambda main, fallback: main.weight + fallback.weight)
     def if_else(self, origin: Origin, main: BoxedCall, fallback: BoxedCall) -> PostInfo:
         """Dispatch the main call; if it fails, the fallback."""
         ensure_signed(origin)
@@ -175,7 +172,7 @@ class Utility(Pallet, index=6, crate="pallet_utility"):
             self.emit(self.Event.IfElseFallbackCalled(error))
         else:
             self.emit(self.Event.IfElseMainSuccess())
-        return PostInfo(OVERHEAD + used)
+        return PostInfo(self._if_else.base + used)
 
     def _check_length(self, calls: Sequence[Call]) -> None:
         if len(calls) > CALLS_MAX:

@@ -18,6 +18,7 @@ from chain.frame.machine import Machine
 from chain.frame.schema import Schema
 from chain.frame.system import CODE_KEY, System
 from chain.frame.types import ZERO_HASH
+from chain.frame.weights import PS_PER_US, Cost, Weights
 from chain.pallets.balances import Balances
 from chain.pallets.fast_transfer import FastTransfer
 from chain.pallets.timestamp import Timestamp
@@ -32,13 +33,24 @@ BOB = pair_from_uri("//Bob", "ed25519")
 CHARLIE = pair_from_uri("//Charlie", "ed25519")
 AUTHOR = AccountId(b"author".ljust(32, b"\x01"))
 PALLETS = (System, Timestamp, Balances, TransactionPayment)
+WEIGHTS = Weights(
+    read=5 * PS_PER_US,
+    write=15 * PS_PER_US,
+    costs={
+        "block": Cost(1000 * PS_PER_US, unit_ps=20 * PS_PER_US),
+        "Balances.transfer_keep_alive": Cost(20 * PS_PER_US, reads=1, writes=1),
+        "Balances.transfer_allow_death": Cost(20 * PS_PER_US, reads=1, writes=1),
+        "System.remark": Cost(5 * PS_PER_US),
+    },
+)
+"""Round figures, the same whatever is measured."""
 ROOMY = replace(PRESETS["devnet"], block_weight_ms=100_000, block_length_max=64 * 1024 * 1024)
 
 
 @cache
 def small_schema(params: Params) -> Schema:
     """Resolve the small runtime's declarations; it takes a tenth of a second, so once."""
-    return Schema(PALLETS, (CoreApis, CallPaymentApis), params, spec_version=100, transaction_version=1)
+    return Schema(PALLETS, (CoreApis, CallPaymentApis), params, WEIGHTS, spec_version=100, transaction_version=1)
 
 
 class Authors:

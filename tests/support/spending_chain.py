@@ -26,6 +26,7 @@ from chain.pallets.transaction_payment import CallPaymentApis, TransactionPaymen
 from chain.pallets.utility import Utility
 from chain.params import PRESETS
 from chain.state.memory import MemoryKeyValue
+from chain.weights import WEIGHTS
 from tests.support.small_runtime import Authors
 
 PEOPLE = ("alice", "bob", "carol", "dave", "eve", "operator", "payout")
@@ -55,7 +56,9 @@ def ait(amount: int) -> Balance:
 
 @cache
 def schema() -> Schema:
-    return Schema(PALLETS, (CoreApis, CallPaymentApis), PRESETS["devnet"], spec_version=100, transaction_version=1)
+    return Schema(
+        PALLETS, (CoreApis, CallPaymentApis), PRESETS["devnet"], WEIGHTS, spec_version=100, transaction_version=1
+    )
 
 
 class Market:

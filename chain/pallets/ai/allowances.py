@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
 from aitoken.codec.hints import TypeName, u32, u64
 from aitoken.types import AccountId, Balance, Moment
-from chain.frame.calls import PS_PER_US, Call, PostInfo, RuntimeCall, call, weight
+from chain.frame.calls import Call, PostInfo, RuntimeCall, call
 from chain.frame.errors import CannotPay, DispatchError
 from chain.frame.origin import Origin, Signed, ensure_signed
 from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, constant
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 GRANT_BYTES: Final = 250
 PAYEE_BYTES: Final = 33
-OVERHEAD: Final = 120 * PS_PER_US
-"""Weight of `spend` besides what it carries. A placeholder, not yet measured."""
 PERIOD_MIN_MS: Final = 60_000
 DEPOSIT: Final = AllowancesHoldReason.Deposit
 
@@ -177,7 +175,7 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
 
     # --------------------------------------------------------------------------------------------- calls
 
-    @call(0, weight=weight(60, reads=8, writes=6))
+    @call(0)
     def grant(
         self, origin: Origin, key: LookupSource, limits: Limits, scope: Scope, expires: Moment, parent: u64 | None
     ) -> None:
@@ -205,7 +203,7 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
         self.owners.put(owner, GrantsOf(mine.count + 1, mine.void_below))
         self.emit(self.Event.Granted(owner, number, who, parent, expires))
 
-    @call(1, weight=weight(40, reads=4, writes=3))
+    @call(1)
     def update(self, origin: Origin, grant: u64, limits: Limits, scope: Scope, expires: Moment) -> None:
         """Give a grant of the caller other limits, scope and end; what was spent stays counted."""
         owner = ensure_signed(origin)
@@ -220,7 +218,7 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
         self.grants.put((owner, grant), found)
         self.emit(self.Event.Updated(owner, grant))
 
-    @call(2, weight=lambda owner, grant, call: OVERHEAD + call.weight)  # noqa: ARG005 - of the arguments, one weighs
+    @call(2, plus=lambda owner, grant, call: call.weight)  # noqa: ARG005 - of the arguments, one weighs
     def spend(self, origin: Origin, owner: LookupSource, grant: u64, call: BoxedCall) -> PostInfo:
         """Make a call as the owner of a grant, with the grant's key; the owner pays, the fee too."""
         key, whose = ensure_signed(origin), lookup(owner)
@@ -233,9 +231,9 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
             self._count(whose, number, moved)
         self.emit(self.Event.Spent(whose, grant, moved, Balance(self._fee)))
         used = call.weight if post is None or post.weight is None else min(post.weight, call.weight)
-        return PostInfo(OVERHEAD + used)
+        return PostInfo(self.cost_of("spend").base + used)
 
-    @call(3, weight=weight(40, reads=10, writes=5))
+    @call(3)
     def revoke(self, origin: Origin, owner: LookupSource, grant: u64) -> None:
         """End a grant and all granted from it: by its owner, its key or a key above it; by anybody once it is void."""
         who, whose = ensure_signed(origin), lookup(owner)
@@ -252,7 +250,7 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
             self.owners.remove(whose)
         self.emit(self.Event.Revoked(whose, grant))
 
-    @call(4, weight=weight(20, reads=2, writes=1))
+    @call(4)
     def revoke_all(self, origin: Origin) -> None:
         """Make all grants of the caller void at once; `revoke` then gives back the deposit of each."""
         owner = ensure_signed(origin)

@@ -24,7 +24,7 @@ from aitoken.codec.hints import TypeName, u8, u16, u32, u64, u128
 from aitoken.codec.records import Record, record
 from aitoken.pay.book import SCALE_MAX, Price
 from aitoken.types import AIT, AccountId, BlockNumber, Moment
-from chain.frame.calls import PostInfo, call, weight
+from chain.frame.calls import PostInfo, call
 from chain.frame.origin import Origin, ensure_root, ensure_signed
 from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, constant, runtime_api
 from chain.frame.storage import TWOX_64_CONCAT, OptionMap, Value, storage_map, value
@@ -251,7 +251,7 @@ class Oracle(Pallet, index=40, crate="pallet_oracle"):
 
     # --------------------------------------------------------------------------------------------- calls
 
-    @call(0, weight=weight(us=60, reads=8, writes=4), dispatch_class=DispatchClass.Operational)
+    @call(0, dispatch_class=DispatchClass.Operational)
     def submit(self, origin: Origin, feed: FeedId, price: Price, observed_at: Moment) -> PostInfo:
         """Report what 1 AIT costs, once a window for each validator; costs nothing if it counts."""
         who = ensure_signed(origin)
@@ -275,7 +275,7 @@ class Oracle(Pallet, index=40, crate="pallet_oracle"):
         self.emit(self.Event.Reported(feed, validator, normal))
         return PostInfo(pays=Pays.No)
 
-    @call(1, weight=weight(us=20, reads=2, writes=2))
+    @call(1)
     def set_feed(
         self, origin: Origin, feed: FeedId, settings: Annotated[Feed | None, TypeName("Option<Feed>")]
     ) -> None:
@@ -283,7 +283,7 @@ class Oracle(Pallet, index=40, crate="pallet_oracle"):
         ensure_root(origin)
         self._set_feed(feed, settings)
 
-    @call(2, weight=weight(us=30, reads=5, writes=3))
+    @call(2)
     def set_feeder(self, origin: Origin, feeder: AccountId | None) -> None:
         """Name the account that reports for this validator beside itself, in place of another."""
         validator = ensure_signed(origin)

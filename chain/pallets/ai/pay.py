@@ -25,7 +25,7 @@ from aitoken.crypto.hashing import blake2_256
 from aitoken.crypto.signature import verify_multi
 from aitoken.pay.layouts import Authorization
 from aitoken.types import AccountId, Balance, Hash32, Moment
-from chain.frame.calls import PostInfo, call, weight
+from chain.frame.calls import PostInfo, call
 from chain.frame.origin import Origin, ensure_signed
 from chain.frame.pallet import Pallet, constant
 from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, OptionMap, Value, storage_map, value
@@ -65,9 +65,6 @@ SHARE_BYTES: Final = 34
 LOCK_BYTES: Final = 200
 QUOTE_ONE: Final = 10**12
 """Amounts of a currency are in units of 10^-12; a rate is what one whole of it costs."""
-
-PAYMENT: Final = weight(30, reads=3, writes=2)
-A_SHARE: Final = weight(12, reads=1, writes=1)
 
 DEPOSIT: Final = PayHoldReason.Deposit
 LOCKED: Final = PayHoldReason.Locked
@@ -146,7 +143,7 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
 
     # --------------------------------------------------------------------------------------------- payments
 
-    @call(0, weight=PAYMENT + RECIPIENTS_MAX * A_SHARE)
+    @call(0, units=lambda *_: RECIPIENTS_MAX)
     def pay(
         self, origin: Origin, to: Payee, amount: CompactBalance, memo_hash: Hash32, reference: Reference
     ) -> PostInfo:
@@ -154,9 +151,9 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
         payer = ensure_signed(origin)
         shares = self.deliver(payer, to, amount)
         self.emit(self.Event.Paid(payer, to, amount, memo_hash, reference))
-        return PostInfo(PAYMENT + shares * A_SHARE)
+        return PostInfo(self.cost_of("pay").at(shares))
 
-    @call(1, weight=weight(150, reads=8, writes=8))
+    @call(1)
     def execute_authorization(
         self, origin: Origin, authorization: AuthorizationTerms, signature: MultiSignature, amount: CompactBalance
     ) -> None:
@@ -180,7 +177,7 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
         self._balances.transfer(terms.payer, terms.payee, amount, keep_alive=True)
         self.emit(self.Event.AuthorizationUsed(terms.payer, terms.payee, amount, terms.nonce, terms.memo_hash, relayer))
 
-    @call(2, weight=weight(30, reads=6, writes=6))
+    @call(2)
     def cancel_authorization(self, origin: Origin, nonce: Bytes32) -> None:
         """Make all authorisations of the caller with this nonce void."""
         payer = ensure_signed(origin)
@@ -189,7 +186,7 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
         self._use_nonce(payer, nonce, Moment(self._clock.current_time() + AUTHORIZATION_LIFETIME_MS), payer)
         self.emit(self.Event.NonceCancelled(payer, nonce))
 
-    @call(3, weight=lambda count: weight(20, reads=2, writes=2) + min(count, CLEARED_MAX) * weight(15, 3, 3))
+    @call(3, units=lambda count: min(count, CLEARED_MAX))
     def clear_nonces(self, origin: Origin, count: u32) -> None:
         """Forget up to `count` nonces (at most 64) that can no longer matter; their deposits go back."""
         ensure_signed(origin)
@@ -197,7 +194,7 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
 
     # --------------------------------------------------------------------------------------------- splits
 
-    @call(4, weight=weight(60, reads=36, writes=4))
+    @call(4, units=len)
     def create_split(self, origin: Origin, shares: Shares) -> None:
         """Make a split that can be paid like an account. It never changes; make another one instead."""
         owner = ensure_signed(origin)
@@ -212,7 +209,7 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
         self.splits.put(split, Split(owner, held, shares))
         self.emit(self.Event.SplitCreated(split, owner))
 
-    @call(5, weight=weight(30, reads=4, writes=3))
+    @call(5)
     def remove_split(self, origin: Origin, split: u64) -> None:
         """Remove a split; its deposit goes back."""
         owner = ensure_signed(origin)
@@ -225,7 +222,7 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
 
     # --------------------------------------------------------------------------------------------- invoices
 
-    @call(6, weight=weight(40, reads=5, writes=4))
+    @call(6)
     def create_invoice(
         self, origin: Origin, to: Payee, currency: Currency, amount: CompactBalance, due: Moment, terms_hash: Hash32
     ) -> None:
@@ -241,7 +238,7 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
         self.invoices.put(invoice, Invoice(issuer, held, to, currency, amount, due, terms_hash))
         self.emit(self.Event.InvoiceCreated(invoice, issuer, currency, amount, due))
 
-    @call(7, weight=weight(20, reads=4, writes=3) + PAYMENT + RECIPIENTS_MAX * A_SHARE)
+    @call(7, units=lambda *_: RECIPIENTS_MAX)
     def pay_invoice(self, origin: Origin, invoice: u64, maximum: CompactBalance) -> PostInfo:
         """Pay an invoice if it costs no more than `maximum` now."""
         payer = ensure_signed(origin)
@@ -260,9 +257,9 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
         self._balances.release(DEPOSIT, found.issuer, found.deposit)
         shares = self.deliver(payer, found.to, amount)
         self.emit(self.Event.InvoicePaid(invoice, payer, found.to, amount, rate))
-        return PostInfo(weight(20, reads=4, writes=3) + PAYMENT + shares * A_SHARE)
+        return PostInfo(self.cost_of("pay_invoice").at(shares))
 
-    @call(8, weight=weight(30, reads=4, writes=3))
+    @call(8)
     def void_invoice(self, origin: Origin, invoice: u64) -> None:
         """Withdraw an invoice; who wrote it may at any time, anybody may once it is past due."""
         who = ensure_signed(origin)
@@ -275,7 +272,7 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
 
     # --------------------------------------------------------------------------------------------- locks
 
-    @call(9, weight=weight(50, reads=6, writes=5))
+    @call(9)
     def lock(
         self,
         origin: Origin,
@@ -296,7 +293,7 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
         self.hashlocks.put(lock, Lock(payer, held, to, amount, secret_hash, deadline, reference))
         self.emit(self.Event.Locked(lock, payer, to, amount, secret_hash, deadline, reference))
 
-    @call(10, weight=weight(50, reads=6, writes=5))
+    @call(10)
     def reveal(self, origin: Origin, lock: u64, preimage: Bytes32) -> None:
         """Show the preimage before the deadline: the payee is paid."""
         ensure_signed(origin)
@@ -310,7 +307,7 @@ class Pay(Pallet, index=43, crate="pallet_pay"):
         self._balances.release(DEPOSIT, found.payer, found.deposit)
         self.emit(self.Event.Revealed(lock, preimage))
 
-    @call(11, weight=weight(50, reads=6, writes=5))
+    @call(11)
     def reclaim(self, origin: Origin, lock: u64) -> None:
         """Give the money of a lock back to its payer: the payee may at any time, anybody may after the deadline."""
         who = ensure_signed(origin)

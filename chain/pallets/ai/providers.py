@@ -25,7 +25,7 @@ from aitoken.pay.errors import BadBook
 from aitoken.pay.proofs import slash_for
 from aitoken.pay.rules import CLOCK_SLACK_MS
 from aitoken.types import AccountId, Balance, Moment
-from chain.frame.calls import call, weight
+from chain.frame.calls import call
 from chain.frame.origin import Origin, ensure_signed
 from chain.frame.pallet import Pallet, constant
 from chain.frame.storage import TWOX_64_CONCAT, Map, OptionMap, Value, storage_map, value
@@ -151,7 +151,7 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
 
     # --------------------------------------------------------------------------------------------- the provider
 
-    @call(0, weight=weight(us=60, reads=4, writes=5))
+    @call(0)
     def register(
         self, origin: Origin, operator: Ed25519Public, payout: AccountId, endpoint: Endpoint, bond: CompactBalance
     ) -> None:
@@ -171,7 +171,7 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
         )  # fmt: skip
         self.emit(self.Event.ProviderRegistered(number, owner, operator, payout))
 
-    @call(1, weight=weight(us=40, reads=2, writes=1))
+    @call(1)
     def update(self, origin: Origin, provider: ProviderId, patch: ProviderPatch) -> None:
         """Change the operator key, the endpoint or the pause at once, the payout after the notice.
 
@@ -197,7 +197,7 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
         self.providers.put(provider, found)
         self.emit(self.Event.ProviderUpdated(provider, found.operator, found.paused))
 
-    @call(2, weight=weight(us=50, reads=4, writes=4))
+    @call(2)
     def bond(self, origin: Origin, provider: ProviderId, amount: CompactBalance) -> None:
         """Add to the bond of a provider, for its owner; anybody may."""
         who = ensure_signed(origin)
@@ -207,7 +207,7 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
         self.providers.put(provider, found)
         self.emit(self.Event.Bonded(provider, who, amount))
 
-    @call(3, weight=weight(us=30, reads=2, writes=1))
+    @call(3)
     def unbond(self, origin: Origin, provider: ProviderId, amount: CompactBalance) -> None:
         """Start taking a part of the bond out; who keeps less than the least has to pause first."""
         found = self._owned(origin, provider).copy()
@@ -224,7 +224,7 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
         self.providers.put(provider, found)
         self.emit(self.Event.Unbonded(provider, amount, free_at))
 
-    @call(4, weight=weight(us=40, reads=3, writes=3))
+    @call(4)
     def withdraw(self, origin: Origin, provider: ProviderId) -> None:
         """Take out what has waited long enough; with open sessions the least stays. Anybody may ask for it."""
         ensure_signed(origin)
@@ -246,7 +246,7 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
 
     # --------------------------------------------------------------------------------------------- services, books
 
-    @call(5, weight=weight(us=50, reads=4, writes=4))
+    @call(5)
     def publish_service(
         self,
         origin: Origin,
@@ -271,7 +271,7 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
             self.providers.put(provider, found)
         self.emit(self.Event.ServicePublished(service, provider))
 
-    @call(6, weight=weight(us=300, reads=5 + 2 * SERVICES_A_BOOK, writes=4 + SERVICES_A_BOOK))
+    @call(6, units=lambda _, services, *__: len(services))
     def publish_book(
         self, origin: Origin, provider: ProviderId, services: Services, book: Book, effective_from: Moment
     ) -> None:
@@ -317,7 +317,7 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
             service.book, service.next_book = version, None
         self.services.put(number, service)
 
-    @call(7, weight=weight(us=60, reads=4 + SERVICES_A_BOOK, writes=4))
+    @call(7)
     def retire(self, origin: Origin, what: Retired) -> None:
         """Take a service, a book or a whole provider out of the registry and give its deposit back.
 

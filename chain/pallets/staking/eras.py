@@ -136,6 +136,12 @@ class Eras:
 
     # --------------------------------------------------------------------------------------------- planning
 
+    def elects(self, session: int) -> bool:
+        """Whether an era is to start with `session`, so that planning it holds an election."""
+        store = self._store
+        length = session - (store.eras_start_session_index.get(store.now_planned()) or 0)
+        return length >= store.sessions_per_era or store.force_era.get() is Forcing.ForceNew
+
     def plan(self, session: int, ready: Callable[[AccountId], bool]) -> list[AccountId] | None:
         """Hold the election for the era that starts with `session`, if one does; return who won.
 
@@ -145,11 +151,9 @@ class Eras:
         """
         store = self._store
         store.current_planned_session.put(session)
-        era = store.now_planned()
-        length = session - (store.eras_start_session_index.get(era) or 0)
-        forced = store.force_era.get() is Forcing.ForceNew
-        if length < store.sessions_per_era and not forced:
+        if not self.elects(session):
             return None
+        era = store.now_planned()
         won = self.hold_election(ready)
         if len(won) < max(1, store.minimum_validator_count.get()):
             store.emit(Event.StakingElectionFailed())

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from aitoken.codec.hints import TypeName, codec_of, u32
 from aitoken.types import AccountId, Balance, BlockNumber
-from chain.frame.calls import PostInfo, call, weight
+from chain.frame.calls import PostInfo, call
 from chain.frame.origin import Origin, ensure_root, ensure_signed
 from chain.frame.pallet import Pallet
 from chain.frame.types import PERBILL_ONE, CompactU32, LookupSource, Pays, lookup
@@ -30,7 +30,7 @@ from chain.pallets.staking import types as t
 from chain.pallets.staking.eras import Clock, Eras, Exposures, Room
 from chain.pallets.staking.events import StakingErrors, StakingEvents
 from chain.pallets.staking.ledger import Bonds, normalised
-from chain.pallets.staking.payouts import PAGE_WEIGHT, POINTS_OF_AUTHOR, Payouts
+from chain.pallets.staking.payouts import POINTS_OF_AUTHOR, Payouts
 from chain.pallets.staking.slashing import Slashing
 from chain.pallets.staking.storage import StakingStorage
 
@@ -83,45 +83,48 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
         self._eras = Eras(
             self, self._bonds, self._exposures, balances, supply, clock, params.idle_interval_ms, params.session_blocks
         )
-        self._payouts = Payouts(self, self._bonds, self._exposures, balances, supply, machine.store)
+        self._payouts = Payouts(
+            self, self._bonds, self._exposures, balances, supply, machine.store,
+            self.cost_of("payout_stakers").base, self.cost_of("skip_paid").base,
+        )  # fmt: skip
         self._slashing = Slashing(self, self._bonds, self._exposures)
         self._clock = clock
 
     # --------------------------------------------------------------------------------------------- bonding
 
-    @call(0, weight=weight(us=60, reads=4, writes=5))
+    @call(0)
     def bond(self, origin: Origin, value: t.CompactBalanceOf, payee: Payee) -> None:
         """Take the origin account as a stash and lock up `value` of its balance."""
         self._bonds.open(ensure_signed(origin), value, payee)
 
-    @call(1, weight=weight(us=50, reads=3, writes=3))
+    @call(1)
     def bond_extra(self, origin: Origin, max_additional: t.CompactBalanceOf) -> None:
         """Add some extra amount that have appeared in the stash `free_balance` into the balance up for staking."""
         self._bonds.add(ensure_signed(origin), max_additional)
 
-    @call(2, weight=weight(us=50, reads=5, writes=1))
+    @call(2)
     def unbond(self, origin: Origin, value: t.CompactBalanceOf) -> None:
         """Schedule a portion of the stash to be unlocked ready for transfer out after the bond period ends."""
         self._bonds.unbond(ensure_signed(origin), value)
 
-    @call(3, weight=weight(us=60, reads=5, writes=8))
+    @call(3)
     def withdraw_unbonded(self, origin: Origin, num_slashing_spans: u32) -> None:  # noqa: ARG002 - there are no spans
         """Remove any unlocked chunks from the `unlocking` queue from our management."""
         self._bonds.withdraw(ensure_signed(origin))
 
-    @call(19, weight=weight(us=50, reads=2, writes=1))
+    @call(19)
     def rebond(self, origin: Origin, value: t.CompactBalanceOf) -> None:
         """Rebond a portion of the stash scheduled to be unlocked."""
         self._bonds.rebond(ensure_signed(origin), value)
 
-    @call(7, weight=weight(us=20, reads=1, writes=1))
+    @call(7)
     def set_payee(self, origin: Origin, payee: Payee) -> None:
         """(Re-)set the payment target for a stash."""
         who = ensure_signed(origin)
         self._bonds.of(who)
         self.payee.put(who, normalised(payee))
 
-    @call(20, weight=weight(us=60, reads=4, writes=8))
+    @call(20)
     def reap_stash(self, origin: Origin, stash: Account, num_slashing_spans: u32) -> PostInfo:  # noqa: ARG002
         """Remove all data structures of a stash that has less than the existential deposit left; free of charge."""
         ensure_signed(origin)
@@ -132,7 +135,7 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
 
     # --------------------------------------------------------------------------------------------- roles
 
-    @call(4, weight=weight(us=60, reads=6, writes=4))
+    @call(4)
     def validate(self, origin: Origin, prefs: Annotated[t.ValidatorPrefs, TypeName("ValidatorPrefs")]) -> None:
         """Declare the desire to validate. Effects will be felt at the beginning of the next era."""
         who = ensure_signed(origin)
@@ -154,7 +157,7 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
             self.counter_for_validators.put(count + 1)
         self.validators.put(who, prefs)
 
-    @call(5, weight=weight(us=80, reads=22, writes=4))
+    @call(5, units=len)
     def nominate(self, origin: Origin, targets: Accounts) -> None:
         """Declare the desire to nominate `targets`. Effects will be felt at the beginning of the next era."""
         who = ensure_signed(origin)
@@ -180,7 +183,7 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
             self.counter_for_nominators.put(count + 1)
         self.nominators.put(who, t.Nominations(targets, self.now_planned(), suppressed=False))
 
-    @call(6, weight=weight(us=40, reads=3, writes=2))
+    @call(6)
     def chill(self, origin: Origin) -> None:
         """Declare no desire to either validate or nominate. Effects will be felt at the beginning of the next era."""
         who = ensure_signed(origin)
@@ -191,7 +194,7 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
         if self._bonds.chill(who):
             self.emit(self.Event.Chilled(who))
 
-    @call(21, weight=lambda who: weight(us=40 + 10 * len(who), reads=2 + len(who), writes=len(who)))
+    @call(21, units=len)
     def kick(self, origin: Origin, who: Accounts) -> None:
         """Remove the given nominations from the calling validator."""
         validator = ensure_signed(origin)
@@ -205,7 +208,7 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
                 self.nominators.put(nominator, t.Nominations(left, found.submitted_in, found.suppressed))
                 self.emit(self.Event.Kicked(nominator, validator))
 
-    @call(23, weight=weight(us=50, reads=8, writes=2))
+    @call(23)
     def chill_other(self, origin: Origin, stash: Account) -> None:
         """Chill a stash whose bond is below the minimum, where the number of those with its role is near its limit."""
         caller = ensure_signed(origin)
@@ -230,13 +233,13 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
 
     # --------------------------------------------------------------------------------------------- paying
 
-    @call(18, weight=PAGE_WEIGHT)
+    @call(18)
     def payout_stakers(self, origin: Origin, validator_stash: Account, era: t.EraIndex) -> None:
         """Pay out the next page of the stakers behind a validator for an era."""
         ensure_signed(origin)
         self._payouts.pay(era, validator_stash)
 
-    @call(26, weight=PAGE_WEIGHT)
+    @call(26)
     def payout_stakers_by_page(self, origin: Origin, validator_stash: Account, era: t.EraIndex, page: t.Page) -> None:
         """Pay out a page of the stakers behind a validator for the given era and page."""
         ensure_signed(origin)
@@ -244,7 +247,7 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
 
     # --------------------------------------------------------------------------------------------- governing
 
-    @call(9, weight=weight(us=10, writes=1))
+    @call(9)
     def set_validator_count(self, origin: Origin, new: CompactU32) -> None:
         """Set the ideal number of validators. Root only."""
         ensure_root(origin)
@@ -252,27 +255,27 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
             raise self.Error.BoundNotMet
         self.validator_count.put(new)
 
-    @call(13, weight=weight(us=10, writes=1))
+    @call(13)
     def force_new_era(self, origin: Origin) -> None:
         """Force there to be a new era at the end of the next session. Root only."""
         ensure_root(origin)
         self.force_era.put(t.Forcing.ForceNew)
         self.emit(self.Event.ForceEra(t.Forcing.ForceNew))
 
-    @call(15, weight=weight(us=60, reads=4, writes=8))
+    @call(15)
     def force_unstake(self, origin: Origin, stash: Account, num_slashing_spans: u32) -> None:  # noqa: ARG002
         """Force a current staker to become completely unstaked, immediately. Root only."""
         ensure_root(origin)
         self._bonds.of(stash)
         self._bonds.close(stash)
 
-    @call(17, weight=weight(us=60, reads=1, writes=1))
+    @call(17)
     def cancel_deferred_slash(self, origin: Origin, era: t.EraIndex, slash_indices: list[u32]) -> None:
         """Cancel enactment of a deferred slash; indices ascending. Root only."""
         ensure_root(origin)
         self._slashing.cancel(era, slash_indices)
 
-    @call(22, weight=weight(us=30, writes=7))
+    @call(22)
     def set_staking_configs(
         self,
         origin: Origin,
@@ -359,6 +362,17 @@ class Staking(Pallet, StakingStorage, index=8, crate="pallet_staking"):
                 kept.remove(who)
                 spare -= stake
         return kept
+
+    def weight_of_rotation(self, index: int) -> int:
+        """Return what starting session `index` and electing for the one after it are going to weigh."""
+        weight = 0
+        if self._eras.starts_with(index):
+            waiting = self._slashing.waiting(self.now_active() + 1)
+            weight += self.cost_of("apply_slash").at(sum(1 + len(slash.others) for slash in waiting))
+        if self._eras.elects(index + 1):
+            stakers = self.counter_for_validators.get() + self.counter_for_nominators.get()
+            weight += self.cost_of("elect").at(stakers)
+        return weight
 
     def stake_of(self, who: AccountId) -> Balance:
         """Return the stake behind a validator in the running era, its bond where it was not elected for it."""

@@ -16,14 +16,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aitoken.types import AccountId, Balance
-from chain.frame.calls import weight
 from chain.frame.errors import DispatchError
 from chain.frame.types import PERBILL_ONE
 from chain.pallets.balances import MintReason
 from chain.pallets.staking.events import StakingErrors as Error
 from chain.pallets.staking.events import StakingEvents as Event
 from chain.pallets.staking.types import (
-    PAGE_SIZE,
     EraRewardPoints,
     Nowhere,
     PaidTo,
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
 
 POINTS_OF_AUTHOR: Final = 20
 """Points for a block."""
-PAGE_WEIGHT: Final = weight(us=400, reads=3 * PAGE_SIZE, writes=3 * PAGE_SIZE)
-"""What paying a page announces. A placeholder, not yet measured."""
 STALE_MAX: Final = 8
 """How many entries of the queue that are paid already may be skipped in one block."""
 
@@ -50,14 +46,17 @@ class Payouts:
     """Counts points and pays for them."""
 
     def __init__(
-        self, store: StakingStorage, bonds: Bonds, exposures: Exposures, mint: Mint, supply: Room, book: Store
-    ) -> None:
+        self, store: StakingStorage, bonds: Bonds, exposures: Exposures, mint: Mint, supply: Room, book: Store,
+        page_weight: int, skip_weight: int,
+    ) -> None:  # fmt: skip
         self._store = store
         self._bonds = bonds
         self._exposures = exposures
         self._mint = mint
         self._supply = supply
         self._book = book
+        self._page_weight = page_weight
+        self._skip_weight = skip_weight
 
     def award(self, who: AccountId, points: int) -> None:
         """Give a validator points for the running era."""
@@ -135,16 +134,16 @@ class Payouts:
         first, end = store.payout_first.get(), store.payout_end.get()
         used = 0
         for _ in range(STALE_MAX):
-            if first >= end or used + PAGE_WEIGHT > remaining:
+            if first >= end or used + self._page_weight > remaining:
                 break
             entry = store.payout_queue.get(first)
             if entry is not None and self.next_page(*entry) is not None:
                 self._pay_queued(*entry)
-                return used + PAGE_WEIGHT
+                return used + self._page_weight
             store.payout_queue.remove(first)
             first += 1
             store.payout_first.put(first)
-            used += weight(us=10, reads=3, writes=2)
+            used += self._skip_weight
         return used
 
     def _pay_queued(self, era: int, who: AccountId) -> None:

@@ -108,6 +108,10 @@ class Slashing:
         penalties = self._store.penalties
         penalties.put(slash.validator, [*penalties.get(slash.validator), penalty])
 
+    def waiting(self, era: int) -> Sequence[UnappliedSlash]:
+        """Return what waits for the start of `era`."""
+        return self._store.unapplied_slashes.get(era)
+
     def apply_due(self, era: int) -> None:
         """Apply what waited for the start of `era`."""
         for slash in self._store.unapplied_slashes.take(era):

@@ -46,7 +46,9 @@ class Other(Pallet, index=41, crate="pallet_other"):
     HoldReason = OtherReason
 
 
-SCHEMA = Schema((*small.PALLETS, Holder, Other), (), PRESETS["devnet"], spec_version=1, transaction_version=1)
+SCHEMA = Schema(
+    (*small.PALLETS, Holder, Other), (), PRESETS["devnet"], small.WEIGHTS, spec_version=1, transaction_version=1
+)
 
 
 class Money:

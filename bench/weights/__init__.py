@@ -1,0 +1,1 @@
+"""Measures what calls and hooks cost and freezes it in `chain/weights.py`: `make weights`."""
