@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.weights.measure import Signatures
 from chain.frame.weights import REFERENCE_RATE, Cost
 
+LINE_MAX = 121
 FILE = Path(__file__).parents[2] / "chain" / "weights.py"
 HEAD = '''"""What calls and hooks of this chain cost: measured, frozen, part of the runtime.
 
@@ -58,7 +59,7 @@ def render(read: int, write: int, costs: Mapping[str, Cost], measured: Mapping[s
         measured=_lines(f'    "{name}": "{measured[name]}",' for name in sorted(measured)),
         read=read,
         write=write,
-        costs=_lines(f'        "{name}": {_cost(costs[name])},' for name in sorted(costs)),
+        costs="".join(_cost(name, costs[name]) for name in sorted(costs)),
     )
 
 
@@ -66,9 +67,14 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _cost(cost: Cost) -> str:
+def _cost(name: str, cost: Cost) -> str:
+    """One entry, laid out as the formatter would."""
     named = {
         "reads": cost.reads, "writes": cost.writes,
         "unit_ps": cost.unit_ps, "unit_reads": cost.unit_reads, "unit_writes": cost.unit_writes,
     }  # fmt: skip
-    return f"Cost({cost.ps:_}{''.join(f', {name}={value:_}' for name, value in named.items() if value)})"
+    arguments = f"{cost.ps:_}{''.join(f', {key}={value:_}' for key, value in named.items() if value)}"
+    line = f'        "{name}": Cost({arguments}),\n'
+    if len(line) <= LINE_MAX:
+        return line
+    return f'        "{name}": Cost(\n            {arguments}\n        ),\n'
