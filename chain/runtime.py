@@ -15,6 +15,7 @@ from chain.pallets.ai.allowances import Allowances
 from chain.pallets.ai.oracle import Oracle
 from chain.pallets.ai.pay import Pay
 from chain.pallets.ai.providers import Providers
+from chain.pallets.ai.sessions import Sessions
 from chain.pallets.ai.spending import Spendable
 from chain.pallets.authorship import Authorship
 from chain.pallets.babe import Babe
@@ -58,6 +59,7 @@ PALLETS: Final = (
     Supply,
     Oracle,
     Providers,
+    Sessions,
     Pay,
     Allowances,
     Sudo,
@@ -96,11 +98,12 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     payment = TransactionPayment(machine, system, balances, authorship)
     oracle = Oracle(machine, timestamp, session.current_index, historical)
     providers = Providers(machine, balances, timestamp)
+    sessions = Sessions(machine, system, timestamp, balances, providers, oracle, authorship)
     pay = Pay(machine, balances, system, timestamp, oracle, providers)
     allowances = Allowances(machine, system, balances, timestamp, Spendable(pay))
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
-        offences, consensus, activity, supply, oracle, providers, pay, allowances, Sudo(machine),
+        offences, consensus, activity, supply, oracle, providers, sessions, pay, allowances, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)

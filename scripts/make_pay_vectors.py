@@ -28,6 +28,7 @@ from aitoken.pay.layouts import (
     Authorization,
     Closing,
     Offer,
+    Opening,
     OpenParams,
     Receipt,
     Tick,
@@ -108,6 +109,7 @@ def statements() -> dict[str, Any]:
         "receipts": [statement(r, OPERATOR) for r in (FIRST, SECOND)],
         "offers": [statement(offer, OPERATOR)],
         "closings": [statement(Closing(SESSION, Balance(183_600_000), STARTED), OPERATOR)],
+        "openings": [statement(Opening(SESSION, Balance(5 * 10**12), STARTED), PAYER)],
         "authorizations": [statement(order, PAYER), statement(replace(order, exact=False), PAYER)],
     }
 

@@ -28,6 +28,7 @@ VOUCHER_MAGIC: Final = b"AITPvch1"
 RECEIPT_MAGIC: Final = b"AITPrcp1"
 OFFER_MAGIC: Final = b"AITPoff1"
 CLOSING_MAGIC: Final = b"AITPcls1"
+OPENING_MAGIC: Final = b"AITPopn1"
 AUTHORIZATION_MAGIC: Final = b"AITPaut1"
 
 OPEN_PARAMS_BYTES: Final = 74
@@ -36,6 +37,7 @@ TICK_VOUCHER_BYTES: Final = 176
 RECEIPT_BYTES_MIN: Final = 257
 OFFER_BYTES: Final = 124
 CLOSING_BYTES: Final = 64
+OPENING_BYTES: Final = 64
 AUTHORIZATION_BYTES: Final = 205
 
 CUMULATIVE: Final = 1
@@ -463,6 +465,36 @@ class Closing:
             BadLayout: the bytes are no closing statement.
         """
         v = _unpack(_CLOSING, CLOSING_MAGIC, data, "a closing statement")
+        return cls(v[1], Balance(v[3] << 64 | v[2]), v[4])
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A payer's order to open a session with a deposit, which anybody may submit until `valid_before`.
+
+    The session id binds chain, payer and all parameters, and never comes back, so the order is good for once.
+    """
+
+    session_id: Hash32
+    deposit: Balance
+    valid_before: Moment
+
+    def encode(self) -> bytes:
+        """Return the 64 bytes that are signed with the payer's account key.
+
+        Raises:
+            BadLayout: a value does not fit.
+        """
+        return _pack(_CLOSING, OPENING_MAGIC, self.session_id, *_wide(self.deposit), self.valid_before)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read an opening order without its signature.
+
+        Raises:
+            BadLayout: the bytes are no opening order.
+        """
+        v = _unpack(_CLOSING, OPENING_MAGIC, data, "an opening order")
         return cls(v[1], Balance(v[3] << 64 | v[2]), v[4])
 
 

@@ -36,6 +36,7 @@ class PayChain(StakingChain):
 
     def __init__(self, **chain: Any) -> None:
         people = dict.fromkeys(("owner", "operator", "payout", "payer", "other", "stranger"), 10_000)
+        self.busy = False
         super().__init__(**{"others": people | chain.pop("others", {}), "maxIssuance": "2_000_000 AIT"} | chain)
 
     @property
@@ -51,14 +52,22 @@ class PayChain(StakingChain):
     def begin(self) -> None:
         """Forget all calls and make the first block."""
         self.look()
+        self.system.block_hash.put(0, self.genesis_hash)
         self.system.number.put(1)
 
     def pass_time(self, ms: int, blocks: int = 1) -> None:
-        """End the block, make some that are empty, and begin one: time passes with the first of them."""
+        """End the block, make some that are empty, and begin one: time passes with the first of them.
+
+        What begins a block sees the time of the one before.
+        """
         for step in range(blocks):
             number = self.number
             self.oracle.on_finalize(number)
+            if not self.busy:
+                self.sessions.on_idle(number, 10**18)
+            self.sessions.on_finalize(number)
             self.system.number.put(number + 1)
+            self.sessions.on_initialize(number + 1)
             if step == 0:
                 self.timestamp.now.put(self.now + ms)
 

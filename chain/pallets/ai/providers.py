@@ -400,8 +400,8 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
         found = self.providers.get(provider)
         return found is not None and who in (found.owner, found.operator)
 
-    def keys_at(self, provider: int, time: Moment) -> list[bytes]:
-        """Return the operator keys that may have signed something at a time."""
+    def keys_since(self, provider: int, time: Moment) -> list[bytes]:
+        """Return the operator keys that a provider has or had since a time."""
         found = self.find(provider)
         former = [row.key for row in found.former_keys if time <= row.until + CLOCK_SLACK_MS]
         return [found.operator, *former]
@@ -503,11 +503,11 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
         self.providers.put(number, provider)
         self.books.put((number, version), book)
 
-    def note_settled(self, number: int, amount: int, *, unacked: bool = False) -> None:
-        """Note what a provider was paid by a session."""
+    def note_settled(self, number: int, amount: int, unacked: int) -> None:
+        """Note what a provider was paid by a session, and how much of that the payer did not countersign."""
         stats = self.stats.get(number).copy()
         stats.settled = Balance(stats.settled + amount)
-        stats.unacked = Balance(stats.unacked + (amount if unacked else 0))
+        stats.unacked = Balance(stats.unacked + unacked)
         self.stats.put(number, stats)
 
     def note_refunded(self, number: int, amount: int) -> None:

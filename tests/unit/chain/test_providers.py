@@ -73,8 +73,8 @@ def test_the_operator_key_changes_at_once_and_the_old_one_stays_provable(chain: 
     assert chain.providers.is_run_by(number, account("other"))
     assert chain.providers.is_run_by(number, account("owner"))
     assert not chain.providers.is_run_by(number, account("operator"))
-    assert chain.providers.keys_at(number, chain.now) == [account("other"), account("operator")]
-    assert chain.providers.keys_at(number, chain.now + 30_001) == [account("other")]
+    assert chain.providers.keys_since(number, chain.now) == [account("other"), account("operator")]
+    assert chain.providers.keys_since(number, chain.now + 30_001) == [account("other")]
     assert chain.providers.find(number).endpoint == b"http://y"
     chain.refused("NotOwner", "operator", "Providers.update", number, patch(paused=True))
     chain.refused("TooLong", "owner", "Providers.update", number, patch(endpoint=bytes(129)))

@@ -17,6 +17,7 @@ from aitoken.pay.layouts import (
     Authorization,
     Closing,
     Offer,
+    Opening,
     OpenParams,
     Receipt,
     Voucher,
@@ -36,6 +37,7 @@ KINDS = {
     "receipts": (Receipt, KEYS["operator"]),
     "offers": (Offer, KEYS["operator"]),
     "closings": (Closing, KEYS["operator"]),
+    "openings": (Opening, KEYS["payer"]),
     "authorizations": (Authorization, KEYS["payer"]),
 }
 STATEMENTS = [(name, vector) for name in KINDS for vector in VECTORS[name]]
