@@ -20,7 +20,7 @@ Source: payments paper, sections 5.3 and 6; which calls became one: `docs/adr`. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 from aitoken.codec.hints import Bytes32, MaxLen, TypeName, u16
 from aitoken.crypto import ed25519
@@ -29,11 +29,11 @@ from aitoken.errors import Bug
 from aitoken.pay.layouts import Closing as ClosingStatement
 from aitoken.pay.layouts import Opening, OpenParams, session_id
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
-from chain.frame.calls import PS_PER_US, call, weight
+from chain.frame.calls import call
 from chain.frame.origin import Origin, ensure_signed
 from chain.frame.pallet import Pallet
-from chain.frame.system import PS_PER_MS
 from chain.frame.types import CompactBalance, DispatchClass, MultiSignature
+from chain.frame.weights import PS_PER_MS
 from chain.pallets.ai.sessions_claims import Claims
 from chain.pallets.ai.sessions_court import Court, Rates, read_offer
 from chain.pallets.ai.sessions_events import SessionsErrors, SessionsEvents
@@ -73,10 +73,7 @@ if TYPE_CHECKING:
 NOTHING: Final = Balance(0)
 WRAPPED: Final = (b"<Bytes>", b"</Bytes>")
 """What wallets put around bytes before they sign them."""
-ITEM: Final = weight(us=110)
-BATCH: Final = weight(us=80, reads=6, writes=6)
-TICK: Final = PS_PER_US // 2
-SWEPT: Final = weight(us=100, reads=8, writes=24)
+TICKS_A_UNIT: Final = 200
 ROOM_SHARE: Final = 8
 """A block is busy if less than an eighth of its weight was left."""
 
@@ -102,18 +99,15 @@ class Clock(Protocol):
         """Unix milliseconds."""
 
 
-def _claim_weight(claims: Sequence[SessionClaims]) -> int:
-    total = weight(us=40, reads=4, writes=6)
+def _claim_units(claims: Sequence[SessionClaims]) -> int:
+    """Return what claims cost: an item counts one, a session two, and 200 ticks one."""
+    units = 0
     for each in claims:
-        total += BATCH + len(each.items) * ITEM
+        units += 2 + len(each.items)
         for item in each.items:
             if isinstance(item.end, Ticked):
-                total += item.end.index * TICK
-    return total
-
-
-def _finalize_weight(_: Any, lanes: Sequence[int]) -> int:
-    return SWEPT + len(lanes) * weight(us=50, reads=4, writes=8)
+                units += item.end.index // TICKS_A_UNIT
+    return units
 
 
 class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
@@ -144,16 +138,17 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         self._court = Court(self, self._escrows, self._life, providers, rates)
         self._room_wanted = machine.schema.params.block_weight_ms * PS_PER_MS // ROOM_SHARE
         self._had_room = False
+        self._swept = self.cost_of("on_initialize")
 
     # --------------------------------------------------------------------------------------------- opening
 
-    @call(0, weight=weight(us=120, reads=24, writes=10))
+    @call(0)
     def open(self, origin: Origin, params: Params, deposit: CompactBalance) -> None:
         """Hold a deposit for requests to a provider, under a book of its that is in force."""
         payer = ensure_signed(origin)
         self._open(self._id_of(payer, params), payer, params, deposit)
 
-    @call(1, weight=weight(us=240, reads=24, writes=10))
+    @call(1)
     def open_for(
         self,
         origin: Origin,
@@ -206,7 +201,7 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         self._life.plan(number, params.expires_block)
         self.emit(self.Event.Opened(number, payer, params.provider, deposit, params.expires_block))
 
-    @call(2, weight=weight(us=50, reads=4, writes=5))
+    @call(2)
     def top_up(self, origin: Origin, session: SessionId, amount: CompactBalance) -> None:
         """Add money to an open session; anybody may, and what is not used goes to the payer."""
         who = ensure_signed(origin)
@@ -219,7 +214,7 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
 
     # --------------------------------------------------------------------------------------------- claims, proofs
 
-    @call(3, weight=_claim_weight, dispatch_class=DispatchClass.Operational)
+    @call(3, units=_claim_units, dispatch_class=DispatchClass.Operational)
     def claim(self, origin: Origin, claims: Claimed) -> None:
         """Show vouchers: what they acknowledge is paid at once, and tails, which only the provider claims, wait.
 
@@ -233,7 +228,7 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
             fee += self._claims.accept(who, each, number, now)
         self._escrows.share_out(fee)
 
-    @call(4, weight=weight(us=900, reads=40, writes=12), dispatch_class=DispatchClass.Operational)
+    @call(4, dispatch_class=DispatchClass.Operational)
     def challenge(self, origin: Origin, session: SessionId, lane: LaneNumber, proof: Proof) -> None:
         """Prove a lie of the provider: it loses five times the damage, and 10 AIT at least.
 
@@ -251,14 +246,14 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
             return
         self._court.judge(who, session, lane, proof, (self._genesis(), self._now()))
 
-    @call(5, weight=weight(us=40, reads=5, writes=6), dispatch_class=DispatchClass.Operational)
+    @call(5, dispatch_class=DispatchClass.Operational)
     def demand(self, origin: Origin, session: SessionId, lane: LaneNumber) -> None:
         """Ask the provider to show the receipt behind a tail; the bond is its if it does, else the tail is returned."""
         who = ensure_signed(origin)
         self._court.demand(who, session, lane, self._system.current_number(), self._now())
         self._money.hold(DEMAND, who, self.demand_bond)
 
-    @call(6, weight=weight(us=500, reads=12, writes=12), dispatch_class=DispatchClass.Operational)
+    @call(6, dispatch_class=DispatchClass.Operational)
     def answer(self, origin: Origin, session: SessionId, lane: LaneNumber, receipt: SignedReceipt) -> None:
         """Show the receipt behind a tail that was demanded; anybody may."""
         ensure_signed(origin)
@@ -267,7 +262,7 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
 
     # --------------------------------------------------------------------------------------------- the end
 
-    @call(7, weight=weight(us=3000, reads=24, writes=24))
+    @call(7)
     def close(
         self,
         origin: Origin,
@@ -318,7 +313,7 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
                     self._life.drop_tail(number, lane, found, state)
         self._escrows.share_out(self._escrows.pay(found, extra))
 
-    @call(8, weight=_finalize_weight)
+    @call(8, units=lambda _, lanes: len(lanes))
     def finalize(self, origin: Origin, session: SessionId, lanes: LaneList) -> None:
         """Do what is due of a session now, and of the tails of these lanes; the chain does it by itself, but later."""
         ensure_signed(origin)
@@ -340,7 +335,7 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
 
     # --------------------------------------------------------------------------------------------- changes
 
-    @call(9, weight=weight(us=200, reads=8, writes=4))
+    @call(9)
     def change(self, origin: Origin, session: SessionId, change: Change) -> None:
         """Change an open session: another key or none (frozen), a later expiry, a rate the provider signed.
 
@@ -385,7 +380,7 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         found.locks = [*found.locks, RateLock(offer.rate, now, offer.valid_until)]
         self.emit(self.Event.RateLocked(number, offer.rate, offer.valid_until))
 
-    @call(10, weight=weight(us=50, reads=5, writes=4))
+    @call(10)
     def refund(self, origin: Origin, session: SessionId, amount: CompactBalance, receipt_hash: Bytes32) -> None:
         """Give the payer a part of what was claimed back, from the account of the caller: owner, operator or payout."""
         who = ensure_signed(origin)
@@ -406,7 +401,7 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         """Look after what is due."""
         self._had_room = False
         seen = self._life.sweep(number, self._now())
-        return weight(us=10, reads=8) + seen * SWEPT
+        return self._swept.at(seen)
 
     def on_idle(self, number: BlockNumber, remaining: int) -> int:  # noqa: ARG002 - the same for every block
         """Note whether the block has room left for claims."""
