@@ -8,6 +8,7 @@ Books are SCALE records: the chain stores them, calls carry them, and their hash
 
 from __future__ import annotations
 
+import re
 from math import lcm
 from typing import Annotated, Final
 
@@ -203,3 +204,33 @@ def _dearer(left: Price, left_per: int, right: Price, right_per: int) -> bool:
     theirs: int = right.mantissa * 10**left.scale * left_per
     ours: int = left.mantissa * 10**right.scale * right_per
     return ours > theirs
+
+
+CURRENCY_NUMBERS: Final[dict[str, int]] = {
+    "AIT": IN_ASSET, "AUD": 36, "BRL": 986, "CAD": 124, "CHF": 756, "CNY": 156, "EUR": 978, "GBP": 826, "IDR": 360,
+    "INR": 356, "JPY": 392, "KES": 404, "KRW": 410, "MXN": 484, "NGN": 566, "PHP": 608, "PLN": 985, "SGD": 702,
+    "TRY": 949, "UAH": 980, "USD": 840, "VND": 704, "ZAR": 710,
+}  # fmt: skip
+"""ISO 4217 numbers by code, and 0 for the asset; feeds of the oracle have the same numbers."""
+
+_DECIMAL: Final = re.compile(r"(\d{1,40})(?:\.(\d{1,40}))?(?:[eE]([+-]?\d{1,2}))?")
+
+
+def price_of(text: str) -> Price:
+    """Return the price that a decimal number says, such as "0.15" or "1.5e-07", without rounding.
+
+    Raises:
+        BadBook: it is no plain decimal number, or too long to be written exactly.
+    """
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise BadBook(f"{text!r} is no decimal number")
+    whole, fraction, exponent = match.group(1), match.group(2) or "", int(match.group(3) or 0)
+    mantissa, scale = int(whole + fraction), len(fraction) - exponent
+    while scale > 0 and mantissa % 10 == 0:
+        mantissa, scale = mantissa // 10, scale - 1
+    if scale < 0:
+        mantissa, scale = mantissa * 10**-scale, 0
+    price = Price(mantissa, scale)
+    _check_price(price)
+    return price

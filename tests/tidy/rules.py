@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-ROOMS: Final = ("aitoken", "chain", "consensus", "node", "cli", "simulation")
+ROOMS: Final = ("aitoken", "chain", "consensus", "node", "gateway", "cli", "simulation")
 DETERMINISTIC: Final = ("chain", "consensus", "aitoken/codec", "aitoken/pay", "aitoken/proto")
 MODULE_LINES_MAX: Final = 600
 FUNCTION_LINES_MAX: Final = 70

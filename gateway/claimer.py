@@ -1,0 +1,136 @@
+"""Brings what is owed to the chain: when it is enough, when it is old, and always before it is too late.
+
+countersigned    when a session has more than `threshold` unclaimed, or something unclaimed for `age`
+tails            what is not countersigned, shortly before its ceiling ends, if it is worth a claim
+closing          everything, at once
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aitoken.pay.rules import Claim
+from aitoken.types import AIT, Balance, Hash32, Moment
+from gateway.metrics import Metrics
+from gateway.ports import ChainDown, ChainSide, ClaimItem, Clock
+from gateway.sessions import Known, Sessions
+from gateway.store import Store
+
+log = logging.getLogger(__name__)
+
+BATCH_MAX: Final = 256
+TAIL_MARGIN_MS: Final = 120_000
+"""How long before a ceiling ends its tail is claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPolicy:
+    """When to claim.
+
+    Attributes:
+        threshold: unclaimed base units of a session that are worth a transaction.
+        age_ms: how long anything waits at most.
+        tail_least: the least tail that is claimed without a countersignature.
+        every_s: how often to look.
+    """
+
+    threshold: Balance = Balance(AIT // 10)  # noqa: RUF009 - a number
+    age_ms: int = 24 * 3_600_000
+    tail_least: Balance = Balance(AIT // 1000)  # noqa: RUF009 - a number
+    every_s: float = 5.0
+
+
+class Claimer:
+    """Looks through the sessions from time to time."""
+
+    def __init__(
+        self, sessions: Sessions, store: Store, chain: ChainSide, clock: Clock, policy: ClaimPolicy, metrics: Metrics
+    ) -> None:
+        self._sessions = sessions
+        self._store = store
+        self._chain = chain
+        self._clock = clock
+        self._policy = policy
+        self._metrics = metrics
+        self._since: dict[Hash32, Moment] = {}
+
+    async def run(self) -> None:
+        """Claim until cancelled."""
+        while True:
+            await asyncio.sleep(self._policy.every_s)
+            try:
+                await self.claim_due()
+            except ChainDown as error:
+                log.warning("claims have to wait", extra={"reason": str(error)})
+
+    async def claim_due(self, *, everything: bool = False) -> int:
+        """Claim what is due now; return how many claims were accepted.
+
+        Raises:
+            ChainDown: the chain does not answer; nothing is lost.
+        """
+        due: list[tuple[Known, ClaimItem]] = []
+        for known in self._sessions.all():
+            due += [(known, item) for item in self._due_of(known, everything=everything)]
+        accepted = 0
+        for start in range(0, len(due), BATCH_MAX):
+            accepted += await self._submit(due[start : start + BATCH_MAX])
+        return accepted
+
+    def _due_of(self, known: Known, *, everything: bool) -> list[ClaimItem]:
+        now = self._clock.now()
+        session = known.seller.id
+        unclaimed = known.unclaimed
+        if not unclaimed:
+            self._since.pop(session, None)
+            return []
+        since = self._since.setdefault(session, now)
+        whole = (
+            everything
+            or known.facts.closing
+            or unclaimed >= self._policy.threshold
+            or now - since >= self._policy.age_ms
+        )
+        items = []
+        for lane in known.seller.lanes.values():
+            best = lane.claim(now)
+            if best is None or lane.signed_voucher is None:
+                continue
+            tail = best.receipt_hash is not None
+            if lane.busy or best.total <= known.claimed.get(lane.number, 0):
+                continue
+            late = tail and self._ends_soon(best, now) and best.total - best.voucher.acked >= self._policy.tail_least
+            if whole or late:
+                if tail and not (late or known.facts.closing or everything):
+                    best = Claim(best.voucher, best.voucher.acked, best.voucher.seq)
+                    if best.total <= known.claimed.get(lane.number, 0):
+                        continue
+                receipt = lane.last_receipt if best.receipt_hash is not None else None
+                items.append(ClaimItem(best, lane.signed_voucher, receipt))
+        return items
+
+    def _ends_soon(self, claim: Claim, now: Moment) -> bool:
+        until = claim.voucher.valid_until
+        return until != 0 and now >= until - TAIL_MARGIN_MS
+
+    async def _submit(self, due: Sequence[tuple[Known, ClaimItem]]) -> int:
+        outcomes = await self._chain.claim([item for _, item in due])
+        accepted = 0
+        for (known, item), good in zip(due, outcomes, strict=True):
+            self._metrics.claims.labels("accepted" if good else "refused").inc()
+            if good:
+                accepted += 1
+                lane = item.claim.voucher.lane
+                known.claimed[lane] = item.claim.total
+                self._store.put_claimed(known.seller.id, lane, item.claim.total)
+                self._since.pop(known.seller.id, None)
+            else:
+                log.warning(
+                    "a claim was refused",
+                    extra={"session": known.seller.id, "lane": item.claim.voucher.lane, "total": item.claim.total},
+                )
+        return accepted

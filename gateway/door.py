@@ -1,0 +1,283 @@
+"""Admission: who may be served, for at most how much, before any work is done.
+
+In this order, cheap things first: headers, model, session, the key of a repetition, prices, a place, and then in one
+step without a pause the lane's rules, the deposit and the signature.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from aitoken.crypto import ed25519
+from aitoken.crypto.hashing import blake2_256
+from aitoken.pay.errors import BadSignature, OutOfStep, OverDeposit, PayRejected
+from aitoken.pay.headers import encode_signed, request_hash
+from aitoken.pay.layouts import Offer, Voucher
+from aitoken.pay.seller import Admission, Signed
+from aitoken.types import Balance, Hash32, Moment
+from gateway import refusals as r
+from gateway.apis.base import Api, Ask
+from gateway.catalogue import Catalogue
+from gateway.cost import fitting, most
+from gateway.headers import PaymentHeaders, show_ait
+from gateway.paid import Leg, Order, Paid, Settled
+from gateway.places import Places
+from gateway.ports import ChainSide, Clock
+from gateway.sessions import Known, Sessions
+from gateway.store import Store, StoredAnswer
+
+REPEAT_WAIT_S: Final = 30
+"""How long a repetition waits for the first of its key to be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a request may cost, and what it may cost at most as it will be asked."""
+
+    full: Balance
+    output_limit: int | None
+    window: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that was read and whose session is known."""
+
+    api: Api
+    ask: Ask
+    body: bytes
+    payment: PaymentHeaders
+    known: Known
+    voucher: Voucher
+
+
+class Door:
+    """Admits requests."""
+
+    def __init__(
+        self, catalogue: Catalogue, sessions: Sessions, places: Places, store: Store, chain: ChainSide, clock: Clock,
+        operator: ed25519.Pair, done: Callable[[Settled], None],
+    ) -> None:  # fmt: skip
+        self._catalogue = catalogue
+        self._sessions = sessions
+        self._places = places
+        self._store = store
+        self._chain = chain
+        self._clock = clock
+        self._operator = operator
+        self._done = done
+        self._running: dict[tuple[Hash32, Hash32], tuple[Hash32, asyncio.Event]] = {}
+
+    def check_models(self, api: Api, ask: Ask) -> None:
+        """Refuse models that are not sold through an endpoint.
+
+        Raises:
+            NoSuchModel: one of those the client allows is not.
+        """
+        for name in ask.models:
+            model = self._catalogue.models.get(name)
+            if model is None or api.kind not in model.kinds:
+                raise r.NoSuchModel(f"no model {name[:80]!r} is sold through {api.path}")
+
+    async def session_of(self, payment: PaymentHeaders) -> tuple[Known, Voucher]:
+        """Return the session of a voucher; the voucher is read, its signature not checked.
+
+        Raises:
+            Refusal: there is no voucher, it is malformed, or the chain knows no such session.
+        """
+        if payment.voucher is None:
+            raise r.PaymentRequired("this costs money: send a voucher")
+        try:
+            voucher = Voucher.decode(payment.voucher.statement)
+        except PayRejected as error:
+            raise r.PayRefusal(error) from None
+        known = await self._sessions.find(voucher.session_id)
+        if known is None:
+            raise r.SessionUnknown("the chain knows no open session of that id with this provider")
+        return known, voucher
+
+    @asynccontextmanager
+    async def repetition(
+        self, known: Known, payment: PaymentHeaders, body_hash: Hash32
+    ) -> AsyncIterator[tuple[Hash32 | None, StoredAnswer | None]]:
+        """Hold an `Idempotency-Key`: give its hash, and the answer it has if it was used before.
+
+        Only one request of a key is served at a time; a repetition waits for the first.
+
+        Raises:
+            Refusal: the key had another body, or is still being answered, or the voucher is not the session's.
+        """
+        if not payment.key or payment.voucher is None:
+            yield None, None
+            return
+        if not ed25519.verify(payment.voucher.signature, payment.voucher.statement, known.seller.key):
+            raise r.PayRefusal(BadSignature("the voucher is not signed with the session's key"))
+        key = blake2_256(payment.key.encode("ascii"))
+        place = (known.seller.id, key)
+        while (running := self._running.get(place)) is not None:
+            if running[0] != body_hash:
+                raise r.KeyReused("this key was used with another body")
+            try:
+                await asyncio.wait_for(running[1].wait(), REPEAT_WAIT_S)
+            except TimeoutError:
+                raise r.StillRunning("the first request of this key is still being answered", retry_after_s=5) from None
+        finished = asyncio.Event()
+        self._running[place] = (body_hash, finished)
+        try:
+            stored = await self._store.answer(*place)
+            if stored is not None and stored.body_hash != body_hash:
+                raise r.KeyReused("this key was used with another body")
+            if stored is not None and stored.answer is None:
+                raise r.KeyReused("the answer was too long to be kept; see /.well-known/aitp/receipts")
+            yield key, stored
+        finally:
+            del self._running[place]
+            finished.set()
+
+    @asynccontextmanager
+    async def admitted(self, asked: Asked, key: Hash32 | None) -> AsyncIterator[Paid]:
+        """Reserve for a request and keep a place for it; it is settled when the context is left.
+
+        Raises:
+            Refusal: it is not admitted; nothing is charged.
+        """
+        ask, known, payment = asked.ask, asked.known, asked.payment
+        legs = self._legs(ask, known)
+        self._check_tier(ask, known)
+        now = self._clock.now()
+        request = request_hash(asked.body, payment.key)
+        quoted, quoted_rate = await self._quote(payment, request, legs, now)
+        order = Order(
+            asked.api, ask, legs, None, False, request, key, blake2_256(asked.body), known.facts.rate_lock,
+            quoted_rate, now,
+        )  # fmt: skip
+        bound = self._bound(order, asked.voucher, payment, quoted)
+        order = replace(order, output_limit=bound.output_limit, window=bound.window)
+        async with self._places.place(known.facts.payer, ask.tier):
+            admission = await self._reserve(known, payment, bound)
+            paid = Paid(order, known, admission, self._operator, self._store, self._clock, self._chain.rate, self._done)
+            try:
+                yield paid
+            finally:
+                paid.settle(r.UNEXPECTED)
+
+    def _legs(self, ask: Ask, known: Known) -> tuple[Leg, ...]:
+        version = known.facts.book_version
+        legs = tuple(
+            Leg(self._catalogue.models[name], self._catalogue.editions[version])
+            for name in ask.models
+            if version in self._catalogue.models[name].books
+        )
+        if not legs or legs[0].model.name != ask.models[0]:
+            books = list(self._catalogue.models[ask.models[0]].books)
+            raise r.BookUnknown(
+                f"the session is bound to book {version}, the model is sold at {books}", {"book_versions": books}
+            )
+        return legs
+
+    def _check_tier(self, ask: Ask, known: Known) -> None:
+        if ask.tier > 1 and ask.tier not in known.facts.tiers:
+            raise r.NotEntitled("this service tier needs a plan that the payer does not have", {"tier": ask.tier})
+
+    async def _quote(
+        self, payment: PaymentHeaders, request: Hash32, legs: tuple[Leg, ...], now: Moment
+    ) -> tuple[Balance | None, int | None]:
+        """Return what a quote allows this request to be charged, and its rate; what was signed binds, shown or not."""
+        leg = legs[0]
+        stored = await self._store.offer(request, leg.model.service, leg.edition.version, now)
+        if payment.quote is None:
+            return stored, None
+        try:
+            offer = Offer.decode(payment.quote.statement)
+        except PayRejected as error:
+            raise r.BadPaymentHeader(str(error)) from None
+        if not ed25519.verify(payment.quote.signature, payment.quote.statement, self._operator.public):
+            raise r.QuoteMismatch("the quote is not signed by this provider")
+        told = (offer.genesis, offer.service, offer.book_version, offer.request)
+        if told != (self._chain.genesis, leg.model.service, leg.edition.version, request):
+            raise r.QuoteMismatch("the quote is for another request, service, book or chain")
+        if now > offer.valid_until:
+            raise r.QuoteMismatch("the quote has ended")
+        return min(offer.max_charge, stored if stored is not None else offer.max_charge), offer.rate
+
+    def _bound(self, order: Order, voucher: Voucher, payment: PaymentHeaders, quoted: Balance | None) -> Bound:
+        """Decide how much output fits, and what that may cost at most."""
+        ask = order.ask
+        room = voucher.ceiling - voucher.acked
+        limit = room if payment.max_cost is None else min(room, payment.max_cost)
+        longest = max(leg.model.max_output for leg in order.legs)
+        wanted = min(ask.output_limit or longest, longest)
+        if not order.api.may_stream:
+            wanted = 0
+        full = self._most(order, wanted)
+        if quoted is not None:
+            full = min(full, quoted)
+        if full <= limit:
+            return Bound(full, wanted or None, window=False)
+        if payment.window is not None and ask.stream and wanted:
+            first = self._most(order, min(payment.window, wanted))
+            if first <= limit:
+                return Bound(Balance(limit), wanted, window=True)
+        fits = fitting(Balance(limit), wanted, lambda output: self._most(order, output))
+        may_cut = ask.output_limit is None or payment.max_cost is not None
+        if fits and may_cut:
+            return Bound(self._most(order, fits), fits, window=False)
+        hint = {"needed": str(full), "ceiling": str(voucher.acked + full), "affordable_output_tokens": fits}
+        raise r.TooDear(f"this may cost {show_ait(full)} AIT, {show_ait(limit)} are allowed", hint)
+
+    def _most(self, order: Order, output: int) -> Balance:
+        """The most a request can cost with `output` tokens a choice, whichever leg answers."""
+        costs = []
+        for leg in order.legs:
+            rate = 0 if leg.edition.prices.in_asset else self._admission_rate(order, leg)
+            costs.append(most(order.ask, leg.edition, rate, order.started, output))
+        return max(costs)
+
+    def _admission_rate(self, order: Order, leg: Leg) -> int:
+        lock = order.lock
+        rate = self._chain.rate(leg.edition.book.currency) or 0
+        if lock is not None and order.started <= lock.until:
+            rate = lock.rate
+        if rate == 0:
+            raise r.RateUnavailable(
+                "there is no fresh exchange rate for the currency of these prices", retry_after_s=30
+            )
+        return rate if order.quoted is None else min(rate, order.quoted)
+
+    async def _reserve(self, known: Known, payment: PaymentHeaders, bound: Bound) -> Admission:
+        voucher = payment.voucher
+        if voucher is None:
+            raise r.PaymentRequired("this costs money: send a voucher")
+        try:
+            admission = self._admit(known, voucher, bound)
+        except OverDeposit:
+            # Perhaps it was topped up a moment ago.
+            await self._sessions.refresh(known.seller.id)
+            try:
+                admission = self._admit(known, voucher, bound)
+            except PayRejected as error:
+                raise self.pay_refusal(known, voucher, error) from None
+        except PayRejected as error:
+            raise self.pay_refusal(known, voucher, error) from None
+        lane = admission.lane
+        if lane.signed_voucher is not None:
+            self._store.put_voucher(known.seller.id, lane.number, lane.signed_voucher, retired=lane.retired)
+        return admission
+
+    def _admit(self, known: Known, voucher: Signed, bound: Bound) -> Admission:
+        return known.seller.admit(
+            voucher.statement, voucher.signature, self._clock.now(), need=bound.full, limit=bound.full
+        )
+
+    def pay_refusal(self, known: Known, voucher: Signed, error: PayRejected) -> r.PayRefusal:
+        """A refusal that tells an honest sender how to go on: where the lane is, or what is left."""
+        extra: dict[str, object] = {"left": show_ait(known.seller.left)}
+        lane = known.seller.lanes.get(Voucher.decode(voucher.statement).lane)
+        if isinstance(error, OutOfStep) and lane is not None and lane.last_receipt is not None:
+            extra["receipt"] = encode_signed(lane.last_receipt.statement, lane.last_receipt.signature)
+        extra["used_lanes"] = sorted(number for number, used in known.seller.lanes.items() if used.retired or used.busy)
+        return r.PayRefusal(error, extra)

@@ -1,0 +1,175 @@
+"""Payment headers: where a voucher may stand, and how costs are told.
+
+    AI-Voucher           the voucher; the other two are the same in the dress of other protocols
+    PAYMENT-SIGNATURE    x402 version 2: base64 of JSON with `payload.voucher`
+    Authorization        "Payment" scheme (MPP): base64url of JSON with `payload.voucher`
+    AI-Max-Cost          the client's own cap, in base units or as "0.5 AIT"
+    AI-Quote             a signed offer for this request
+    AI-Window            output tokens that the voucher is for, if it will be raised while the answer flows
+    Idempotency-Key      1 to 255 visible characters
+
+Whatever is wrong with one of them is the sender's mistake: 400 with a reason.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from multidict import CIMultiDictProxy
+
+from aitoken.pay.book import price_of
+from aitoken.pay.errors import BadBook, BadLayout
+from aitoken.pay.headers import SIGNED_TEXT_MAX, decode_signed
+from aitoken.pay.seller import Signed
+from aitoken.pay.units import UNITS
+from aitoken.types import AIT, Balance
+from gateway.refusals import BadPaymentHeader
+
+VOUCHER: Final = "AI-Voucher"
+X402: Final = "PAYMENT-SIGNATURE"
+AUTHORIZATION: Final = "Authorization"
+MAX_COST: Final = "AI-Max-Cost"
+QUOTE: Final = "AI-Quote"
+WINDOW: Final = "AI-Window"
+IDEMPOTENCY: Final = "Idempotency-Key"
+RECEIPT: Final = "AI-Receipt"
+COST: Final = "AI-Cost"
+LEFT: Final = "AI-Session-Left"
+REPEATED: Final = "AI-Repeated"
+"""An answer is given again, and its receipt with it; nothing is charged."""
+
+DRESSED_TEXT_MAX: Final = 8192
+WINDOW_MAX: Final = 1_000_000
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_AMOUNT: Final = re.compile(r"(\d{1,39})|(\d{1,26}(?:\.\d{1,12})?) ?AIT")
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentHeaders:
+    """What a request says about its payment."""
+
+    voucher: Signed | None = None
+    max_cost: Balance | None = None
+    quote: Signed | None = None
+    window: int | None = None
+    key: str = ""
+
+
+def read_headers(headers: CIMultiDictProxy[str]) -> PaymentHeaders:
+    """Read the payment headers of a request.
+
+    Raises:
+        BadPaymentHeader: one is malformed, there twice, or two say different things.
+    """
+    vouchers = [text for text in (_voucher(headers), _x402(headers), _mpp(headers)) if text]
+    if len(set(vouchers)) > 1:
+        raise BadPaymentHeader("several payment headers with different vouchers")
+    quote = _single(headers, QUOTE)
+    return PaymentHeaders(
+        voucher=_signed(vouchers[0]) if vouchers else None,
+        max_cost=_amount(_single(headers, MAX_COST)),
+        quote=_signed(quote) if quote else None,
+        window=_window(_single(headers, WINDOW)),
+        key=_key(_single(headers, IDEMPOTENCY)),
+    )
+
+
+def _single(headers: CIMultiDictProxy[str], name: str, length_max: int = SIGNED_TEXT_MAX) -> str:
+    values = headers.getall(name, [])
+    if len(values) > 1:
+        raise BadPaymentHeader(f"{name} is there {len(values)} times")
+    if not values:
+        return ""
+    if not values[0] or len(values[0]) > length_max:
+        raise BadPaymentHeader(f"{name} is empty or too long")
+    return values[0]
+
+
+def _voucher(headers: CIMultiDictProxy[str]) -> str:
+    return _single(headers, VOUCHER)
+
+
+def _x402(headers: CIMultiDictProxy[str]) -> str:
+    text = _single(headers, X402, DRESSED_TEXT_MAX)
+    return _dressed(text, X402) if text else ""
+
+
+def _mpp(headers: CIMultiDictProxy[str]) -> str:
+    for value in headers.getall(AUTHORIZATION, []):
+        scheme, _, credential = value.partition(" ")
+        if scheme.lower() == "payment":
+            if len(value) > DRESSED_TEXT_MAX:
+                raise BadPaymentHeader("Authorization is too long")
+            return _dressed(credential.strip(), AUTHORIZATION)
+    return ""
+
+
+def _dressed(text: str, name: str) -> str:
+    """Take the voucher out of the JSON another protocol wraps it in."""
+    try:
+        data = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
+        told: Any = msgspec.json.decode(data)
+    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
+        raise BadPaymentHeader(f"{name} is no base64 of JSON") from None
+    payload = told.get("payload") if isinstance(told, Mapping) else None
+    voucher = payload.get("voucher") if isinstance(payload, Mapping) else None
+    if not isinstance(voucher, str) or not 0 < len(voucher) <= SIGNED_TEXT_MAX:
+        raise BadPaymentHeader(f"{name} holds no payload.voucher")
+    return voucher
+
+
+def _signed(text: str) -> Signed:
+    try:
+        return Signed(*decode_signed(text))
+    except BadLayout as error:
+        raise BadPaymentHeader(str(error)) from None
+
+
+def _amount(text: str) -> Balance | None:
+    if not text:
+        return None
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise BadPaymentHeader(f"{MAX_COST} is base units, or an amount in AIT")
+    if match.group(1):
+        return Balance(int(match.group(1)))
+    try:
+        price = price_of(match.group(2))
+    except BadBook:
+        raise BadPaymentHeader(f"{MAX_COST} is too large") from None
+    return Balance(price.mantissa * AIT // 10**price.scale)
+
+
+def _window(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and 1 <= int(text) <= WINDOW_MAX):
+        raise BadPaymentHeader(f"{WINDOW} is 1 to {WINDOW_MAX} tokens")
+    return int(text)
+
+
+def _key(text: str) -> str:
+    if text and _KEY.fullmatch(text) is None:
+        raise BadPaymentHeader(f"{IDEMPOTENCY} is 1 to 255 visible characters")
+    return text
+
+
+def show_ait(amount: int) -> str:
+    """Return base units as AIT with all twelve decimals."""
+    return f"{amount // AIT}.{amount % AIT:012d}"
+
+
+def show_units(usage: tuple[tuple[int, int], ...]) -> str:
+    """Return a usage as `input_token:1200,output_token:350`."""
+    return ",".join(f"{unit_name(unit)}:{quantity}" for unit, quantity in usage)
+
+
+def unit_name(unit: int) -> str:
+    """Return a unit's name as price files and answers have it."""
+    return UNITS[unit].name.replace(" ", "_").lower() if unit in UNITS else f"unit_{unit}"

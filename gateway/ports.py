@@ -1,0 +1,139 @@
+"""What the gateway needs of the world: a clock, the chain, and servers that answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aitoken.errors import Unavailable
+from aitoken.pay.rules import Claim
+from aitoken.pay.seller import Signed
+from aitoken.types import AccountId, Balance, Hash32, Moment
+
+
+class Clock(Protocol):
+    """Wall-clock time."""
+
+    def now(self) -> Moment:
+        """Unix milliseconds."""
+
+
+# ------------------------------------------------------------------------------------------------- the chain
+
+
+@dataclass(frozen=True, slots=True)
+class RateLock:
+    """A rate both sides agreed on until a moment."""
+
+    rate: int
+    until: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """What the chain knows of a session.
+
+    Attributes:
+        id: the session.
+        payer: whose money it is.
+        key: the 32-byte session key.
+        book_version: the prices it is bound to.
+        deposit: what was put down, top-ups included.
+        max_lanes: how many lanes there may be.
+        closing: nothing new is to be served: closing was asked for, or it is frozen or about to expire.
+        frozen: what is being served stops as well.
+        rate_lock: the agreed rate, if any.
+        tiers: service tiers the payer is entitled to by a plan.
+    """
+
+    id: Hash32
+    payer: AccountId
+    key: bytes
+    book_version: int
+    deposit: Balance
+    max_lanes: int
+    closing: bool = False
+    frozen: bool = False
+    rate_lock: RateLock | None = None
+    tiers: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimItem:
+    """A claim on a lane, with the signatures it needs."""
+
+    claim: Claim
+    voucher: Signed
+    receipt: Signed | None
+
+
+class ChainDown(Unavailable):
+    """The chain does not answer."""
+
+    code = "gateway.chain_down"
+
+
+class ChainSide(Protocol):
+    """The chain as a seller needs it. What raises, raises `ChainDown`."""
+
+    genesis: Hash32
+
+    async def session(self, session: Hash32) -> SessionFacts | None:
+        """Return what the chain knows of a session with this provider; None where there is none."""
+
+    def changes(self) -> AsyncIterator[Hash32]:
+        """Go through the sessions of this provider that changed on chain, as they do."""
+
+    def rate(self, currency: int) -> int | None:
+        """Return base units per whole of a currency as receipts may use it now; None where nothing is fresh."""
+
+    async def claim(self, items: Sequence[ClaimItem]) -> Sequence[bool]:
+        """Submit claims and wait until they are final; tell which were accepted."""
+
+
+# ------------------------------------------------------------------------------------------------- servers that answer
+
+
+class UpstreamFailed(Unavailable):
+    """An upstream does not answer, breaks off, or answers what is no answer."""
+
+    code = "gateway.upstream_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer of an upstream."""
+
+    status: int
+    content_type: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event."""
+
+    data: str
+    name: str = ""
+
+
+class Flow(Protocol):
+    """An answer that flows. Where `refused` is set, it does not, and that is the answer."""
+
+    refused: Answer | None
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Go through its events; raises `UpstreamFailed` where it breaks off."""
+
+
+class Upstream(Protocol):
+    """A server with an OpenAI-compatible API. What raises, raises `UpstreamFailed`."""
+
+    async def ask(self, path: str, body: bytes) -> Answer:
+        """Post a body and return the whole answer."""
+
+    def stream(self, path: str, body: bytes) -> AbstractAsyncContextManager[Flow]:
+        """Post a body and let the answer flow; leaving the context hangs up."""

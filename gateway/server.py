@@ -1,0 +1,268 @@
+"""The gateway as one HTTP server: the only place that wires its parts.
+
+Every request ends in one of three ways: an answer with a receipt, a refusal with a reason and no charge, or (a bug of
+ours) a 500 with a receipt over nothing. Bodies, headers, places, queues and what is kept are bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+import msgspec
+from aiohttp import web
+
+from aitoken.crypto.ed25519 import Pair
+from aitoken.crypto.hashing import blake2_256
+from aitoken.pay.layouts import Receipt, Status
+from aitoken.types import Moment
+from gateway import refusals as r
+from gateway.apis.all import APIS
+from gateway.apis.base import Api, Ask
+from gateway.catalogue import Catalogue
+from gateway.challenges import Challenges, openai_error
+from gateway.claimer import Claimer, ClaimPolicy
+from gateway.control import Control
+from gateway.door import Asked, Door
+from gateway.headers import REPEATED, read_headers
+from gateway.metrics import CONTENT_TYPE as METRICS_TYPE
+from gateway.metrics import Metrics
+from gateway.paid import Settled, receipt_headers
+from gateway.places import Places
+from gateway.ports import ChainSide, Clock, Upstream
+from gateway.serve import Served, Timing, ending
+from gateway.sessions import Known, Sessions
+from gateway.sse import CONTENT_TYPE
+from gateway.store import Store, StoredAnswer
+
+log = logging.getLogger(__name__)
+
+BODY_BYTES_MAX: Final = 8 << 20
+DEPTH_MAX: Final = 64
+KEPT_MS: Final = 24 * 3_600_000
+FORGET_EVERY_S: Final = 60
+SHUTDOWN_S: Final = 10.0
+
+
+class WallClock:
+    """The machine's clock."""
+
+    def now(self) -> Moment:
+        """Unix milliseconds."""
+        return Moment(time.time_ns() // 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much at once."""
+
+    places: int = 256
+    queue: int = 1024
+    body_bytes: int = BODY_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a gateway is made of."""
+
+    catalogue: Catalogue
+    operator: Pair
+    chain: ChainSide
+    store: Store
+    upstreams: Mapping[str, Upstream]
+    clock: Clock = field(default_factory=WallClock)
+    limits: Limits = field(default_factory=Limits)
+    timing: Timing = field(default_factory=Timing)
+    claims: ClaimPolicy = field(default_factory=ClaimPolicy)
+
+
+class Gateway:
+    """A gateway; `async with` serves.
+
+    Attributes:
+        port: where it listens, once it does.
+        sessions: the sessions that pay here.
+        claimer: brings what is owed to the chain.
+        metrics: what it measures.
+    """
+
+    def __init__(self, settings: Settings, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._settings = settings
+        self._host = host
+        self.port = port
+        self.metrics = Metrics()
+        catalogue, store, chain, clock = settings.catalogue, settings.store, settings.chain, settings.clock
+        self.sessions = Sessions(chain, store, clock)
+        self._places = Places(settings.limits.places, settings.limits.queue)
+        self._door = Door(
+            catalogue, self.sessions, self._places, store, chain, clock, settings.operator, self._count
+        )  # fmt: skip
+        self._served = Served(settings.upstreams, settings.timing)
+        self._challenges = Challenges(catalogue, chain.genesis, settings.operator.public)
+        self.claimer = Claimer(self.sessions, store, chain, clock, settings.claims, self.metrics)
+        self._control = Control(
+            catalogue, self.sessions, self._door, store, chain, clock, settings.operator, self._places, self._read
+        )  # fmt: skip
+        self._apis = {api.path: api for api in APIS}
+        self._tasks = asyncio.TaskGroup()
+        self._loops: list[asyncio.Task[None]] = []
+        self._runner: web.AppRunner | None = None
+        self._watch()
+
+    def _watch(self) -> None:
+        self.metrics.watch("serving", "Requests in service.", lambda: self._places.taken)
+        self.metrics.watch("waiting", "Requests in the queue.", lambda: self._places.waiting)
+        self.metrics.watch("sessions", "Sessions in memory.", lambda: len(self.sessions))
+        self.metrics.watch(
+            "unclaimed_base_units", "What receipts come to beyond claims.",
+            lambda: sum(known.unclaimed for known in self.sessions.all()),
+        )  # fmt: skip
+        self.metrics.watch("store_commits", "Groups of changes committed.", lambda: self._settings.store.commits)
+
+    # ------------------------------------------------------------------------------------------- running
+
+    async def __aenter__(self) -> Self:
+        """Load what is owed, then listen."""
+        await self._tasks.__aenter__()
+        self._loops = [
+            self._tasks.create_task(loop, name=name)
+            for name, loop in (
+                ("store", self._settings.store.run()),
+                ("sessions", self.sessions.follow()),
+                ("claims", self.claimer.run()),
+                ("forget", self._forget()),
+            )
+        ]
+        await self.sessions.load_all()
+        app = web.Application(client_max_size=self._settings.limits.body_bytes)
+        app.add_routes([web.post(api.path, self._handle) for api in APIS])
+        app.add_routes([web.RouteDef(d.method, d.path, self._guarded(d.handler), {}) for d in self._control.routes()])
+        app.add_routes([web.get("/metrics", self._metrics_page), web.get("/healthz", self._health)])
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_S,
+            max_line_size=16_384, max_field_size=16_384,
+        )  # fmt: skip
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *failure: Any) -> None:
+        """Stop listening, let requests end, stop the loops; the store is the owner's to close."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        for loop in self._loops:
+            loop.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
+    async def _forget(self) -> None:
+        while True:
+            now = self._settings.clock.now()
+            self._settings.store.forget(Moment(now - KEPT_MS), now)
+            await asyncio.sleep(FORGET_EVERY_S)
+
+    # ------------------------------------------------------------------------------------------- requests
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        api = self._apis[request.path]
+        begun = time.monotonic()
+        model = ""
+        try:
+            body = await self._body(request)
+            _, ask = self._read(api.path, body)
+            model = ask.models[0]
+            response = await self._serve(request, api, ask, body)
+        except r.Refusal as refusal:
+            response = self._refuse(refusal, request, model)
+        except (ConnectionError, asyncio.CancelledError):
+            self.metrics.requests.labels(api.kind, "gone").inc()
+            raise
+        self.metrics.requests.labels(api.kind, str(response.status)).inc()
+        self.metrics.seconds.labels(api.kind).observe((time.monotonic() - begun) * 1000)
+        return response
+
+    async def _serve(self, request: web.Request, api: Api, ask: Ask, body: bytes) -> web.StreamResponse:
+        self._door.check_models(api, ask)
+        payment = read_headers(request.headers)
+        known, voucher = await self._door.session_of(payment)
+        async with self._door.repetition(known, payment, blake2_256(body)) as (key, stored):
+            if stored is not None:
+                return self._repeat(api, known, stored)
+            asked = Asked(api, ask, body, payment, known, voucher)
+            async with self._door.admitted(asked, key) as paid:
+                if ask.stream:
+                    return await self._served.flow(request, paid)
+                return await self._served.whole(paid)
+
+    def _repeat(self, api: Api, known: Known, stored: StoredAnswer) -> web.StreamResponse:
+        """Give an answer again, with the receipt it had; nothing is charged."""
+        receipt = Receipt.decode(stored.receipt.statement)
+        headers = receipt_headers(receipt, stored.receipt, known.seller.left)
+        body = stored.answer or b""
+        if stored.content_type == CONTENT_TYPE:
+            body += ending(api, receipt, headers, {})
+        headers |= {"Content-Type": stored.content_type, REPEATED: "1"}
+        return web.Response(status=stored.status, body=body, headers=headers)
+
+    async def _body(self, request: web.Request) -> bytes:
+        if request.content_type not in ("application/json", "application/octet-stream"):
+            raise r.BadRequest("the body is JSON")
+        try:
+            return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise r.TooLarge(f"a body has at most {self._settings.limits.body_bytes} bytes") from None
+        except web.HTTPException:
+            raise r.BadRequest("the body cannot be read") from None
+
+    def _read(self, path: str, body: bytes) -> tuple[Api, Ask]:
+        api = self._apis.get(path)
+        if api is None:
+            raise r.BadRequest(f"nothing is sold at {path[:80]}")
+        try:
+            told = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise r.BadRequest("the body is no JSON") from None
+        if not isinstance(told, dict):
+            raise r.BadRequest("the body is a JSON object")
+        ask = api.read(told, len(body))
+        if ask.stream and not api.may_stream:
+            raise r.BadRequest(f"{path} does not stream")
+        return api, ask
+
+    def _refuse(self, refusal: r.Refusal, request: web.Request, model: str) -> web.Response:
+        code = r.code_of(refusal)
+        self.metrics.refusals.labels(code).inc()
+        headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
+        if isinstance(refusal, r.PaymentRefusal):
+            headers |= self._challenges.headers(refusal, str(request.url), model)
+            body, content_type = self._challenges.problem(refusal), r.PROBLEM
+        else:
+            body, content_type = openai_error(refusal), "application/json"
+        return web.Response(status=r.status_of(refusal), body=body, headers={"Content-Type": content_type, **headers})
+
+    def _guarded(self, handler: Any) -> Any:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            try:
+                response: web.StreamResponse = await handler(request)
+            except r.Refusal as refusal:
+                response = self._refuse(refusal, request, "")
+            except web.HTTPRequestEntityTooLarge:
+                response = self._refuse(r.TooLarge("the body is too large"), request, "")
+            return response
+
+        return guarded
+
+    def _count(self, settled: Settled) -> None:
+        self.metrics.receipts.labels(Status(settled.receipt.status).name.lower()).inc()
+        self.metrics.charged.inc(settled.receipt.charge)
+
+    async def _metrics_page(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for all
+        return web.Response(body=self.metrics.render(), headers={"Content-Type": METRICS_TYPE})
+
+    async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for all
+        return web.Response(text="ok")

@@ -1,0 +1,174 @@
+"""The sessions that pay here: what the chain knows of them, and where their lanes are.
+
+A session is read from the chain when its first voucher comes, its lanes from the store; after an unclean stop all lanes
+the store knows are retired. Asking for sessions nobody knows costs a stranger nothing and the chain something, so those
+answers are kept for a while and only so many questions are asked at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from aitoken.pay.seller import SellerSession
+from aitoken.types import Balance, Hash32, Moment
+from gateway.ports import ChainDown, ChainSide, Clock, SessionFacts
+from gateway.refusals import ChainUnavailable, TooBusy
+from gateway.store import Store
+
+log = logging.getLogger(__name__)
+
+SESSIONS_MAX: Final = 10_000
+UNKNOWN_MAX: Final = 10_000
+UNKNOWN_MS: Final = 2_000
+QUESTIONS_MAX: Final = 64
+
+
+@dataclass(slots=True)
+class Known:
+    """One session.
+
+    Attributes:
+        facts: what the chain knows.
+        seller: its lanes.
+        claimed: what was claimed of each lane.
+        raised: set whenever a ceiling is raised or the facts change, for streams that wait.
+    """
+
+    facts: SessionFacts
+    seller: SellerSession
+    claimed: dict[int, Balance] = field(default_factory=dict)
+    raised: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def unclaimed(self) -> Balance:
+        """What receipts come to beyond what was claimed."""
+        lanes = self.seller.lanes.values()
+        return Balance(sum(max(0, lane.total - self.claimed.get(lane.number, 0)) for lane in lanes))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is in flight."""
+        return any(lane.busy for lane in self.seller.lanes.values())
+
+
+class Sessions:
+    """All sessions in memory, at most `SESSIONS_MAX`; those that were not used longest give way."""
+
+    def __init__(self, chain: ChainSide, store: Store, clock: Clock) -> None:
+        self._chain = chain
+        self._store = store
+        self._clock = clock
+        self._known: OrderedDict[Hash32, Known] = OrderedDict()
+        self._unknown: OrderedDict[Hash32, Moment] = OrderedDict()
+        self._asking: dict[Hash32, asyncio.Future[Known | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def all(self) -> list[Known]:
+        """Every session in memory."""
+        return list(self._known.values())
+
+    async def find(self, session: Hash32) -> Known | None:
+        """Return a session; None where the chain has none with this provider.
+
+        Raises:
+            ChainUnavailable: the chain does not answer.
+            TooBusy: too many unknown sessions are asked for at once.
+        """
+        known = self._known.get(session)
+        now = self._clock.now()
+        if known is not None:
+            self._known.move_to_end(session)
+            return known
+        if self._unknown.get(session, Moment(-UNKNOWN_MS)) + UNKNOWN_MS > now:
+            return None
+        asked = self._asking.get(session)
+        if asked is not None:
+            return await asyncio.shield(asked)
+        if len(self._asking) >= QUESTIONS_MAX:
+            raise TooBusy("too many unknown sessions at once", retry_after_s=1)
+        return await self._learn(session)
+
+    async def _learn(self, session: Hash32) -> Known | None:
+        asked: asyncio.Future[Known | None] = asyncio.get_running_loop().create_future()
+        self._asking[session] = asked
+        try:
+            known = await self._load(session)
+        except BaseException as error:
+            if not isinstance(error, ChainUnavailable):
+                error = ChainUnavailable("the question was given up", retry_after_s=1)
+            asked.set_exception(error)
+            asked.exception()  # nobody has to be waiting
+            raise
+        else:
+            asked.set_result(known)
+            return known
+        finally:
+            del self._asking[session]
+
+    async def _load(self, session: Hash32) -> Known | None:
+        facts = await self._facts(session)
+        if facts is None:
+            self._unknown[session] = self._clock.now()
+            while len(self._unknown) > UNKNOWN_MAX:
+                self._unknown.popitem(last=False)
+            return None
+        seller = SellerSession(session, facts.key, facts.deposit, facts.max_lanes)
+        seller.closing = facts.closing
+        known = Known(facts, seller)
+        for stored in await self._store.lanes(session):
+            retired = stored.retired or not self._store.clean
+            seller.restore(stored.lane, stored.voucher, stored.receipt, retired=retired)
+            known.claimed[stored.lane] = stored.claimed
+        self._known[session] = known
+        self._make_room()
+        return known
+
+    async def _facts(self, session: Hash32) -> SessionFacts | None:
+        try:
+            return await self._chain.session(session)
+        except ChainDown as error:
+            raise ChainUnavailable(str(error), retry_after_s=2) from error
+
+    async def refresh(self, session: Hash32) -> Known | None:
+        """Read again what the chain knows of a session in memory."""
+        known = self._known.get(session)
+        if known is None:
+            self._unknown.pop(session, None)
+            return None
+        facts = await self._facts(session)
+        if facts is None:
+            known.seller.closing = True
+        else:
+            known.facts = facts
+            known.seller.deposit = facts.deposit
+            known.seller.closing = facts.closing
+        known.raised.set()
+        return known
+
+    async def follow(self) -> None:
+        """Keep what is in memory as the chain has it, until cancelled."""
+        async for session in self._chain.changes():
+            try:
+                await self.refresh(session)
+            except ChainUnavailable as error:
+                log.warning("a session could not be read again", extra={"session": session, "reason": str(error)})
+
+    async def load_all(self) -> None:
+        """Bring back every session with lanes that the store knows, so that what is owed is claimed."""
+        for session in await self._store.sessions():
+            await self.find(session)
+
+    def _make_room(self) -> None:
+        if len(self._known) <= SESSIONS_MAX:
+            return
+        for session, known in self._known.items():
+            if not known.busy and not known.unclaimed:
+                del self._known[session]
+                return
+        raise TooBusy("too many sessions with money that is not claimed yet", retry_after_s=10)
