@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cli.amounts import parse_amount, show_amount
+from cli.amounts import BALANCE_MAX, parse_amount, show_amount
 from cli.commands.transfer import CallFailed
 from cli.exits import BadInput
 from cli.render import Output, output_option
@@ -241,8 +241,8 @@ def rotate_keys(
 def exit(stash: str, suri_file: Path | None, session: Session, out: Output) -> None:  # noqa: A001 - its name on the line
     """Leave, in as many calls of this command as it takes.
 
-    First: offer no more to validate, and unbond everything. When the unbonding time is over: withdraw, and remove the
-    session keys. Keep the node running until the command says that it may stop.
+    First: offer no more to validate, have rewards paid out, and unbond everything. When the unbonding time is over:
+    withdraw, and remove the session keys. Keep the node running until the command says that it may stop.
     """
     from cli.staking import standing_of
 
@@ -254,7 +254,9 @@ def exit(stash: str, suri_file: Path | None, session: Session, out: Output) -> N
         if standing.validates:
             calls.append(client.call("Staking", "chill"))
         if standing.active:
-            calls.append(client.call("Staking", "unbond", value=standing.active))
+            # What is still to be rewarded must not be bonded anew, nor escape if it comes before this call.
+            calls.append(client.call("Staking", "set_payee", payee="Stash"))
+            calls.append(client.call("Staking", "unbond", value=BALANCE_MAX))
         due = [part for part in standing.unlocking if part["era"] <= standing.era]
         if due and not standing.active:
             calls.append(client.call("Staking", "withdraw_unbonded", num_slashing_spans=0))
