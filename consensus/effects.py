@@ -30,6 +30,13 @@ class Barrier:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """Answer with `VoteReceived`: an own vote that counts once it is on disk."""
+
+    vote: Vote
+
+
+@dataclass(frozen=True, slots=True)
 class Broadcast:
     """Send to every validator."""
 
@@ -132,6 +139,7 @@ class Panic:
 Effect: TypeAlias = (
     Persist
     | Barrier
+    | Count
     | Broadcast
     | Send
     | SendValidator

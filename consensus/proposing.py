@@ -21,9 +21,8 @@ from consensus.effects import Barrier, Broadcast, Build, Persist, SetTimer, Want
 from consensus.inputs import TimerKind
 from consensus.messages import CERTIFICATE_RANGE_MAX, Again, Full, Proposal
 from consensus.state import Offer, Round, State
-from consensus.tally import add_vote
 from consensus.types import Block, Slot
-from consensus.voting import nullify, persist_block, sign, start_retry
+from consensus.voting import count, nullify, persist_block, sign, start_retry
 
 BACKOFF_PER_MILLE: Final = (1000, 1250, 1562, 1953, 2441, 3051, 3814, 4768, 5960, 7450, 8000)
 """1.25^k up to 8. Small on purpose: with 1.5^k up to 30 s, a 50 s outage took another 90 s to recover from."""
@@ -170,4 +169,4 @@ def _propose(state: State, found: Round, parent_view: int, block: Block, *, agai
     persist_block(state, block)
     state.emit(Persist(vote), Barrier())
     propose_again(state, found)
-    add_vote(state, vote)
+    count(state, vote)

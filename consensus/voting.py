@@ -15,7 +15,7 @@ from __future__ import annotations
 from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, Vote
 from aitoken.types import Hash32
 from consensus.ancestry import BAD, OK, WAIT, judge
-from consensus.effects import Barrier, Broadcast, Head, Persist, SetTimer, WantCertificates
+from consensus.effects import Barrier, Broadcast, Count, Head, Persist, SetTimer, WantCertificates
 from consensus.inputs import TimerKind
 from consensus.messages import CERTIFICATE_RANGE_MAX
 from consensus.state import Offer, Round, State
@@ -35,7 +35,7 @@ def nullify(state: State, view: int) -> None:
         return
     found.my_nullify = vote
     state.emit(Persist(vote), Barrier(), Broadcast(vote))
-    add_vote(state, vote)
+    count(state, vote)
     start_retry(state, found)
 
 
@@ -100,7 +100,7 @@ def vote_to_finalize(state: State) -> None:
                 continue
             found.my_finalize = vote
             state.emit(Persist(vote), Barrier(), Broadcast(vote))
-            add_vote(state, vote)
+            count(state, vote)
 
 
 def sign(state: State, kind: int, view: int, block_hash: Hash32) -> Vote | None:
@@ -110,6 +110,20 @@ def sign(state: State, kind: int, view: int, block_hash: Hash32) -> Vote | None:
     if signature is None:
         return None
     return Vote(kind, epoch, view, block_hash, -1 if state.me is None else state.me, signature)
+
+
+def count(state: State, vote: Vote) -> None:
+    """Count an own vote, just signed and on its way to the disk.
+
+    A vote that is a quorum by itself counts only when it is there. It would otherwise call forth the next ones at once,
+    and the signer, who has a memory of its own, could survive a power cut with a FINALIZE of a block that nobody has:
+    then it neither votes for another block of the view nor gives the view up.
+    """
+    validators = state.epoch.validators
+    if validators.weights[vote.signer] >= validators.quorum:
+        state.emit(Count(vote))
+    else:
+        add_vote(state, vote)
 
 
 def persist_block(state: State, block: Block) -> None:
@@ -141,4 +155,4 @@ def _notarize(state: State, found: Round, offer: Offer) -> None:
     found.my_notarize = vote
     persist_block(state, block)
     state.emit(Persist(vote), Barrier(), Broadcast(vote))
-    add_vote(state, vote)
+    count(state, vote)

@@ -139,6 +139,7 @@ class Driver:
         self._perform: dict[type[Any], Callable[[Core, Any], None]] = {
             effects.Persist: self._persist,
             effects.Barrier: self._barrier,
+            effects.Count: self._count,
             effects.Broadcast: lambda _, effect: self.broadcast(effect.message),
             effects.Send: lambda _, effect: self.send(effect.peer, effect.message),
             effects.SendValidator: self._send_validator,
@@ -284,6 +285,8 @@ class Driver:
         """Send to every validator, and to peers that asked to be passed everything."""
         message = self._outgoing(message)
         self.transport.broadcast(message)
+        if isinstance(message, Status) and not self._knows_a_validator():
+            self.transport.announce(message)  # those of our epoch have other keys by now, or are gone
         for peer in self._relays:
             if not self._is_validator(peer):
                 self.transport.send(peer, message)
@@ -393,6 +396,10 @@ class Driver:
         del core, effect
         self._waiting = True
         self._ports.journal.barrier(self._on_durable)
+
+    def _count(self, core: Core, effect: effects.Count) -> None:
+        if core is self.core:
+            self.step(inputs.VoteReceived(effect.vote))
 
     def _on_durable(self) -> None:
         self._waiting = False
@@ -521,6 +528,11 @@ class Driver:
 
     def _is_validator(self, peer: Peer) -> bool:
         return any(self.transport.validator(key) == peer for key in self.core.epoch.validators.keys)
+
+    def _knows_a_validator(self) -> bool:
+        """Whether a validator of this epoch other than ourselves is connected, as far as it proved to be one."""
+        keys = self.core.epoch.validators.keys
+        return any(key != self._voting.key and self.transport.validator(key) is not None for key in keys)
 
     def _is_bridge(self) -> bool:
         """Whether a validator relies on this node, which is none: then it must hear everything to pass it on."""

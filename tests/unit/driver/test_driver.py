@@ -177,6 +177,20 @@ class TestAnswers:
         network.receive(vote, peer=1)
         assert (3, vote) not in network.sent
 
+    def test_a_node_that_knows_no_validator_of_its_epoch_tells_everybody_where_it_stands(self) -> None:
+        network = Network()
+        driver, told = network.driver, list[object]()
+        with mock.patch.object(network.node, "announce", told.append):
+            driver.broadcast(driver.core.status())
+            assert told == [], "validators are connected: they were told"
+
+            with mock.patch.object(network.node, "validator", return_value=None):
+                driver.broadcast(driver.core.status())
+                driver.broadcast(network.vote(NULLIFY, driver.core.view))
+
+        [status] = told
+        assert isinstance(status, Status)
+
     def test_a_finality_note_counts_as_its_certificate(self) -> None:
         network = Network()
         behind: list[Certificate] = []

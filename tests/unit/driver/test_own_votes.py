@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from aitoken.proto.votes import NO_BLOCK, NOTARIZE, NULLIFY, Vote
 from aitoken.types import Hash32
 from consensus.journal import DamagedJournal, Opening, encode_record
 from consensus.permission import UNKNOWN
-from consensus.signed import VoteRefused
+from consensus.signed import SignedVotes, VoteRefused
 from node.driver.driver import Driver, StartPoint
 from node.driver.voting import SignerForgot, Voting
 from simulation.ledger import GENESIS
@@ -99,6 +99,34 @@ def test_a_vote_that_is_refused_is_asked_for_once_and_the_chain_goes_on() -> Non
     assert node.disk.committed.number > height
     assert driver_of(node).core.voting
     assert world.failure is None
+
+
+def remembering(world: World, node: Node) -> Callable[[int, int, int, bytes, int], bytes]:
+    """How a signer signs whose memory is on another disk: whatever it signed counts as given out."""
+    memory, plain = SignedVotes(), node.sign_vote
+
+    def sign(kind: int, epoch: int, view: int, block_hash: bytes, final_view: int) -> bytes:
+        memory.settle(epoch, final_view)
+        memory.enter(kind, epoch, view, block_hash)
+        signature = plain(kind, epoch, view, block_hash, final_view)
+        world.registry.make(node.key, Vote(kind, epoch, view, Hash32(block_hash), 0, signature), honest=True)
+        return signature
+
+    return sign
+
+
+@pytest.mark.parametrize("calls", range(0, 40, 2))
+def test_a_lone_validator_goes_on_wherever_its_power_went_though_its_signer_forgets_nothing(calls: int) -> None:
+    world = world_of(nodes=1, set_size=1, crashes=[(1_000, 0, calls)])
+    node = world.nodes[0]
+    with mock.patch.object(node, "sign_vote", remembering(world, node)):
+        run(world, 900)
+        height = node.disk.committed.number
+        run(world, 15_000)
+
+    assert world.failure is None
+    assert world.crashed == 1
+    assert node.disk.committed.number > height + 5
 
 
 @pytest.mark.parametrize("prepared", [True, False])
