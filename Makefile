@@ -4,11 +4,12 @@ BIN := $(VENV)/bin
 SEEDS ?= 500
 FIRST ?= 1
 SECONDS ?= 120
+RUNS ?= 20
 SEED ?= 1
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet test test-interop check format sim faults bench weights docs clean
+.PHONY: help runtime setup devnet test test-interop check format sim faults power bench weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ sim: $(VENV)/.dev  ## the network simulator: SEEDS=n FIRST=s
 
 faults: $(VENV)/.dev  ## real nodes killed, frozen and cut off at random under load: SECONDS=n SEED=s
 	@$(BIN)/python -m faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+power: $(VENV)/.dev  ## power cuts at exact syncs of real nodes' disks, as root: RUNS=n SEED=s
+	@$(BIN)/python -m faults.power --runs $(RUNS) --seed $(SEED) $(ARGS)
 
 bench: $(VENV)/.dev  ## every figure the documents claim, side by side
 	@$(BIN)/python -m bench $(ARGS)

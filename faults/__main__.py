@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from random import Random
 
 import click
 
+from faults.figures import spread
 from faults.links import Links
 from faults.load import Load
 from faults.nodes import make_nodes
@@ -51,7 +51,7 @@ async def _run(
     random = Random(seed)  # noqa: S311 - which fault comes next
     watch = Watch()
     load = Load(watch, accounts, Random(seed + 1))  # noqa: S311
-    nodes, links = await make_nodes(folder, count, _free_ports(2 * count), load.balances)
+    nodes, links = await make_nodes(folder, count, load.balances)
     watch.follow(nodes.urls)
     program = Program(nodes, links, watch, random, only)
     wrong: list[str] = []
@@ -65,7 +65,7 @@ async def _run(
         except NotWhole as failure:
             wrong.append(str(failure))
         ended = time.monotonic()
-        wrong += await _settle(load, watch, count)
+        wrong += await load.settle(WHOLE_S)
         wrong += watch.forks + nodes.fallen() + nodes.complaints()
         if not wrong:
             wrong += await load.check(watch.top)
@@ -79,19 +79,6 @@ async def _run(
     return wrong
 
 
-async def _settle(load: Load, watch: Watch, count: int) -> list[str]:
-    """Let what is under way become final, then two more blocks everywhere."""
-    load.is_paused = True
-    try:
-        async with asyncio.timeout(WHOLE_S):
-            while load.under_way:
-                await asyncio.sleep(0.1)
-        await watch.until(watch.top + 2, range(count), WHOLE_S)
-    except TimeoutError as late:
-        return [f"in the end: {late}; {load.under_way} transfers are not final"]
-    return []
-
-
 def _report(program: Program, links: Links, load: Load, watch: Watch, began: float, ended: float) -> None:
     minutes = (ended - began) / 60
     print(f"{sum(program.done.values())} faults in {minutes:.1f} min; blocks: {watch.top}")
@@ -99,32 +86,11 @@ def _report(program: Program, links: Links, load: Load, watch: Watch, began: flo
     for kind in program.kinds:
         found = [recovery for recovery in program.recoveries if recovery.fault == kind]
         first, everywhere = [each.first_s for each in found], [each.all_s for each in found]
-        print(f"{kind:15} {program.done[kind]:5} {_spread(first):>36} {_spread(everywhere):>24}")
+        print(f"{kind:15} {program.done[kind]:5} {spread(first):>36} {spread(everywhere):>24}")
     print(f"links: {dict(links.injected)}, felt: {dict(links.felt)}")
     again = load.submissions - len(load.final)
-    print(f"transfers: {len(load.final)} final, {again} sent again, time to finality {_spread(load.latencies)} s")
+    print(f"transfers: {len(load.final)} final, {again} sent again, time to finality {spread(load.latencies)} s")
     print(f"longest time without a final block: {watch.longest_gap(began, ended):.1f} s")
-
-
-def _spread(values: list[float]) -> str:
-    if not values:
-        return "-"
-    ordered = sorted(values)
-    return f"median {ordered[len(ordered) // 2]:.1f}, most {ordered[-1]:.1f}"
-
-
-def _free_ports(count: int) -> int:
-    """The first of neighbouring ports nobody listens on, below those the system gives to outgoing connections."""
-    for first in Random().sample(range(12_000, 20_000 - count, count), 100):  # noqa: S311
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise RuntimeError("no free ports on this machine")
 
 
 if __name__ == "__main__":

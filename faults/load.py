@@ -82,6 +82,18 @@ class Load:
         for client in self._clients.values():
             await client.close()
 
+    async def settle(self, seconds: float) -> list[str]:
+        """Send nothing new, let what is under way become final, then two more blocks everywhere; what did not come."""
+        self.is_paused = True
+        try:
+            async with asyncio.timeout(seconds):
+                while self._under_way:
+                    await asyncio.sleep(RETRY_S)
+            await self._watch.until(self._watch.top + 2, range(len(self._watch.urls)), seconds)
+        except TimeoutError as late:
+            return [f"in the end: {late}; {self.under_way} transfers are not final"]
+        return []
+
     async def check(self, top: int) -> list[str]:
         """What is not on every node as it was told: block hashes up to `top`, transfers, nonces."""
         wrong: list[str] = []

@@ -7,9 +7,10 @@ import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
-from cli.devnet.plan import NodePlan, Plan, make_plan, prepare
+from cli.devnet.plan import NodePlan, Plan, make_plan, port_is_free, prepare
 from cli.devnet.processes import NodeProcess, start, stop
 from faults.links import Links
 
@@ -42,7 +43,7 @@ def through(links: Links, plan: Plan) -> LinkedPlan:
 class Nodes:
     """The processes of one devnet."""
 
-    def __init__(self, plan: LinkedPlan) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.running: dict[int, NodeProcess] = {}
 
@@ -99,16 +100,31 @@ class Nodes:
         await stop(list(self.running.values()))
 
 
-async def make_nodes(folder: Path, count: int, port: int, balances: dict[str, str]) -> tuple[Nodes, Links]:
-    """Prepare a devnet with further accounts in its genesis, and its wires; nothing runs yet."""
+def plan_of(folder: Path, count: int, balances: dict[str, str]) -> Plan:
+    """Plan a devnet with further accounts in its genesis; nothing runs yet."""
     spec: dict[str, Any] = json.loads(GENESIS.read_text(encoding="utf-8"))
     spec["genesis"]["balances"] |= balances
     chain = folder / "chain.json"
     chain.write_text(json.dumps(spec), encoding="utf-8")
+    port = _free_ports(2 * count)
     plan = make_plan(
         folder=folder / "net", chain=chain, count=count, base_port=port, p2p_base_port=port + count, preset=None
     )
     prepare(plan)
+    return plan
+
+
+async def make_nodes(folder: Path, count: int, balances: dict[str, str]) -> tuple[Nodes, Links]:
+    """Plan such a devnet and its wires; nothing runs yet but the wires."""
+    plan = plan_of(folder, count, balances)
     links = Links([node.p2p_port for node in plan.nodes])
     await links.start()
     return Nodes(through(links, plan)), links
+
+
+def _free_ports(count: int) -> int:
+    """The first of neighbouring ports nobody listens on, below those the system gives to outgoing connections."""
+    for first in Random().sample(range(12_000, 20_000 - count, count), 100):  # noqa: S311
+        if all(port_is_free(port) for port in range(first, first + count)):
+            return first
+    raise RuntimeError("no free ports on this machine")

@@ -86,8 +86,11 @@ class Watch:
         Raises:
             TimeoutError: nobody did.
         """
-        async with asyncio.timeout(seconds), self._news:
-            await self._news.wait_for(lambda: self._top >= height)
+        try:
+            async with asyncio.timeout(seconds), self._news:
+                await self._news.wait_for(lambda: self._top >= height)
+        except TimeoutError:
+            raise TimeoutError(f"nobody at {height} within {seconds:g} s, but at {self._top}") from None
 
     def longest_gap(self, since: float, until: float) -> float:
         """The longest time between two new heights of the network within a span, its ends counted."""

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,10 @@ class Plan:
     spec: Spec
     preset: str | None
     nodes: tuple[NodePlan, ...]
+
+    def program(self, node: NodePlan) -> list[str]:  # noqa: ARG002 - which one matters to other plans
+        """What takes the arguments: this very interpreter."""
+        return [sys.executable, "-P", "-m", "cli"]
 
     def arguments(self, node: NodePlan) -> list[str]:
         """The `aitoken` arguments that run one of its nodes; a person can run them again by hand."""

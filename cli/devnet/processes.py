@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +44,8 @@ class NodeProcess:
 
 
 def command_of(plan: Plan, node: NodePlan) -> list[str]:
-    """The command line of a node, run by this very interpreter."""
-    return [sys.executable, "-P", "-m", "cli", *plan.arguments(node), "--stop-with-parent"]
+    """The command line of a node."""
+    return [*plan.program(node), *plan.arguments(node), "--stop-with-parent"]
 
 
 async def start(plan: Plan, node: NodePlan, *extra: str) -> NodeProcess:
