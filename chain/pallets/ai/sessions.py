@@ -29,7 +29,7 @@ from aitoken.errors import Bug
 from aitoken.pay.layouts import Closing as ClosingStatement
 from aitoken.pay.layouts import Opening, OpenParams, session_id
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
-from chain.frame.calls import call
+from chain.frame.calls import PostInfo, call
 from chain.frame.origin import Origin, ensure_signed
 from chain.frame.pallet import Pallet
 from chain.frame.types import CompactBalance, DispatchClass, MultiSignature
@@ -262,13 +262,13 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
 
     # --------------------------------------------------------------------------------------------- the end
 
-    @call(7)
+    @call(7, units=lambda _, agreement: 0 if agreement is None else len(pages_of(LANES_MAX)))
     def close(
         self,
         origin: Origin,
         session: SessionId,
         agreement: Annotated[Agreement | None, TypeName("Option<Agreement>")],
-    ) -> None:
+    ) -> PostInfo:
         """End a session. The payer with the provider's signature under a final total: at once, tails fall away.
 
         The provider without one: at once, what was claimed stays. The payer, or the session key's account, without
@@ -278,11 +278,11 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         found = self._court.find(session)
         if isinstance(found.state, Closed):
             raise self.Error.Ended
-        block = self._system.current_number()
+        block, pages = self._system.current_number(), 0
         if agreement is not None:
             if who != found.payer:
                 raise self.Error.NotPayer
-            self._agree(session, found, agreement)
+            pages = self._agree(session, found, agreement)
             self._life.end(session, found, block)
         elif self._providers.is_run_by(found.provider, who):
             self._life.end(session, found, block)
@@ -294,9 +294,10 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
             raise self.Error.NotPayer
         self._life.plan_next(session, found, block)
         self.sessions.put(session, found)
+        return PostInfo(self.cost_of("close").at(pages))
 
-    def _agree(self, number: Hash32, found: Session, agreement: Agreement) -> None:
-        """Pay what the provider agreed to, in place of whatever waits."""
+    def _agree(self, number: Hash32, found: Session, agreement: Agreement) -> int:
+        """Pay what the provider agreed to, in place of whatever waits; return how many pages of lanes that took."""
         if self._now() > agreement.valid_until:
             raise self.Error.Expired
         statement = ClosingStatement(number, agreement.final_total, agreement.valid_until).encode()
@@ -307,11 +308,9 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
             raise self.Error.BelowClaimed
         if extra > found.escrow:
             raise self.Error.OverDeposit
-        if found.tails:
-            for page in pages_of(found.max_lanes):
-                for lane, state in sorted(self.lanes.get((number, page)).items()):
-                    self._life.drop_tail(number, lane, found, state)
+        pages = self._life.drop_tails(number, found)
         self._escrows.share_out(self._escrows.pay(found, extra))
+        return pages
 
     @call(8, units=lambda _, lanes: len(lanes))
     def finalize(self, origin: Origin, session: SessionId, lanes: LaneList) -> None:

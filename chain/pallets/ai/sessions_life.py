@@ -238,3 +238,19 @@ class Life:
             self._escrows.end_demand(session, found.tail.demand.who, answered=False)
         self._store.put_lane(number, lane, LaneState(found.paid, found.seq, found.ack, None))
         self._escrows.free_tail(number, lane, session, waiting(found))
+
+    def drop_tails(self, number: Hash32, session: Session) -> int:
+        """Take all tails away by agreement; the caller stores the session. Return how many pages were looked at."""
+        if not session.tails:
+            return 0
+        store, pages = self._store, pages_of(session.max_lanes)
+        for page in pages:
+            lanes = store.lanes.get((number, page))
+            for lane in lanes.values():
+                if lane.tail is not None and lane.tail.demand is not None:
+                    self._escrows.end_demand(session, lane.tail.demand.who, answered=False)
+            if any(lane.tail is not None for lane in lanes.values()):
+                bare = {place: LaneState(lane.paid, lane.seq, lane.ack, None) for place, lane in lanes.items()}
+                store.lanes.put((number, page), bare)
+        session.waiting, session.tails = Balance(0), 0
+        return len(pages)
