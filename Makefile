@@ -9,7 +9,7 @@ SEED ?= 1
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet test test-interop check format sim faults power bench weights docs clean
+.PHONY: help runtime setup devnet test test-interop check format sim billing faults power bench weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ format:  ## put the code into house format
 
 sim: $(VENV)/.dev  ## the network simulator: SEEDS=n FIRST=s
 	@$(BIN)/python -m simulation --seeds $(SEEDS) --first $(FIRST) $(ARGS)
+
+billing: $(VENV)/.dev  ## the billing kit against a gateway, in full numbers
+	@AITOKEN_BILLING=full $(BIN)/python -m pytest -q tests/billing $(ARGS)
 
 faults: $(VENV)/.dev  ## real nodes killed, frozen and cut off at random under load: SECONDS=n SEED=s
 	@$(BIN)/python -m faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)

@@ -1,7 +1,7 @@
 """The gateway as one HTTP server: the only place that wires its parts.
 
 Every request ends in one of three ways: an answer with a receipt, a refusal with a reason and no charge, or (a bug of
-ours) a 500 with a receipt over nothing. Bodies, headers, places, queues and what is kept are bounded.
+ours) a 500 that charges nothing. Bodies, headers, places, queues and what is kept are bounded.
 """
 
 from __future__ import annotations
@@ -179,7 +179,13 @@ class Gateway:
             response = await self._serve(request, api, ask, body)
         except r.Refusal as refusal:
             response = self._refuse(refusal, request, model)
-        except (ConnectionError, asyncio.CancelledError):
+        except Exception as failure:
+            if isinstance(failure, ConnectionError):
+                self.metrics.requests.labels(api.kind, "gone").inc()
+                raise
+            log.exception("a request failed", extra={"api": api.kind})
+            response = web.Response(status=500, body=openai_error(r.Refusal("the gateway failed; nothing is charged")))
+        except asyncio.CancelledError:
             self.metrics.requests.labels(api.kind, "gone").inc()
             raise
         self.metrics.requests.labels(api.kind, str(response.status)).inc()

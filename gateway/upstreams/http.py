@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -51,7 +52,7 @@ class HttpUpstream:
     async def ask(self, path: str, body: bytes) -> Answer:
         """Post a body and return the whole answer."""
         try:
-            async with self._open().post(self._url + path, data=body) as response:
+            async with self._open().post(self._url + path, data=io.BytesIO(body)) as response:
                 return await _whole(response, ANSWER_BYTES_MAX)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise UpstreamFailed(f"the upstream does not answer: {type(error).__name__}") from error
@@ -60,7 +61,7 @@ class HttpUpstream:
     async def stream(self, path: str, body: bytes) -> AsyncIterator[Flow]:
         """Post a body and let the answer flow."""
         try:
-            response = await self._open().post(self._url + path, data=body)
+            response = await self._open().post(self._url + path, data=io.BytesIO(body))
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise UpstreamFailed(f"the upstream does not answer: {type(error).__name__}") from error
         try:

@@ -303,6 +303,12 @@ def test_a_seller_that_lost_the_receipt_its_voucher_countersigns_never_writes_it
     best = lane.claim(NOW)
     assert best is not None
     assert claim(NEW_LANE, best, Balance(1000), 0, NOW).paid == 120
+    serve(shop, client, 100, 30)
+    further = client.acknowledgement(client.lanes[0])
+    assert again.acknowledge(further.statement, further.signature, NOW).countersigned == 150
+    assert again.reserved == 150
+    with pytest.raises(OutOfStep):
+        again.acknowledge(ack.statement, ack.signature, NOW)
     with pytest.raises(BadLayout):
         seller().restore(1, ack, None)
     with pytest.raises(BadLayout):
