@@ -9,7 +9,7 @@ SEED ?= 1
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet test test-interop check format sim billing faults power bench weights docs clean
+.PHONY: help runtime setup devnet test test-interop check format sim billing faults power fuzz bench weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ faults: $(VENV)/.dev  ## real nodes killed, frozen and cut off at random under l
 
 power: $(VENV)/.dev  ## power cuts at exact syncs of real nodes' disks, as root: RUNS=n SEED=s
 	@$(BIN)/python -m faults.power --runs $(RUNS) --seed $(SEED) $(ARGS)
+
+fuzz: $(VENV)/.dev  ## every decoder fed with damaged input: SECONDS=n SEED=s ARGS="proto. file."
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 bench: $(VENV)/.dev  ## every figure the documents claim, side by side
 	@$(BIN)/python -m bench $(ARGS)

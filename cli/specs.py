@@ -35,7 +35,7 @@ def read_spec(file: Path) -> Spec:
         spec = msgspec.json.decode(file.read_bytes())
     except OSError as error:
         raise BadInput(f"cannot read {file}: {error.strerror}") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{file} is not JSON: {error}") from None
     if not isinstance(spec, dict):
         raise BadInput(f"{file} is no chain spec: a JSON object is expected")

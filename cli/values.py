@@ -40,5 +40,5 @@ def _json(text: str) -> Any:
 
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         raise BadInput(f"{text[:60]!r} is not JSON") from None

@@ -75,7 +75,7 @@ def pair_from_uri(uri: str, scheme: str = Scheme.SR25519) -> Pair:
         BadUri: it cannot be read, or asks of ed25519 what it cannot do.
         BadMnemonic: the phrase is not BIP-39.
     """
-    match = _URI.fullmatch(uri)
+    match = _URI.fullmatch(uri) if _is_utf8(uri) else None
     if match is None:
         raise BadUri("a secret URI is phrase//hard/soft///password")
     phrase, password = match["phrase"].strip(), match["password"]
@@ -86,6 +86,15 @@ def pair_from_uri(uri: str, scheme: str = Scheme.SR25519) -> Pair:
     if scheme == Scheme.ED25519:
         return ed25519.Pair(derive_ed25519(seed, path))
     raise BadUri(f"there is no signature scheme {scheme!r}")
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text has bytes at all: a terminal hands over what is none as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_path(path: str) -> list[Junction]:

@@ -77,7 +77,7 @@ def load_spec(path: Path) -> tuple[ChainSpec, bytes]:
         decoded: Any = msgspec.json.decode(data)
     except OSError as error:
         raise UnreadableSpec(f"cannot read {path}: {error.strerror}") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableSpec(f"{path} is not JSON: {error}") from None
     return parse_spec(decoded), blake2_256(data)
 

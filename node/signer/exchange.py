@@ -99,7 +99,7 @@ def decode(data: bytes, genesis_hash: bytes) -> dict[bytes, tuple[int, int]]:
         raise BadExchange(f"a signing history of {len(data)} bytes")
     try:
         exchange = msgspec.json.decode(data, type=Exchange)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadExchange(f"not a signing history: {error}") from None
     if exchange.metadata.interchange_format_version != FORMAT_VERSION:
         raise BadExchange("a signing history of another version of this format")

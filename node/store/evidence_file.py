@@ -44,7 +44,7 @@ class EvidenceFile:
             return [Evidence(Vote.decode(first), Vote.decode(second)) for first, second in content.pairs]
         except FileNotFoundError:
             return []
-        except (OSError, msgspec.MsgspecError, MalformedVote) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, MalformedVote) as error:
             log.error("%s does not read and is left behind: %s", self._path, error)
             return []
 

@@ -32,7 +32,7 @@ class VotingRecordFile:
         if path.exists():
             try:
                 record = msgspec.json.decode(path.read_bytes(), type=_Record)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise Damaged(f"{path} does not read ({error}): remove it when the present epoch is over") from None
             if record.version != 1:
                 raise Damaged(f"{path} was written by another version of this program")

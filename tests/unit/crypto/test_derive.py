@@ -89,6 +89,8 @@ def test_a_password_may_hold_anything() -> None:
         "0x" + "0" * 63,
         "0x" + "g" * 64,
         "0x" + "0" * 64 + "///p",
+        "//Alice\udcff",
+        "//Alice///\udcff",
     ],
 )
 def test_malformed_uris_are_refused(uri: str) -> None:
