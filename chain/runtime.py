@@ -14,6 +14,7 @@ from chain.pallets.activity import Activity
 from chain.pallets.ai.allowances import Allowances
 from chain.pallets.ai.oracle import Oracle
 from chain.pallets.ai.pay import Pay
+from chain.pallets.ai.plans import Plans
 from chain.pallets.ai.providers import Providers
 from chain.pallets.ai.sessions import Sessions
 from chain.pallets.ai.spending import Spendable
@@ -61,6 +62,7 @@ PALLETS: Final = (
     Providers,
     Sessions,
     Pay,
+    Plans,
     Allowances,
     Sudo,
 )
@@ -100,10 +102,11 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     providers = Providers(machine, balances, timestamp)
     sessions = Sessions(machine, system, timestamp, balances, providers, oracle, authorship)
     pay = Pay(machine, balances, system, timestamp, oracle, providers)
-    allowances = Allowances(machine, system, balances, timestamp, Spendable(pay))
+    plans = Plans(machine, balances, timestamp, oracle, providers)
+    allowances = Allowances(machine, system, balances, timestamp, Spendable(pay, plans, sessions))
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
-        offences, consensus, activity, supply, oracle, providers, sessions, pay, allowances, Sudo(machine),
+        offences, consensus, activity, supply, oracle, providers, sessions, pay, plans, allowances, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)

@@ -378,8 +378,7 @@ class KeyHistory:
         if choice < 0.15:
             self.grant()
         elif choice < 0.25:
-            self.chain.now += self.random.choice((1, HOUR, DAY))
-            self.chain.timestamp.now.put(self.chain.now)
+            self.chain.set_time(self.chain.now + self.random.choice((1, HOUR, DAY)))
         elif choice < 0.29:
             self.revoke()
         elif choice < 0.3:

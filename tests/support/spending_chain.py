@@ -19,6 +19,7 @@ from chain.frame.system import System
 from chain.pallets.ai.allowances import Allowances
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.pay import AUTHORIZATION_BYTES, Pay
+from chain.pallets.ai.plans import Plans
 from chain.pallets.ai.spending import Spendable
 from chain.pallets.balances import Balances
 from chain.pallets.timestamp import Timestamp
@@ -29,12 +30,13 @@ from chain.state.memory import MemoryKeyValue
 from chain.weights import WEIGHTS
 from tests.support.small_runtime import Authors
 
-PEOPLE = ("alice", "bob", "carol", "dave", "eve", "operator", "payout")
+PEOPLE = ("alice", "bob", "carol", "dave", "eve", "owner", "operator", "payout")
 START_MS = 1_767_225_600_000
 HOUR = 3_600_000
 DAY = 24 * HOUR
+STEP = 2 * HOUR
 GENESIS = Hash32(b"G" * 32)
-PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Pay, Allowances)
+PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Pay, Plans, Allowances)
 NONCE_DEPOSIT = deposit(AUTHORIZATION_BYTES)
 ED = PRESETS["devnet"].existential_deposit
 
@@ -71,6 +73,12 @@ class Market:
     def rate(self, currency: int) -> int | None:
         return self.rates.get(currency)
 
+    def parties_of(self, session: Hash32) -> tuple[AccountId, int] | None:
+        return None
+
+    def is_run_by(self, provider: int, who: AccountId) -> bool:
+        return provider in self.payouts and who in (account("owner"), account("operator"))
+
     def payout_of(self, provider: int) -> AccountId | None:
         return self.payouts.get(provider)
 
@@ -86,9 +94,18 @@ class SpendingChain:
         self.payment = TransactionPayment(machine, self.system, self.balances, Authors())
         self.market = Market()
         self.pay = Pay(machine, self.balances, self.system, self.timestamp, self.market, self.market)
-        self.allowances = Allowances(machine, self.system, self.balances, self.timestamp, Spendable(self.pay))
+        self.plans = Plans(machine, self.balances, self.timestamp, self.market, self.market)
+        spendable = Spendable(self.pay, self.plans, self.market)
+        self.allowances = Allowances(machine, self.system, self.balances, self.timestamp, spendable)
         machine.install(
-            self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.pay, self.allowances
+            self.system,
+            self.timestamp,
+            self.balances,
+            self.payment,
+            Utility(machine),
+            self.pay,
+            self.plans,
+            self.allowances,
         )
         self.executive = Executive(machine, self.system, self.payment)
         self.executive.use_sponsor(schema().call_info("Allowances.spend"), self.allowances)
@@ -97,7 +114,7 @@ class SpendingChain:
         self.balances.build_genesis((account(who), ait(money)) for who in PEOPLE)
         self.issuance = self.balances.total_issuance.get()
         self.now = START_MS
-        self.timestamp.now.put(self.now)
+        self.wait(0)
 
     def call(self, name: str, *args: Any) -> Any:
         return schema().make_call(name, *args)
@@ -122,15 +139,21 @@ class SpendingChain:
         return found
 
     def wait(self, ms: int) -> list[Any]:
-        """Let time pass; run the start of a block."""
-        self.now += ms
-        self.timestamp.now.put(self.now)
-        number = BlockNumber(self.system.number.get() + 1)
-        self.system.number.put(number)
-        before = len(self.machine.store.events)
-        for hook in self.machine.hooks("on_initialize"):
-            hook(number)
-        return self.events(before)
+        """Let time pass, with the start of a block every two hours and at the end."""
+        before, end = len(self.machine.store.events), self.now + ms
+        while True:
+            self.set_time(min(end, self.now + STEP))
+            number = BlockNumber(self.system.number.get() + 1)
+            self.system.number.put(number)
+            for hook in self.machine.hooks("on_initialize"):
+                hook(number)
+            if self.now == end:
+                return self.events(before)
+
+    def set_time(self, now: int) -> None:
+        """Let time pass without a block."""
+        self.now = now
+        self.timestamp.now.put(now)
 
     def open_block(self) -> None:
         """Open a real block, for transactions."""
@@ -155,6 +178,13 @@ class SpendingChain:
         for lock in rows(self.pay.hashlocks):
             held[lock.payer, "PayHoldReason.Deposit"] += lock.deposit
             held[lock.payer, "PayHoldReason.Locked"] += lock.amount
+        for (_, who), amount in self.plans.trials.items():
+            held[who, "PlansHoldReason.Deposit"] += amount
+        for version in rows(self.plans.versions):
+            held[version.depositor, "PlansHoldReason.Deposit"] += version.deposit
+        for subscription in rows(self.plans.subscriptions):
+            held[subscription.payer, "PlansHoldReason.Deposit"] += subscription.deposit
+            held[subscription.payer, "PlansHoldReason.Period"] += subscription.price - subscription.paid
         for (owner, _), grant in self.allowances.grants.items():
             held[owner, "AllowancesHoldReason.Deposit"] += grant.deposit
         return held
@@ -169,6 +199,7 @@ class SpendingChain:
             {(who, _name(hold.id)): hold.amount for who, holds in self.balances.holds.items() for hold in holds}
         )
         assert held == +self.expected_holds()
+        self.check_plans()
         assert len(list(self.pay.used_nonces.items())) == self.pay.nonce_end.get() - self.pay.nonce_front.get()
         assert len(list(self.pay.nonce_queue.items())) == len(list(self.pay.used_nonces.items()))
 
@@ -178,6 +209,25 @@ class SpendingChain:
         keys = Counter(grant.key for _, grant in self.allowances.grants.items())
         for who, row in self.system.account.items():
             assert row.sufficients == keys[who]
+
+    def check_plans(self) -> None:
+        """Counters count, every subscription can be found by its holder and by its time."""
+        plans = self.plans
+        for number, plan in plans.plans.items():
+            mine = {version: row for (of, version), row in plans.versions.items() if of == number}
+            assert len(mine) == plan.versions
+            assert sum(row.subscriptions for row in mine.values()) == plan.subscriptions
+            assert plan.version in mine or plan.retired
+        for (number, version), row in plans.versions.items():
+            assert row.subscriptions == sum(
+                (each.plan, each.version) == (number, version) for each in rows(plans.subscriptions)
+            )
+        for number, row in plans.subscriptions.items():
+            assert plans.passes.get((row.beneficiary, number)) == row.plan
+            assert plans.agenda.get(row.place) == number
+            assert 0 <= row.paid <= row.price
+        count = len(rows(plans.subscriptions))
+        assert len(rows(plans.passes)) == len(rows(plans.agenda)) == count
 
 
 def transaction(chain: SpendingChain, key: Any, grant: int, call: Any, tip: int = 0) -> Extrinsic:

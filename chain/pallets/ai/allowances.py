@@ -339,7 +339,7 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
         grant, found = path[0]
         if found.key != key:
             raise self.Error.NotTheKey
-        purpose, payee = self._spendable.meaning_of(inner)
+        purpose, payee = self._spendable.meaning_of(inner, owner)
         if purpose is None:
             raise self.Error.OutOfScope
         if purpose is Purpose.Delegate and not self._is_below(inner, owner, grant):

@@ -394,6 +394,11 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         self._providers.note_refunded(found.provider, amount)
         self.emit(self.Event.Refunded(session, amount, Hash32(receipt_hash)))
 
+    def parties_of(self, session: Hash32) -> tuple[AccountId, int] | None:
+        """Return payer and provider of a session, None where there is none."""
+        found = self.sessions.get(session)
+        return None if found is None else (found.payer, found.provider)
+
     # --------------------------------------------------------------------------------------------- blocks
 
     def on_initialize(self, number: BlockNumber) -> int:

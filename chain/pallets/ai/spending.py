@@ -1,7 +1,8 @@
 """What calls a spend key may make, for what purpose, and whom they pay. Everything that is not here it may not.
 
 Only calls that move the owner's money to a payee or promise it to one belong here: none that changes who controls the
-account, that moves money already on hold elsewhere, or that carries other calls.
+account, that moves money already on hold elsewhere (so a session is closed with its grace, not by agreement), that lets
+others take more of it later (a subscription that renews by itself), or that carries other calls.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from aitoken.types import AccountId, Hash32
 from chain.pallets.ai.allowances_types import Purpose
-from chain.pallets.ai.pay_types import Payee, ToAccount
+from chain.pallets.ai.pay_types import Payee, ToAccount, ToProvider
 
 if TYPE_CHECKING:
     from chain.frame.calls import Call
 
-Whom = Callable[[dict[str, Any]], Payee | None]
+Whom = Callable[[dict[str, Any], AccountId], Payee | None]
 
 DELEGATES: Final = ("Allowances.grant", "Allowances.revoke")
 
@@ -27,24 +29,68 @@ class Invoices(Protocol):
         """Return whom an invoice pays."""
 
 
+class Subscriptions(Protocol):
+    """With whom plans and subscriptions are; the Plans pallet."""
+
+    def provider_of_plan(self, plan: int) -> int | None:
+        """Return who sells a plan."""
+
+    def provider_of_subscription(self, subscription: int) -> int | None:
+        """Return with whom a subscription is."""
+
+
+class OpenSessions(Protocol):
+    """Who pays whom by sessions; the Sessions pallet."""
+
+    def parties_of(self, session: Hash32) -> tuple[AccountId, int] | None:
+        """Return payer and provider of a session, None where there is none."""
+
+
+def _provider(number: int | None) -> Payee | None:
+    return None if number is None else ToProvider(number)
+
+
 class Spendable:
     """The table of calls."""
 
-    def __init__(self, invoices: Invoices) -> None:
+    def __init__(self, invoices: Invoices, plans: Subscriptions, sessions: OpenSessions) -> None:
+        def plan(args: dict[str, Any], _: AccountId) -> Payee | None:
+            return _provider(plans.provider_of_plan(args["plan"]))
+
+        def subscription(args: dict[str, Any], _: AccountId) -> Payee | None:
+            return _provider(plans.provider_of_subscription(args["subscription"]))
+
+        def session(args: dict[str, Any], owner: AccountId) -> Payee | None:
+            payer, provider = sessions.parties_of(args["session"]) or (owner, None)
+            return _provider(provider) if payer == owner else ToAccount(payer)  # who gets what is left
+
         self._calls: dict[str, tuple[Purpose, Whom]] = {
-            "Balances.transfer_keep_alive": (Purpose.Transfer, lambda args: ToAccount(args["dest"])),
-            "Pay.pay": (Purpose.Pay, lambda args: args["to"]),
-            "Pay.pay_invoice": (Purpose.Pay, lambda args: invoices.payee_of_invoice(args["invoice"])),
-            "Pay.lock": (Purpose.Pay, lambda args: ToAccount(args["payee"])),
+            "Balances.transfer_keep_alive": (Purpose.Transfer, lambda args, _: ToAccount(args["dest"])),
+            "Pay.pay": (Purpose.Pay, lambda args, _: args["to"]),
+            "Pay.pay_invoice": (Purpose.Pay, lambda args, _: invoices.payee_of_invoice(args["invoice"])),
+            "Pay.lock": (Purpose.Pay, lambda args, _: ToAccount(args["payee"])),
+            "Sessions.open": (Purpose.Sessions, lambda args, _: ToProvider(args["params"].provider)),
+            "Sessions.top_up": (Purpose.Sessions, session),
+            "Sessions.close": (Purpose.Sessions, session),
+            "Plans.subscribe": (Purpose.Plans, plan),
+            "Plans.renew": (Purpose.Plans, subscription),
+            "Plans.cancel": (Purpose.Plans, subscription),
         }
 
-    def meaning_of(self, call: Call) -> tuple[Purpose | None, Payee | None]:
-        """Return what a call is for and whom it pays; (None, None) for a call no spend key may make."""
+    def meaning_of(self, call: Call, owner: AccountId) -> tuple[Purpose | None, Payee | None]:
+        """Return what a call of an owner is for and whom it pays; (None, None) for one no spend key may make."""
         name = repr(call.info)
         if name in DELEGATES:
             return Purpose.Delegate, None
-        found = self._calls.get(name)
-        if found is None:
+        found, arguments = self._calls.get(name), call.arguments
+        if found is None or _reaches_further(name, arguments):
             return None, None
         purpose, whom = found
-        return purpose, whom(call.arguments)
+        return purpose, whom(arguments, owner)
+
+
+def _reaches_further(name: str, arguments: dict[str, Any]) -> bool:
+    """Whether a call would move more than what leaves the owner's free balance now."""
+    if name == "Plans.subscribe":
+        return bool(arguments["mandate"].auto_renew)
+    return name == "Sessions.close" and arguments["agreement"] is not None
