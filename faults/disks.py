@@ -65,9 +65,17 @@ class Disk:
             os.close(descriptor)
 
     def come_back(self) -> None:
-        """Mount what is left; nobody may have files open in it."""
+        """Mount what is left; nobody may have files open in it.
+
+        Raises:
+            NoDisk: the file system did not end: another mount namespace, begun meanwhile, holds it as well.
+        """
         self._unmount()
         self._mount()
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_TMPFILE, 0o600))
+        except OSError as error:
+            raise NoDisk(f"{self.path} is still shut down ({error.strerror}): who else has it mounted?") from None
 
     def remove(self) -> None:
         """Unmount it and delete the image."""

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from random import Random
 from typing import Final
 
 from node.tasks import cancel, spawn
@@ -23,6 +24,9 @@ from node.tasks import cancel, spawn
 CHUNK: Final = 64 * 1024
 UNDER_WAY_MAX: Final = 64
 """Chunks held for one way of one connection; behind them the sender waits, as behind a full socket buffer."""
+
+RETRANSMIT_S: Final = 0.2
+"""Linux sends again no sooner than this, on top of a round trip, what was not acknowledged."""
 
 End = None
 """Stands in a queue for the end of a connection."""
@@ -36,6 +40,8 @@ class Way:
     delay_s: float = 0.0
     bytes_per_s: float = 0.0
     """0: as fast as it goes."""
+    loss: float = 0.0
+    """Probability that a chunk waits for its retransmission; those behind it wait as well."""
 
     def __post_init__(self) -> None:
         self.open.set()
@@ -44,8 +50,9 @@ class Way:
 class Links:
     """All wires of a network."""
 
-    def __init__(self, targets: Sequence[int], host: str = "127.0.0.1") -> None:
+    def __init__(self, targets: Sequence[int], host: str = "127.0.0.1", seed: int = 1) -> None:
         """Prepare the wires to nodes that listen on the ports `targets`; nothing listens before `start`."""
+        self._random = Random(seed)  # noqa: S311 - which chunks are late
         self._targets = tuple(targets)
         self._host = host
         pairs = [(a, b) for a in range(len(targets)) for b in range(len(targets)) if a != b]
@@ -107,6 +114,12 @@ class Links:
         for way in (self._ways[a, b], self._ways[b, a]):
             way.delay_s, way.bytes_per_s = delay_s, bytes_per_s
 
+    def lose(self, a: int, b: int, loss: float) -> None:
+        """Let chunks between two nodes wait as long as a lost packet does: a proxy of TCP cannot lose one."""
+        self.injected["lossy"] += 1
+        for way in (self._ways[a, b], self._ways[b, a]):
+            way.loss = loss
+
     def drop(self, a: int, b: int) -> None:
         """End the connections between two nodes at once."""
         self.injected["drop"] += 1
@@ -119,7 +132,7 @@ class Links:
         """Make every link good."""
         for way in self._ways.values():
             way.open.set()
-            way.delay_s = way.bytes_per_s = 0.0
+            way.delay_s = way.bytes_per_s = way.loss = 0.0
 
     def pairs_of(self, node: int) -> Iterator[tuple[int, int]]:
         """The links of one node, each once."""
@@ -169,6 +182,9 @@ class Links:
                 if way.delay_s > 0:
                     self.felt["slowed"] += 1
                     await asyncio.sleep(since + way.delay_s - loop.time())
+                if way.loss > 0 and self._random.random() < way.loss:
+                    self.felt["retransmitted"] += 1
+                    await asyncio.sleep(RETRANSMIT_S + 2 * way.delay_s)
                 if not way.open.is_set():
                     self.felt["held"] += 1
                     await way.open.wait()

@@ -234,7 +234,7 @@ async def cut_power(folder: Path, runs: int, seed: int, count: int, rate: float)
         if not power.done:
             wrong.append(NOTHING)
     except NoDisk as why:
-        wrong.append(f"{NOTHING}: {why}")
+        wrong.append(f"{'a disk is gone' if power.done else NOTHING}: {why}")
     finally:
         await load.close()
         await watch.close()

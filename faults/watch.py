@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
+from aitoken.client.answers import Head
 from aitoken.client.client import Client
 from aitoken.errors import AiTokenError
+from aitoken.proto.digest import DIGEST_ITEM, Digest, smpx_of
 from node.tasks import cancel, spawn
 
 RETRY_S: Final = 0.2
@@ -29,6 +31,8 @@ class Told:
     height: int = -1
     at: float = 0.0
     """When it told of that height, monotonic."""
+    times: dict[int, float] = field(default_factory=dict)
+    """When it told of each height first, monotonic."""
 
 
 class Watch:
@@ -42,6 +46,8 @@ class Watch:
         self.forks: list[str] = []
         self.times: list[float] = []
         """When the network reached a new height."""
+        self.proposed: dict[int, float] = {}
+        """When the leader of a final block began to build it, monotonic, as its header says; only on this machine."""
         self._top = -1
         self._news = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
@@ -100,8 +106,10 @@ class Watch:
     async def _follow(self, index: int) -> None:
         while True:
             with contextlib.suppress(AiTokenError, OSError, TimeoutError):
-                async for height, block_hash in _heads(self.urls[index]):
-                    self._note(index, height, block_hash)
+                async for head in _heads(self.urls[index]):
+                    self._note(index, head.number, head.hash)
+                    if head.number not in self.proposed:
+                        self.proposed[head.number] = _proposed_at(head)
                     async with self._news:
                         self._news.notify_all()
             await asyncio.sleep(RETRY_S)
@@ -110,6 +118,7 @@ class Watch:
         told = self.told[index]
         told.hashes[height] = block_hash
         told.height, told.at = max(told.height, height), time.monotonic()
+        told.times.setdefault(height, told.at)
         known = self.hashes.setdefault(height, block_hash)
         if known != block_hash:
             self.forks.append(f"height {height}: node {index} tells {block_hash}, before it was {known}")
@@ -118,10 +127,17 @@ class Watch:
             self.times.append(told.at)
 
 
-async def _heads(url: str) -> AsyncIterator[tuple[int, str]]:
+async def _heads(url: str) -> AsyncIterator[Head]:
     client = await Client.connect(url)
     try:
         async for head in client.subscribe_heads(final=True):
-            yield head.number, head.hash
+            yield head
     finally:
         await client.close()
+
+
+def _proposed_at(head: Head) -> float:
+    """When a block was proposed; genesis, by nobody, in the distant past."""
+    items = tuple(DIGEST_ITEM.decode(bytes.fromhex(item[2:])) for item in head.digest)
+    stamp = smpx_of(Digest(items)).timestamp_ms / 1000 if head.number else 0.0
+    return stamp - time.time() + time.monotonic()

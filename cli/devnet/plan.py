@@ -30,6 +30,7 @@ from cli.specs import (
 
 MARK: Final = "devnet.json"
 LOCK: Final = "devnet.lock"
+LOOPBACK: Final = "127.0.0.1"
 P2P_OFFSET: Final = 30_333 - 9_944
 """Where a node's peer port lies above its RPC port unless told otherwise."""
 
@@ -45,11 +46,13 @@ class NodePlan:
     p2p_port: int
     folder: Path
     log: Path
+    host: str = LOOPBACK
+    """Where it listens and is reached."""
 
     @property
     def url(self) -> str:
         """Where wallets connect."""
-        return f"ws://127.0.0.1:{self.rpc_port}"
+        return f"ws://{self.host}:{self.rpc_port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,9 @@ class Plan:
         """The `aitoken` arguments that run one of its nodes; a person can run them again by hand."""
         arguments = ["node", "run", "--chain", str(self.genesis), "--data-dir", str(node.folder), "--validator"]
         arguments += ["--dev-key", node.dev_key, "--name", node.name]
-        arguments += ["--rpc-port", str(node.rpc_port), "--p2p-port", str(node.p2p_port), "--p2p-host", "127.0.0.1"]
+        arguments += ["--rpc-port", str(node.rpc_port), "--p2p-port", str(node.p2p_port), "--p2p-host", node.host]
+        if node.host != LOOPBACK:
+            arguments += ["--rpc-host", node.host]
         for address in self.dialled_by(node):
             arguments += ["--bootnode", address]
         return arguments
@@ -82,7 +87,7 @@ class Plan:
 
     def dialled_by(self, node: NodePlan) -> list[str]:
         """Where a node reaches the others."""
-        return [f"127.0.0.1:{other.p2p_port}" for other in self.nodes if other is not node]
+        return [f"{other.host}:{other.p2p_port}" for other in self.nodes if other is not node]
 
 
 def make_plan(

@@ -173,6 +173,17 @@ async def test_a_slow_link_is_slow(dial, links: Links, nodes: list[Node]) -> Non
     assert links.felt["slowed"] == 1
 
 
+async def test_on_a_lossy_link_chunks_are_late_and_complete(dial, links: Links, nodes: list[Node]) -> None:
+    _, writer = await dial()
+    there, _ = await nodes[1].accepted.get()
+    links.lose(0, 1, 1.0)
+    writer.write(b"sent again")
+    await stays_away(there)
+
+    await comes(there, b"sent again")
+    assert links.felt["retransmitted"] == 1
+
+
 async def test_a_dead_node_refuses(dial, links: Links, nodes: list[Node]) -> None:
     assert nodes[1].server is not None
     nodes[1].server.close()
