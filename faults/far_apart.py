@@ -60,8 +60,8 @@ class DistantPlan(Plan):
     prefix: str
 
     def program(self, node: NodePlan) -> list[str]:
-        """The command, inside the node's namespace."""
-        return ["ip", "netns", "exec", namespace(self.prefix, node.index), *super().program(node)]
+        """The command, inside the node's namespace, which unlike `ip netns exec` keeps to our mounts."""
+        return ["nsenter", f"--net=/run/netns/{namespace(self.prefix, node.index)}", *super().program(node)]
 
 
 class Faults:
@@ -80,6 +80,8 @@ async def switched(plan: Plan, conditions: Conditions, faults: Faults) -> AsyncI
     Raises:
         NoNamespaces: there are none here.
     """
+    if shutil.which("nsenter") is None:
+        raise NoNamespaces("the command nsenter is not installed (package util-linux)")
     number = os.getpid() % 10_000
     prefix, subnet = f"ait{number}", f"10.{90 + number // 250}.{number % 250}"
     arguments = ["--nodes", len(plan.nodes), "--delay-ms", conditions.delay_s * 1000, "--loss", conditions.loss]
