@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from aitoken.client.client import Client
 from aitoken.crypto.derive import pair_from_uri
 from cli.wallet import address_of
-from tests.support.devnet import GENESIS, Net, client_of, environment, final_head, run_aitoken, wait_final
+from tests.support.devnet import Net, client_of, final_head, quick_genesis, run_aitoken, wait_final
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
 
@@ -34,28 +31,9 @@ WATCHED = {
 
 @pytest.fixture
 def net(tmp_path: Path) -> Iterator[Net]:
-    spec = msgspec.json.decode(GENESIS.read_bytes())
-    spec["params"] |= {
-        "blockTimeMs": 150, "idleIntervalMs": 250, "sessionBlocks": 6, "sessionsPerEra": 1, "bondingEras": 3,
-        "slashDeferEras": 1,
-    }  # fmt: skip
-    file = tmp_path / "quick.json"
-    file.write_bytes(msgspec.json.encode(spec))
-    net = Net.make(tmp_path / "net", 4, file)
+    net = Net.make(tmp_path / "net", 4, quick_genesis(tmp_path))
     yield net
     net.close()
-
-
-def start_liar(net: Net) -> Path:
-    """Run the fourth validator as a liar; return the file that makes it lie."""
-    node = net.plan.nodes[LIAR]
-    folder = node.log.parent
-    command = [sys.executable, "-m", "tests.support.liar", str(folder), *net.plan.arguments(node)]
-    root = str(Path(__file__).resolve().parents[2])
-    with node.log.open("ab") as log:
-        settings = environment() | {"PYTHONPATH": root}
-        net.processes[LIAR] = subprocess.Popen(command, stdout=log, stderr=log, env=settings)
-    return folder / "lie"
 
 
 async def until_taken(client: Client, lie: Path, blocks_after: int) -> tuple[list[tuple[int, Any]], str]:
@@ -92,7 +70,7 @@ async def check_money(client: Client, at: str, penalty: dict[str, Any]) -> None:
 
 async def test_it_is_slashed_once_and_shown_and_the_chain_goes_on(net: Net) -> None:
     net.start(*HONEST)
-    lie = start_liar(net)
+    lie = net.start_liar(LIAR)
     await wait_final(net.url(0), 2)
     async with client_of(net.url(0)) as client:
         async with asyncio.timeout(150):

@@ -48,11 +48,11 @@ class Newcomer:
         self.chain = str(net.plan.genesis)
 
     def arguments(self, *extra: str) -> list[str]:
-        first = self.net.plan.nodes[0].p2p_port
+        bootnodes = [f"127.0.0.1:{node.p2p_port}" for node in self.net.plan.nodes]
         return [
             "node", "run", "--chain", self.chain, "--data-dir", str(self.folder), "--validator", "--unsafe-rpc",
             "--rpc-port", str(self.port), "--p2p-port", str(self.port + 1), "--p2p-host", "127.0.0.1",
-            "--bootnode", f"127.0.0.1:{first}", *extra,
+            *(word for address in bootnodes for word in ("--bootnode", address)), *extra,
         ]  # fmt: skip
 
     def start(self, *extra: str, name: int = 9) -> None:
@@ -86,10 +86,14 @@ def newcomer(net: Net, tmp_path: Path) -> Newcomer:
     return Newcomer(net, tmp_path / "newcomer")
 
 
-async def signs(newcomer: Newcomer) -> bool:
-    """Whether the node votes in the running session."""
-    async with client_of(newcomer.url) as client:
-        return bool((await client.request("smpx_roundState"))["voting"])
+async def until_it_signs(newcomer: Newcomer, key: str) -> None:
+    """Wait until the node votes with this key; a busy machine may be an epoch behind."""
+    async with asyncio.timeout(60), client_of(newcomer.url) as client:
+        while True:
+            state = await client.request("smpx_roundState")
+            if state["voting"] and state["key"] == key:
+                return
+            await asyncio.sleep(0.2)
 
 
 async def test_it_is_set_up_elected_rewarded_rotates_its_keys_and_leaves(net: Net, newcomer: Newcomer) -> None:
@@ -105,23 +109,21 @@ async def test_it_is_set_up_elected_rewarded_rotates_its_keys_and_leaves(net: Ne
     assert found["keys_here"] is True
     assert found["validates"] is True
     await newcomer.next_sessions(1)
-    assert await signs(newcomer)
-
     first = found["keys"]
+    await until_it_signs(newcomer, first[:66])
     answer_of("validator", "rotate-keys", STASH, *where)
     second = newcomer.status()["keys"]
     assert second != first
     await newcomer.next_sessions(3)
-    assert await signs(newcomer)
-    async with client_of(newcomer.url) as client:
-        assert (await client.request("smpx_roundState"))["key"] == second[:66]
+    await until_it_signs(newcomer, second[:66])
 
     answer_of("validator", "exit", STASH, *where)
     await newcomer.until(elected=False, queued=False, active=0)
-    await newcomer.next_sessions(3)
-    answer_of("validator", "exit", STASH, *where)
+    while newcomer.status()["bonded"]:  # bonds leave some eras later
+        await newcomer.next_sessions(1)
+        answer_of("validator", "exit", STASH, *where)
     gone = newcomer.status()
-    assert (gone["bonded"], gone["unlocking"], gone["keys"]) == (0, [], "")
+    assert (gone["unlocking"], gone["keys"]) == ([], "")
     for index in (0, 1):
         assert EVIDENCE.search(net.log(index)) is None
     text = run_aitoken("validator", "status", STASH, *where).stdout

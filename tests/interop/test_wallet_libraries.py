@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.devnet import Net, wait_final
+from aitoken.crypto.derive import pair_from_uri
+from cli.wallet import address_of
+from tests.support.devnet import Net, quick_genesis, wait_final
 
 HERE = Path(__file__).parent
 VALIDATORS = 4
@@ -86,6 +88,18 @@ def python() -> Path:
 
 def test_polkadot_js(devnet: str, javascript: Path) -> None:
     run(["node", "polkadot_js.mjs", devnet], CLIENT_SECONDS, javascript)
+
+
+def test_polkadot_js_reads_an_offence(tmp_path: Path, javascript: Path) -> None:
+    net = Net.make(tmp_path / "net", VALIDATORS, quick_genesis(tmp_path))
+    try:
+        net.start(0, 1, 2)
+        net.start_liar(3).touch()
+        asyncio.run(wait_final(net.url(0), 1))
+        liar = address_of(bytes(pair_from_uri("//Dave//stash", "sr25519").public))
+        run(["node", "polkadot_js_offence.mjs", net.url(0), liar], CLIENT_SECONDS, javascript)
+    finally:
+        net.close()
 
 
 @pytest.mark.parametrize("methods", [[], ["--legacy"]], ids=["new", "legacy"])

@@ -77,6 +77,16 @@ class Net:
         with log_file.open("ab") as log:
             self.processes[index] = subprocess.Popen([*AITOKEN, *arguments], stdout=log, stderr=log)
 
+    def start_liar(self, index: int) -> Path:
+        """Start a node that lies (`tests.support.liar`) once the returned file is there."""
+        node = self.plan.nodes[index]
+        folder = node.log.parent
+        command = [sys.executable, "-m", "tests.support.liar", str(folder), *self.plan.arguments(node)]
+        settings = environment() | {"PYTHONPATH": str(GENESIS.parent)}
+        with node.log.open("ab") as log:
+            self.processes[index] = subprocess.Popen(command, stdout=log, stderr=log, env=settings)
+        return folder / "lie"
+
     def kill(self, *indices: int) -> None:
         """End nodes as a power cut would end their processes."""
         for index in indices or list(self.processes):
@@ -156,6 +166,18 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def quick_genesis(folder: Path) -> Path:
+    """A genesis file with eras of a second or two."""
+    spec = json.loads(GENESIS.read_text())
+    spec["params"] |= {
+        "blockTimeMs": 150, "idleIntervalMs": 250, "sessionBlocks": 6, "sessionsPerEra": 1, "bondingEras": 3,
+        "slashDeferEras": 1,
+    }  # fmt: skip
+    file = folder / "quick-genesis.json"
+    file.write_text(json.dumps(spec))
+    return file
 
 
 def other_genesis(folder: Path) -> Path:
