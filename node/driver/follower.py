@@ -69,9 +69,16 @@ class Follower:
         return self._targets[max(self._targets)] if self._targets else None
 
     def add(self, certificate: Certificate) -> None:
-        """Take a verified finalization of the running epoch as a target."""
+        """Take a verified finalization of the running epoch as a target.
+
+        One of a lower view than that of the committed block is old news: it names an ancestor, and arrives last where
+        two peers serve overlapping ranges.
+        """
         if certificate.hash == self.committed.hash:
             self.certificate = certificate
+            return
+        newest = self.certificate
+        if newest is not None and (certificate.epoch, certificate.view) < (newest.epoch, newest.view):
             return
         self._targets[certificate.view] = certificate
         if len(self._targets) > TARGETS_MAX:

@@ -308,3 +308,16 @@ def _slot(network: Network):  # type: ignore[no-untyped-def]
     core = network.driver.core
     time = parent.timestamp_ms + 100
     return Slot(0, core.view + 1, core.view, core.epoch.leader(core.view + 1), time, parent.number + 1, terminal=False)
+
+
+def test_a_range_that_ends_below_the_committed_block_is_no_conflict() -> None:
+    """Two peers serve overlapping ranges, and the shorter one arrives last."""
+    network = Network(height=6)
+    committed = network.node.disk.committed
+    blocks = sorted(network.node.disk.blocks.values(), key=lambda block: block.number)
+    below = [block for block in blocks if 0 < block.number < committed.number]
+    network.driver.synced(below, network.certificate(FINALIZE, below[-1].view, below[-1].hash))
+
+    assert network.node.alarms == []
+    assert not network.driver.stopped
+    assert network.driver.committed == committed
