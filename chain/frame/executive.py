@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aitoken.codec.base import DecodeError
+from aitoken.codec.base import DecodeError, EncodeError
 from aitoken.codec.hints import codec_of
 from aitoken.crypto.signature import verify_multi
 from aitoken.errors import Bug
@@ -239,7 +239,10 @@ class Executive:
         check = self._unsigned.get(call.info.pallet_name)
         if check is None:
             raise NoUnsignedValidator
-        valid: ValidTransaction = check(call)
+        try:
+            valid: ValidTransaction = check(call)
+        except EncodeError:  # it asked for something under a key that there cannot be
+            raise InvalidTransaction from None
         return valid
 
     def _sponsored(self, sponsor: Sponsor, signer: AccountId, call: Call, amount: int) -> AccountId:

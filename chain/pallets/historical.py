@@ -8,7 +8,7 @@ Source: `pallet_session::historical`; the set itself stands in the state, so nob
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from aitoken.codec.hints import TypeName, codec_of, u32, u64
 from aitoken.codec.records import Record, record
@@ -37,6 +37,7 @@ class ValidatorSet(Record):
 
 
 _MEMBERS = codec_of(list[Member])
+SESSION_MAX: Final = 2**32 - 1
 
 
 class Historical(Pallet, index=9, crate="pallet_session::historical"):
@@ -79,7 +80,9 @@ class Historical(Pallet, index=9, crate="pallet_session::historical"):
             self.sets.remove(root)
 
     def members_of(self, session: int) -> Sequence[Member]:
-        """Return the validators of a session, by index; none where it is not known any more."""
+        """Return the validators of a session, by index; none where it is not known any more, or can be no session."""
+        if session > SESSION_MAX:
+            return []
         found = self.historical_sessions.get(session)
         known = None if found is None else self.sets.get(found[0])
         return [] if known is None else known.members

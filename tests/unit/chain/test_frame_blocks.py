@@ -342,3 +342,15 @@ def test_runtime_calls_answer_and_refuse(chain: Chain) -> None:
 
 def test_accounts_are_32_bytes_everywhere() -> None:
     assert len(AccountId(account(ALICE))) == 32
+
+
+def test_an_unsigned_call_that_asks_for_an_impossible_key_is_refused(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(_: Any) -> Any:
+        chain.system.block_hash.get(2**40)
+
+    monkeypatch.setitem(chain.executive._unsigned, "System", check)
+    chain.open()
+    with pytest.raises(errors.InvalidTransaction):
+        chain.executive.apply(bare_extrinsic(chain.schema.make_call("System.remark", b"").encode()))

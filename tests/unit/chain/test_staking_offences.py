@@ -109,6 +109,18 @@ def test_every_signature_counts(chain: StakingChain) -> None:
     refused(chain, "TooOld", EquivocationProof(99, 7, 0, good.first, good.second))
 
 
+@pytest.mark.parametrize("epoch", [2**32, 2**64 - 1])
+def test_an_epoch_that_cannot_be_is_refused_everywhere(chain: StakingChain, epoch: int) -> None:
+    evidence = proof(chain, "A").copy()
+    evidence.epoch = epoch
+    refused(chain, "TooOld", evidence)
+    with pytest.raises(errors.InvalidTransaction):
+        chain.runtime.validate(
+            chain.state, chain.header.number, chain.header.hash,
+            chain.unsigned("Consensus.report_equivocation_unsigned", evidence),
+        )  # fmt: skip
+
+
 def test_once_an_epoch(chain: StakingChain) -> None:
     evidence = proof(chain, "A")
     chain.block(chain.unsigned("Consensus.report_equivocation_unsigned", evidence))
