@@ -82,7 +82,11 @@ async def test_it_is_slashed_once_and_shown_and_the_chain_goes_on(net: Net) -> N
         (number, _), *_ = seen
         assert told["Equivocated"]["validator"] == told["Chilled"]["stash"] == STASHES[LIAR]
         fraction = told["Equivocated"]["fraction"]
-        assert fraction == told["SlashReported"]["fraction"] == await fraction_of(client, number)
+        assert (
+            fraction
+            == told["SlashReported"]["fraction"]
+            == await fraction_of(client, told["Equivocated"]["epoch"], number)
+        )
 
         history = await client.request("smpx_offences", [last])
         (offender,) = history["offenders"]
@@ -111,11 +115,13 @@ async def test_it_is_slashed_once_and_shown_and_the_chain_goes_on(net: Net) -> N
     await wait_final(net.url(2), height + 8)
 
 
-async def fraction_of(client: Client, number: int) -> int:
-    """What the rules want of an offender in the epoch of a block: the square of three times its share."""
-    at = await client.request("chain_getBlockHash", [number - 1])
-    weights = [weight for _, weight in (await client.query("Consensus", "CurrentEpoch", at=at))["authorities"]]
-    return (3 * weights[LIAR]) ** 2 * 10**9 // sum(weights) ** 2
+async def fraction_of(client: Client, epoch: int, number: int) -> int:
+    """What the rules want of an offender in an epoch, as of a block: the square of three times its share."""
+    at = await client.request("chain_getBlockHash", [number])
+    root, _ = await client.query("Historical", "HistoricalSessions", epoch, at=at)
+    members = (await client.query("Historical", "Sets", root, at=at))["members"]
+    (own,) = (member["weight"] for member in members if member["validator"] == STASHES[LIAR])
+    return (3 * own) ** 2 * 10**9 // sum(member["weight"] for member in members) ** 2
 
 
 async def author_of(client: Client, number: int) -> str:

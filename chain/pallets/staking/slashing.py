@@ -104,7 +104,8 @@ class Slashing:
     def _keep(self, slash: UnappliedSlash, era: int, fraction: int, due: int) -> None:
         others = Balance(sum(part for _, part in slash.others))
         reporter = slash.reporters[0] if slash.reporters else None
-        penalty = Penalty(era, fraction, slash.own, others, due, reporter, slash.payout, cancelled=False)
+        payout = Balance(0) if reporter is None else slash.payout
+        penalty = Penalty(era, fraction, slash.own, others, due, reporter, payout, cancelled=False)
         penalties = self._store.penalties
         penalties.put(slash.validator, [*penalties.get(slash.validator), penalty])
 
