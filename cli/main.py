@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "devnet": ("cli.commands.devnet:devnet", "Run a network of validators on this machine."),
     "doctor": ("cli.commands.doctor:doctor", "Say in words what is wrong with a node."),
+    "gateway": ("cli.commands.gateway:gateway", "Sell AI by the unit until SIGTERM or Ctrl-C."),
     "key": ("cli.commands.key:key", "Make, look at and list keys."),
     "node": ("cli.commands.node:node", "Run one node, or ask how it is."),
     "query": ("cli.commands.query:query", "Read one storage item of the chain."),

@@ -57,6 +57,7 @@ class Claimer:
         self._policy = policy
         self._metrics = metrics
         self._since: dict[Hash32, Moment] = {}
+        self._refused: dict[tuple[Hash32, int], tuple[Balance, int]] = {}
 
     async def run(self) -> None:
         """Claim until cancelled."""
@@ -92,6 +93,7 @@ class Claimer:
         whole = (
             everything
             or known.facts.closing
+            or known.urgent
             or unclaimed >= self._policy.threshold
             or now - since >= self._policy.age_ms
         )
@@ -101,7 +103,7 @@ class Claimer:
             if best is None or lane.signed_voucher is None:
                 continue
             tail = best.receipt_hash is not None
-            if lane.busy or best.total <= known.claimed.get(lane.number, 0):
+            if lane.busy or best.total <= known.claimed.get(lane.number, 0) or self._was_refused(best):
                 continue
             late = tail and self._ends_soon(best, now) and best.total - best.voucher.acked >= self._policy.tail_least
             if whole or late:
@@ -112,6 +114,10 @@ class Claimer:
                 receipt = lane.last_receipt if best.receipt_hash is not None else None
                 items.append(ClaimItem(best, lane.signed_voucher, receipt))
         return items
+
+    def _was_refused(self, claim: Claim) -> bool:
+        """Whether the chain has refused this very claim; it would again."""
+        return self._refused.get((claim.voucher.session_id, claim.voucher.lane)) == (claim.total, claim.receipt_seq)
 
     def _ends_soon(self, claim: Claim, now: Moment) -> bool:
         until = claim.voucher.valid_until
@@ -129,8 +135,8 @@ class Claimer:
                 self._store.put_claimed(known.seller.id, lane, item.claim.total)
                 self._since.pop(known.seller.id, None)
             else:
-                log.warning(
-                    "a claim was refused",
-                    extra={"session": known.seller.id, "lane": item.claim.voucher.lane, "total": item.claim.total},
-                )
+                place = (known.seller.id, item.claim.voucher.lane)
+                self._refused[place] = (item.claim.total, item.claim.receipt_seq)
+                log.warning("a claim was refused", extra={"lane": place[1], "total": item.claim.total})
+            known.urgent = False
         return accepted

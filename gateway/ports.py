@@ -83,8 +83,8 @@ class ChainSide(Protocol):
     async def session(self, session: Hash32) -> SessionFacts | None:
         """Return what the chain knows of a session with this provider; None where there is none."""
 
-    def changes(self) -> AsyncIterator[Hash32]:
-        """Go through the sessions of this provider that changed on chain, as they do."""
+    def changes(self) -> AsyncIterator[Hash32 | None]:
+        """Go through the sessions of this provider that change on chain, as they do; None where any may have."""
 
     def rate(self, currency: int) -> int | None:
         """Return base units per whole of a currency as receipts may use it now; None where nothing is fresh."""

@@ -35,12 +35,14 @@ class Known:
         facts: what the chain knows.
         seller: its lanes.
         claimed: what was claimed of each lane.
+        urgent: what is owed is to be claimed at once.
         raised: set whenever a ceiling is raised or the facts change, for streams that wait.
     """
 
     facts: SessionFacts
     seller: SellerSession
     claimed: dict[int, Balance] = field(default_factory=dict)
+    urgent: bool = False
     raised: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -145,7 +147,10 @@ class Sessions:
         if facts is None:
             known.seller.closing = True
         else:
+            # What the old key signed can be claimed for a while only.
+            known.urgent = known.urgent or facts.key != known.seller.key
             known.facts = facts
+            known.seller.key = facts.key
             known.seller.deposit = facts.deposit
             known.seller.closing = facts.closing
         known.raised.set()
@@ -153,11 +158,12 @@ class Sessions:
 
     async def follow(self) -> None:
         """Keep what is in memory as the chain has it, until cancelled."""
-        async for session in self._chain.changes():
-            try:
-                await self.refresh(session)
-            except ChainUnavailable as error:
-                log.warning("a session could not be read again", extra={"session": session, "reason": str(error)})
+        async for changed in self._chain.changes():
+            for session in list(self._known) if changed is None else [changed]:
+                try:
+                    await self.refresh(session)
+                except ChainUnavailable as error:
+                    log.warning("a session could not be read again", extra={"reason": str(error)})
 
     async def load_all(self) -> None:
         """Bring back every session with lanes that the store knows, so that what is owed is claimed."""

@@ -1,0 +1,108 @@
+"""`aitoken gateway`: sell AI by the unit, in front of an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.exits import BadInput
+from cli.session import DEFAULT_URL
+from cli.wallet import load_pair
+
+if TYPE_CHECKING:
+    from aitoken.crypto.ed25519 import Pair
+    from gateway.catalogue import Catalogue
+    from gateway.claimer import ClaimPolicy
+
+
+@click.command()
+@click.option("--upstream", default="builtin", show_default=True, help="URL of the server that answers.")
+@click.option("--upstream-key-file", type=click.Path(path_type=Path), help="File with the key that server wants.")
+@click.option("--book", type=click.Path(path_type=Path), required=True, help="The price file.")
+@click.option("--provider", help="Operator key: //Name on a devnet, or the name of a kept ed25519 key.")
+@click.option("--suri-file", type=click.Path(path_type=Path), help="File with the operator key's secret phrase.")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), required=True, help="Where vouchers and receipts are kept."
+)
+@click.option("--url", envvar="AITOKEN_URL", default=DEFAULT_URL, show_default=True, help="The node to ask.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=8402, show_default=True, help="Where to listen; 0 takes any free port.")
+@click.option("--claim-above", default="0.1", show_default=True, help="AIT of a session that are claimed at once.")
+@click.option("--claim-every", default=5.0, show_default=True, help="Seconds between looks at what is to be claimed.")
+@click.option("--log-json", is_flag=True, help="One JSON object a line.")
+def gateway(
+    upstream: str,
+    upstream_key_file: Path | None,
+    book: Path,
+    provider: str | None,
+    suri_file: Path | None,
+    data_dir: Path,
+    url: str,
+    host: str,
+    port: int,
+    claim_above: str,
+    claim_every: float,
+    log_json: bool,
+) -> None:
+    """Sell AI by the unit until SIGTERM or Ctrl-C.
+
+    Prices are those of the price file, which must be on chain; docs/operating/selling.md says how.
+    """
+    from aitoken.crypto.ed25519 import Pair
+    from cli.amounts import parse_amount
+    from gateway.catalogue import read_catalogue
+    from gateway.claimer import ClaimPolicy
+    from node.telemetry import log
+
+    log.configure("info", json=log_json)
+    operator = load_pair(provider, "ed25519", None, suri_file)
+    if not isinstance(operator, Pair):
+        raise BadInput("the operator key signs receipts and has to be ed25519")
+    upstream_key = upstream_key_file.read_text().strip() if upstream_key_file is not None else ""
+    policy = ClaimPolicy(threshold=parse_amount(claim_above), every_s=claim_every)
+    place = Place(url, data_dir, host, port, upstream_key)
+    asyncio.run(_run(read_catalogue(book, upstream), operator, policy, place))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a gateway finds things, and is found."""
+
+    node_url: str
+    data_dir: Path
+    host: str
+    port: int
+    upstream_key: str
+
+
+async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place: Place) -> None:
+    from gateway.catalogue import BUILTIN
+    from gateway.node_chain import NodeChain
+    from gateway.ports import Upstream
+    from gateway.server import Gateway, Settings
+    from gateway.store import open_store
+    from gateway.upstreams.builtin import BuiltinUpstream
+    from gateway.upstreams.http import HttpUpstream
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    names = {model.upstream for model in catalogue.models.values()} - {BUILTIN}
+    servers = {name: HttpUpstream(name, place.upstream_key) for name in sorted(names)}
+    upstreams: dict[str, Upstream] = {BUILTIN: BuiltinUpstream(), **servers}
+    chain = await NodeChain.connect(place.node_url, catalogue, operator)
+    try:
+        async with open_store(place.data_dir, chain.genesis, operator.public) as store:
+            settings = Settings(catalogue, operator, chain, store, upstreams, claims=policy)
+            async with Gateway(settings, place.host, place.port) as running:
+                click.echo(f"selling at http://{place.host}:{running.port}", err=True)
+                await stop.wait()
+    finally:
+        for server in servers.values():
+            await server.close()
+        await chain.close()

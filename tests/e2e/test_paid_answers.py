@@ -1,0 +1,187 @@
+"""A buyer opens a session on a running chain, asks a running gateway, and the chain pays what both signed."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from aitoken.client.client import Client
+from aitoken.crypto.derive import pair_from_uri
+from aitoken.crypto.ed25519 import Pair
+from aitoken.pay.buyer import BuyerSession
+from aitoken.pay.headers import encode_signed
+from aitoken.pay.layouts import OpenParams, session_id
+from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
+from tests.support.devnet import AITOKEN, GENESIS, Net, client_of, environment
+from tests.support.gateways import read_reply
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
+
+CHAT = "/v1/chat/completions"
+HELLO = {"model": "echo", "messages": [{"role": "user", "content": "hello chain"}], "max_tokens": 8}
+DEPOSIT = Balance(5 * AIT)
+PRICES = """
+provider = {provider}
+[[book]]
+version = 1
+prices = {{ input_token = "0.001", output_token = "0.002" }}
+[[model]]
+name = "echo"
+service = {service}
+books = [1]
+upstream = "builtin"
+tokenizer = "pieces@1"
+"""
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Iterator[Net]:
+    spec = msgspec.json.decode(GENESIS.read_bytes())
+    spec["params"] |= {"blockTimeMs": 200, "idleIntervalMs": 400}
+    file = tmp_path / "quick.json"
+    file.write_bytes(msgspec.json.encode(spec))
+    net = Net.make(tmp_path / "net", 1, file)
+    net.start()
+    yield net
+    net.close()
+
+
+async def do(client: Client, uri: str | Pair, pallet: str, name: str, **arguments: Any) -> Any:
+    """Submit a call, wait until it is final, and see that it worked."""
+    pair = pair_from_uri(uri) if isinstance(uri, str) else uri
+    receipt = await client.submit(client.call(pallet, name, **arguments), pair, wait="final")
+    assert receipt.success, (name, receipt.error, receipt.reason)
+    return receipt
+
+
+def number_of(receipt: Any, event: str, field: str) -> int:
+    return next(int(found.fields[field]) for found in receipt.events if found.name == event)
+
+
+async def sell(client: Client, operator: Pair) -> tuple[int, int]:
+    """Register Alice as a provider with one service and one book; return their numbers."""
+    bond = client.constant("Providers", "MinBond")
+    registered = await do(
+        client, "//Alice", "Providers", "register", operator=operator.public, payout=pair_from_uri("//Eve").public,
+        endpoint=b"http://127.0.0.1", bond=bond,
+    )  # fmt: skip
+    provider = number_of(registered, "ProviderRegistered", "provider")
+    policy = {"refund": 1, "retention": 0, "region": 0, "latency": 0}
+    terms = {"kind": "Chat", "model": b"echo@1", "tags": [], "policy": policy}
+    offered = await do(client, "//Alice", "Providers", "publish_service", provider=provider, service=None, terms=terms)
+    service = number_of(offered, "ServicePublished", "service")
+    always = {"tier": None, "input_over": None, "cache_ttl": None, "quality": None, "hours": None}
+    components = [
+        {"unit": unit, "price": {"mantissa": unit, "scale": 3}, "per": 1, "conditions": always} for unit in (1, 2)
+    ]
+    book = {
+        "currency": 0, "components": components, "min_charge": {"mantissa": 0, "scale": 0}, "free_units": [],
+        "policy": 0,
+    }  # fmt: skip
+    await do(
+        client, "//Alice", "Providers", "publish_book", provider=provider, services=[service], book=book,
+        effective_from=0,
+    )  # fmt: skip
+    return provider, service
+
+
+@asynccontextmanager
+async def gateway(folder: Path, url: str, book: Path) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The command as a person starts it."""
+    log = folder / "node-gateway.log"
+    command = [
+        *AITOKEN, "gateway", "--book", str(book), "--provider", "//Alice//operator", "--data-dir", str(folder / "shop"),
+        "--url", url, "--port", "0", "--claim-above", "0.00001", "--claim-every", "0.5",
+    ]  # fmt: skip
+    with log.open("ab") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment())
+    try:
+        async with asyncio.timeout(60):
+            while "selling at" not in (text := log.read_text()):
+                assert process.poll() is None, text
+                await asyncio.sleep(0.1)
+        yield text.rpartition("selling at ")[2].strip().splitlines()[0], process
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 30)
+
+
+async def test_answers_are_paid_by_the_chain_and_the_rest_comes_back(net: Net, tmp_path: Path) -> None:
+    operator = pair_from_uri("//Alice//operator", "ed25519")
+    assert isinstance(operator, Pair)
+    async with client_of(net.url(0)) as client, aiohttp.ClientSession() as http:
+        await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=operator.public, value=10 * AIT)
+        await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=pair_from_uri("//Eve").public, value=AIT)
+        provider, service = await sell(client, operator)
+        book = tmp_path / "prices.toml"
+        book.write_text(PRICES.format(provider=provider, service=service))
+        key, payer = Pair(b"\x31" * 32), pair_from_uri("//Bob")
+        head = await client.head()
+        grace = client.constant("Sessions", "MinGrace")
+        params = OpenParams(provider, 1, key.public, 0, BlockNumber(head.number + 5_000), grace, 8, b"\x01" * 16)
+        opened = {name: getattr(params, name) for name in type(params).scale_fields}
+        await do(client, "//Bob", "Sessions", "open", params=opened, deposit=DEPOSIT)
+        session = session_id(Hash32(client.chain.genesis_hash), AccountId(payer.public), params)
+        buyer = BuyerSession(session, key, operator.public, DEPOSIT, 8, DEPOSIT)
+        before = (await client.account(pair_from_uri("//Eve")))["data"]["free"]
+
+        async with gateway(tmp_path, net.url(0), book) as (shop, process):
+            for flows in (False, True, False):
+                promise = buyer.promise(Balance(AIT), now())
+                headers = {"AI-Voucher": encode_signed(promise.signed.statement, promise.signed.signature)}
+                async with http.post(shop + CHAT, json={**HELLO, "stream": flows}, headers=headers) as response:
+                    reply = await read_reply(response)
+                assert reply.status == 200, reply.body
+                assert reply.signed is not None
+                buyer.accept(reply.signed)
+            lane = next(iter(buyer.lanes.values()))
+            ack = buyer.acknowledgement(lane)
+            headers = {"AI-Voucher": encode_signed(ack.statement, ack.signature)}
+            async with http.post(shop + "/.well-known/aitp/voucher", headers=headers) as response:
+                assert response.status == 200, await response.text()
+            # "hello chain" is 4 pieces in and out.
+            assert buyer.spent == 3 * (4 + 8) * 10**9
+            await paid(client, session, buyer.spent)
+            fee = buyer.spent // 1000
+            after = (await client.account(pair_from_uri("//Eve")))["data"]["free"]
+            assert after - before == buyer.spent - fee
+
+            await do(client, "//Alice", "Sessions", "close", session=session, agreement=None)
+            promise = buyer.promise(Balance(AIT), now())
+            headers = {"AI-Voucher": encode_signed(promise.signed.statement, promise.signed.signature)}
+            async with asyncio.timeout(60):
+                while True:
+                    async with http.post(shop + CHAT, json=HELLO, headers=headers) as response:
+                        refused = await read_reply(response)
+                    if refused.status == 402:
+                        break
+                    assert refused.signed is not None
+                    buyer.accept(refused.signed)
+                    promise = buyer.promise(Balance(AIT), now())
+                    headers = {"AI-Voucher": encode_signed(promise.signed.statement, promise.signed.signature)}
+            assert refused.json["code"] == "pay.session_closing"
+            assert process.poll() is None
+        found = await client.query("Sessions", "Sessions", session)
+        assert found["escrow"] == 0
+
+
+def now() -> Moment:
+    return Moment(time.time_ns() // 1_000_000)
+
+
+async def paid(client: Client, session: Hash32, amount: int) -> None:
+    """Wait until a session has paid so much."""
+    async with asyncio.timeout(90):
+        async for _ in client.subscribe_heads(final=True):
+            found = await client.query("Sessions", "Sessions", session)
+            if found["claimed"] == amount:
+                return
