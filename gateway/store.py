@@ -330,13 +330,14 @@ def open_store(folder: Path, genesis: Hash32, operator: bytes) -> Store:
     except OSError:
         lock.close()
         raise StoreUnusable(f"another gateway works in {folder}") from None
+    connection = sqlite3.connect(folder / "gateway.sqlite", isolation_level=None, check_same_thread=False)
     try:
-        connection = sqlite3.connect(folder / "gateway.sqlite", isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.executescript(_SCHEMA)
         clean = _take_over(connection, folder / "gateway.floor", genesis + operator)
     except (sqlite3.Error, StoreUnusable) as error:
+        connection.close()
         lock.close()
         raise StoreUnusable(str(error)) from None
     return Store(connection, lock, clean=clean)
