@@ -19,7 +19,9 @@ from pathlib import Path
 import msgspec
 
 from aitoken.crypto import ed25519
+from aitoken.crypto.derive import pair_from_uri
 from aitoken.crypto.signature import verify_multi
+from aitoken.proto import randomness
 from aitoken.proto.digest import SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
@@ -59,12 +61,17 @@ class Importer:
         self.nonces = [0] * self.senders
         self.rng = random.Random(accounts)
         self.time_ms = spec.timestamp_ms
+        self.epoch = genesis.epoch
+        self.leader = pair_from_uri("//Alice", "ed25519")
+        self.place = [bytes(key) for key, _ in self.epoch.authorities].index(self.leader.public)
 
     def build(self, count: int) -> ExecutedBlock:
         """A block of `count` transfers by somebody else."""
         self.time_ms += 250
         view = self.header.number + 1
-        items = leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, self.time_ms))
+        proof = randomness.prove(self.leader, self.terms.genesis_hash, bytes(self.epoch.seed), 0, view)
+        output = randomness.output_of(proof)
+        items = leading_items_of(SmpxDigest(1, 0, view, view - 1, self.place, self.time_ms, output, proof))
         builder = self.runtime.open_block(self.database.state, self.header, items)
         for sender in self.rng.sample(range(self.senders), count):
             raw = transfer(self.terms, sender, self.rng.randrange(self.senders), self.nonces[sender])

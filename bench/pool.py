@@ -16,6 +16,7 @@ from unittest.mock import patch
 from aitoken.proto.digest import SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
+from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import Hash32
 from bench.accounts import Terms, transfer, transfers
 from bench.import_blocks import roomy_spec
@@ -59,7 +60,7 @@ class Head:
 
     def child(self, body: Sequence[Extrinsic]) -> Block:
         """The block after the head."""
-        items = leading_items_of(SmpxDigest(1, 0, 1, 0, 0, self.time_ms))
+        items = leading_items_of(SmpxDigest(1, 0, 1, 0, 0, self.time_ms, *UNPROVEN))
         builder = self.runtime.open_block(self.best.state, self.header, items)
         for xt in body:
             builder.apply(xt)

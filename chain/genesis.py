@@ -22,6 +22,7 @@ from chain.state.ordered import ordered_root
 if TYPE_CHECKING:
     from chain.frame.runtime import Runtime
     from chain.pallets.ai.oracle import Oracle
+    from chain.pallets.babe import Babe
     from chain.pallets.balances import Balances
     from chain.pallets.consensus import Consensus
     from chain.pallets.session import Session
@@ -59,6 +60,7 @@ def build_genesis(spec: ChainSpec, runtime: Runtime | None = None) -> Genesis:
     staking: Staking = pallets["Staking"]
     supply: Supply = pallets["Supply"]
     consensus: Consensus = pallets["Consensus"]
+    babe: Babe = pallets["Babe"]
     timestamp: Timestamp = pallets["Timestamp"]
     sudo: Sudo = pallets["Sudo"]
     oracle: Oracle = pallets["Oracle"]
@@ -77,6 +79,7 @@ def build_genesis(spec: ChainSpec, runtime: Runtime | None = None) -> Genesis:
     epoch = NextEpoch(0, authorities, GENESIS_SEED, 0, spec.params.session_blocks)
     consensus.current_epoch.put(epoch)
     oracle.start(spec.oracle)
+    babe.randomness.put(GENESIS_SEED)
     issuance = balances.total_issuance.get()
     if spec.sudo is not None:
         sudo.key.put(spec.sudo)

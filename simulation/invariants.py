@@ -17,7 +17,7 @@ from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY, Certificate, Vote
 from consensus.evidence import offence_of
 from consensus.messages import Evidence, Message, Proposal
 from consensus.types import Block
-from simulation.ledger import GENESIS, is_valid, offence_in
+from simulation.ledger import GENESIS, offence_in
 
 if TYPE_CHECKING:
     from simulation.node import Node
@@ -117,10 +117,10 @@ class Invariants:
             known = self._chain.get(block.number)
             if known is None:
                 below = self._chain.get(block.number - 1)
-                if below is None or below.hash != block.parent_hash or not is_valid(block):
+                epoch = self._world.elections.of(block.epoch).epoch
+                if below is None or below.hash != block.parent_hash or not self._world.is_valid(block):
                     self._world.fail("I4", f"block {block.number} is invalid or not linked")
                     return
-                epoch = self._world.elections.of(block.epoch).epoch
                 if block.leader != epoch.leader(block.view):
                     self._world.fail("I4", f"block {block.number} is not by the leader of view {block.view}")
                 if block.timestamp_ms < below.timestamp_ms + self._world.scenario.pace.block_time_ms:

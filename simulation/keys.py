@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from aitoken.crypto import ed25519
+from hashlib import blake2b
+
+from aitoken.crypto import ed25519, vrf
+from aitoken.proto import randomness
+from aitoken.proto.randomness import PROOF_SIZE
 from aitoken.proto.votes import sign_bytes
 from node.driver.ports import Verify
 from simulation.ledger import GENESIS
@@ -23,6 +27,14 @@ class PlayedKeys:
         """Return the signature of a vote."""
         del kind, epoch, view, block_hash
         return key * 2
+
+    def prove(self, key: bytes, epoch: int, view: int, seed: bytes) -> bytes:
+        """Return the VRF proof for a view; nobody asks for that of another's key."""
+        return blake2b(b"%b|%d|%d|%b" % (key, epoch, view, seed)).digest().ljust(PROOF_SIZE, b"\0")
+
+    def proves(self, key: bytes, proof: bytes, epoch: int, view: int, seed: bytes) -> bool:
+        """Whether it is that proof."""
+        return proof == self.prove(key, epoch, view, seed)
 
     def verifier(self, played: Verify) -> Verify:
         """Return what checks signatures."""
@@ -55,6 +67,15 @@ class RealKeys(PlayedKeys):
     def sign(self, key: bytes, kind: int, epoch: int, view: int, block_hash: bytes) -> bytes:
         """Return the signature of a vote."""
         return self._pairs[key].sign(sign_bytes(GENESIS.hash, kind, epoch, view, block_hash))
+
+    def prove(self, key: bytes, epoch: int, view: int, seed: bytes) -> bytes:
+        """Return the VRF proof for a view."""
+        return randomness.prove(self._pairs[key], GENESIS.hash, seed, epoch, view)
+
+    def proves(self, key: bytes, proof: bytes, epoch: int, view: int, seed: bytes) -> bool:
+        """Whether it is a right one."""
+        message = randomness.message_of(GENESIS.hash, seed, epoch, view)
+        return vrf.verify(proof, message, key) is not None
 
     def verifier(self, played: Verify) -> Verify:
         """Return what checks signatures."""

@@ -20,7 +20,7 @@ from consensus.types import Block, Slot
 if TYPE_CHECKING:
     from simulation.node import Node
 
-_HEADER = struct.Struct("<32sQQQQHQIHIB")
+_HEADER = struct.Struct("<32sQQQQHQ80sIHIB")
 _NOBODY: Final = (0xFFFF, 0)
 
 Offence: TypeAlias = tuple[int, int]
@@ -40,7 +40,9 @@ class Blocks:
         self._by_header: dict[bytes, Block] = {}
         self._salt = 0
 
-    def make(self, parent_hash: Hash32, slot: Slot, offence: Offence | None = None, *, valid: bool = True) -> Block:
+    def make(
+        self, parent_hash: Hash32, slot: Slot, proof: bytes, offence: Offence | None = None, *, valid: bool = True
+    ) -> Block:
         """Return a new block, different from all others."""
         self._salt += 1
         offender, offence_epoch = offence or _NOBODY
@@ -52,6 +54,7 @@ class Blocks:
             slot.parent_view,
             slot.leader,
             slot.timestamp_ms,
+            proof,
             self._salt,
             offender,
             offence_epoch,
@@ -69,7 +72,7 @@ class Blocks:
         if block is None:
             if len(header) != _HEADER.size:
                 raise BadHeader(f"{len(header)} bytes")
-            parent, number, epoch, view, parent_view, leader, timestamp, _, _, _, _ = _HEADER.unpack(header)
+            parent, number, epoch, view, parent_view, leader, timestamp = _HEADER.unpack(header)[:7]
             block_hash = Hash32(blake2b(header, digest_size=32).digest())
             block = Block(block_hash, number, Hash32(parent), epoch, view, parent_view, leader, timestamp, header)
             self._by_header[header] = block
@@ -77,8 +80,14 @@ class Blocks:
 
 
 def is_valid(block: Block) -> bool:
-    """What execution says."""
+    """Whether a block is valid but for its proof."""
     return block.header[-1] == 1
+
+
+def proof_in(block: Block) -> bytes:
+    """Return the VRF proof of a block."""
+    proof: bytes = _HEADER.unpack(block.header)[7]
+    return proof
 
 
 def offence_in(block: Block) -> Offence | None:
@@ -98,11 +107,11 @@ class Execution:
         self._world = node.world
         self._executed: set[Hash32] = set()
 
-    def build(self, parent_hash: Hash32, slot: Slot, done: Callable[[Block | None], None]) -> None:
+    def build(self, parent_hash: Hash32, slot: Slot, proof: bytes, done: Callable[[Block | None], None]) -> None:
         """Build after the scenario's build time."""
         self._node.tick()
         self._check_parent(parent_hash)
-        self._node.later(self._world.scenario.build_ms, self._built, parent_hash, slot, done)
+        self._node.later(self._world.scenario.build_ms, self._built, parent_hash, slot, proof, done)
 
     def verify(self, block: Block, done: Callable[[bool], None]) -> None:
         """Execute after the scenario's verification time."""
@@ -150,13 +159,13 @@ class Execution:
         if parent_hash not in self._executed and parent_hash != self._node.disk.committed.hash:
             self._world.fail("I4", f"{self._node.name} executes on a parent without state")
 
-    def _built(self, parent_hash: Hash32, slot: Slot, done: Callable[[Block | None], None]) -> None:
-        block = self._world.make_block(parent_hash, slot, self._node.offence_to_report(parent_hash))
+    def _built(self, parent_hash: Hash32, slot: Slot, proof: bytes, done: Callable[[Block | None], None]) -> None:
+        block = self._world.make_block(parent_hash, slot, proof, self._node.offence_to_report(parent_hash))
         self._executed.add(block.hash)
         done(block)
 
     def _verified(self, block: Block, done: Callable[[bool], None]) -> None:
-        valid = is_valid(block)
+        valid = self._world.is_valid(block)
         if valid:
             self._executed.add(block.hash)
         done(valid)

@@ -58,6 +58,11 @@ class Liar:
         number = parent.number + 1
         return Slot(epoch.index, view, parent_view, node.index, timestamp, number, epoch.is_terminal(number))
 
+    def proof(self, slot: Slot) -> bytes:
+        """Return the VRF proof for a block of one's own."""
+        node = self.node
+        return node.prove_view(slot.epoch, slot.view, node.world.elections.of(slot.epoch).epoch.seed)
+
 
 class Silent(Liar):
     """Is never there."""
@@ -91,7 +96,7 @@ class Late(Liar):
 
 
 class Equivocator(Liar):
-    """As leader proposes different blocks to different nodes, also invalid ones, and votes for all of them."""
+    """As leader splits the others by two blocks, perhaps one with another view's proof, and votes for both."""
 
     def broadcast(self, message: Message) -> bool:
         """Split proposals."""
@@ -102,7 +107,9 @@ class Equivocator(Liar):
         slot = Slot(
             block.epoch, block.view, block.parent_view, block.leader, block.timestamp_ms, block.number, terminal=False
         )
-        other = node.world.make_block(block.parent_hash, slot, valid=self.rng.random() < 0.7)
+        right = self.rng.random() < 0.7
+        proof = self.proof(slot if right else replace(slot, view=slot.view + 1))
+        other = node.world.make_block(block.parent_hash, slot, proof)
         vote = self.vote(NOTARIZE, message.view, other.hash)
         if vote is None:
             return False
@@ -172,7 +179,7 @@ class Forker(Liar):
         if self.rng.random() < 0.2:  # stands on one block and claims the view of another
             slot = replace(slot, parent_view=message.parent_view)
             parent_view = message.parent_view
-        block = node.world.make_block(parent_hash, slot)
+        block = node.world.make_block(parent_hash, slot, self.proof(slot))
         vote = self.vote(NOTARIZE, message.view, block.hash)
         if vote is None:
             return False
@@ -199,7 +206,7 @@ class Usurper(Liar):
         slot = None if parent is None else self.slot(message.view + 1, message.view, parent)
         if slot is None:
             return False
-        block = node.world.make_block(message.hash, slot)
+        block = node.world.make_block(message.hash, slot, self.proof(slot))
         vote = self.vote(NOTARIZE, message.view + 1, block.hash)
         found = state.rounds.get(message.view)
         if vote is not None and found is not None and found.notarized is not None:

@@ -294,6 +294,15 @@ def _old_epoch_accepted() -> Patches:
     return [_patch(Inbox, "_is_current", always)]
 
 
+def _proof_of_another_view() -> Patches:
+    real = Voting.prove_view
+
+    def wrong(self: Voting, epoch: Epoch, view: int) -> bytes | None:
+        return real(self, epoch, view + 1)
+
+    return [_patch(Voting, "prove_view", wrong)]
+
+
 def _signature_not_checked() -> Patches:
     return [_patch(Registry, "verify", lambda *_: True)]
 
@@ -453,6 +462,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "vote-counted-twice": Mutation(_vote_counted_twice, 100),
     "old-epoch-accepted": Mutation(_old_epoch_accepted, 100),
     "signature-not-checked": Mutation(_signature_not_checked, 100, cast=("garbage",)),
+    "proof-of-another-view": Mutation(_proof_of_another_view, 10),
     "no-timeouts": Mutation(_no_timeouts, 20, tweak=_full_of("silent")),
     "nullify-not-sent": Mutation(
         lambda: _without_effect(Broadcast, lambda e: isinstance(e.message, Vote) and e.message.kind == NULLIFY), 100

@@ -169,6 +169,10 @@ class Node:
         self.world.invariants.signing(self, epoch)
         return self.world.keys.sign(self.key, kind, epoch, view, block_hash)
 
+    def prove_view(self, epoch: int, view: int, seed: bytes) -> bytes:
+        """The VRF proof for a view."""
+        return self.world.keys.prove(self.key, epoch, view, seed)
+
     def knows(self, kind: int, epoch: int, view: int, block_hash: bytes) -> bool:
         """This signer keeps no memory of its own, so that the driver's is tested alone."""
         del kind, epoch, view, block_hash

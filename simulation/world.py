@@ -14,7 +14,7 @@ from consensus.types import Block, Slot
 from simulation.disk import Disk
 from simulation.invariants import Invariants
 from simulation.keys import PlayedKeys
-from simulation.ledger import GENESIS, Blocks, Offence
+from simulation.ledger import GENESIS, Blocks, Offence, is_valid, proof_in
 from simulation.liars import LIARS
 from simulation.loop import Loop
 from simulation.network import Network, neighbours
@@ -191,14 +191,22 @@ class World:
         return self.rng.randint(0, most) if most else 0
 
     def make_block(
-        self, parent_hash: Hash32, slot: Slot, offence: Offence | None = None, *, valid: bool = True
+        self, parent_hash: Hash32, slot: Slot, proof: bytes, offence: Offence | None = None, *, valid: bool = True
     ) -> Block:
         """Return a new block."""
-        block = self.blocks.make(parent_hash, slot, offence, valid=valid)
+        block = self.blocks.make(parent_hash, slot, proof, offence, valid=valid)
         self._by_hash[block.hash] = block
         below = self.offences[parent_hash]
         self.offences[block.hash] = below if offence is None else below | {offence}
         return block
+
+    def is_valid(self, block: Block) -> bool:
+        """What execution says of a block, its leader's proof included."""
+        epoch = self.elections.of(block.epoch).epoch
+        keys = epoch.validators.keys
+        if not is_valid(block) or block.leader >= len(keys):
+            return False
+        return self.keys.proves(keys[block.leader], proof_in(block), epoch.index, block.view, epoch.seed)
 
     def block(self, block_hash: Hash32) -> Block:
         """Return any block ever made."""

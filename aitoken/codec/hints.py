@@ -73,6 +73,7 @@ Bytes8 = Annotated[bytes, p.FixedBytes(8), TypeName("[u8; 8]")]
 Bytes20 = Annotated[bytes, p.FixedBytes(20), TypeName("[u8; 20]")]
 Bytes32 = Annotated[bytes, p.FixedBytes(32), TypeName("[u8; 32]")]
 Bytes64 = Annotated[bytes, p.FixedBytes(64), TypeName("[u8; 64]")]
+Bytes80 = Annotated[bytes, p.FixedBytes(80), TypeName("[u8; 80]")]
 
 _NEWTYPES: Final[dict[Any, tuple[Codec[Any], str]]] = {
     Balance: (p.U128, "T::Balance"),

@@ -29,7 +29,7 @@ from aitoken.codec.base import (
     truncated,
 )
 from aitoken.codec.containers import Vec
-from aitoken.codec.hints import Bytes32, codec_of, u8, u16, u32, u64
+from aitoken.codec.hints import Bytes32, Bytes80, codec_of, u8, u16, u32, u64
 from aitoken.codec.primitives import Bytes, FixedBytes
 from aitoken.codec.records import Record, record
 
@@ -146,7 +146,10 @@ DIGEST: Final[Codec[Digest]] = Codec(
 
 @record("smpx::SmpxDigest")
 class SmpxDigest(Record):
-    """What consensus reads from a header without executing anything."""
+    """What consensus reads from a header without executing anything.
+
+    `aitoken.proto.randomness` says what the VRF is of and for.
+    """
 
     version: u8
     epoch: u64
@@ -154,6 +157,8 @@ class SmpxDigest(Record):
     parent_view: u64
     leader: u16
     timestamp_ms: u64
+    vrf_output: Bytes32
+    vrf_proof: Bytes80
 
 
 @record("smpx::NextEpoch")

@@ -21,6 +21,7 @@ from typing import Any
 
 from aitoken.crypto import ed25519
 from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
+from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import AIT, AccountId, Balance, Hash32
 from bench import accounts
 from bench.import_blocks import roomy_spec
@@ -97,7 +98,7 @@ class World:
     def items(self, view: int, parent_view: int) -> Any:
         """The digest of a block of that view."""
         leader = 0
-        return leading_items_of(SmpxDigest(1, 0, view, parent_view, leader, self.time_ms + 250 * view))
+        return leading_items_of(SmpxDigest(1, 0, view, parent_view, leader, self.time_ms + 250 * view, *UNPROVEN))
 
     # --------------------------------------------------------------------------------------------- people
 

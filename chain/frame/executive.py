@@ -130,6 +130,7 @@ class Executive:
         self._on_finalize = machine.hooks("on_finalize")
         self._inherents = machine.hooks("create_inherent")
         self._checks = machine.hooks("check_block")
+        self.given_checks = machine.hooks("check_given")
         self._unsigned = {hook.__self__.name: hook for hook in machine.hooks("check_unsigned")}
 
     def use_shortcut(self, info: CallInfo, shortcut: Shortcut) -> None:

@@ -169,6 +169,10 @@ class Pallet:
         """Let a call of this pallet in without a signature, or raise `InvalidTransaction`."""
         raise NotImplementedError
 
+    def check_given(self, number: BlockNumber) -> None:
+        """Check what only somebody else's block can get wrong, before its transactions; raise `InvalidBlock`."""
+        raise NotImplementedError
+
     def check_block(self, number: BlockNumber) -> None:
         """Check what must hold after every block; raise `Bug` if it does not."""
         raise NotImplementedError

@@ -83,12 +83,15 @@ class Runtime:
             given: how many extrinsics a block made elsewhere has, for `apply_given`.
 
         Raises:
-            InvalidBlock: a given block is too short to hold its inherents.
+            InvalidBlock: a given block is too short to hold its inherents, or its header breaks a rule.
         """
         executive = self._take(parent_state)
         builder = BlockBuilder(executive, parent_state, parent_header, items, self._release)
-        if given is not None and given < len(builder.extrinsics):
-            raise InvalidBlock(f"block {builder.number} has {given} extrinsics and lacks inherents")
+        if given is not None:
+            if given < len(builder.extrinsics):
+                raise InvalidBlock(f"block {builder.number} has {given} extrinsics and lacks inherents")
+            for check in executive.given_checks:
+                check(builder.number)
         return builder
 
     def _take(self, parent_state: State) -> Executive:

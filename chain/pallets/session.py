@@ -115,8 +115,8 @@ class StakedValidators(Protocol):
 class EpochListener(Protocol):
     """Told when validators change hands."""
 
-    def on_new_session(self, index: int, authorities: Sequence[tuple[bytes, int]]) -> None:
-        """Session `index` starts after this block with these voting keys and weights."""
+    def on_new_session(self, index: int, authorities: Sequence[tuple[bytes, int]]) -> bytes:
+        """Session `index` starts after this block with these voting keys and weights; return its leaders' seed."""
 
 
 class Attendance(Protocol):
@@ -139,8 +139,8 @@ class History(Protocol):
 class ProgressListener(Protocol):
     """Told that a session begins."""
 
-    def on_new_session(self, index: int) -> None:
-        """Session `index` starts after this block."""
+    def on_new_session(self, index: int, seed: bytes) -> None:
+        """Session `index` starts after this block, its leaders drawn from this seed."""
 
 
 class Session(Pallet, index=7, crate="pallet_session"):
@@ -287,11 +287,11 @@ class Session(Pallet, index=7, crate="pallet_session"):
         following = self._stake.new_session(index + 1, self.next_keys.contains, offline)
         self._queue(following, queued)
         authorities = self._authorities(queued)
-        self._consensus.on_new_session(index, authorities)
+        seed = self._consensus.on_new_session(index, authorities)
         self._remember(index, queued, authorities)
         if oldest is not None:
             self._history.prune(oldest)
-        self._progress.on_new_session(index)
+        self._progress.on_new_session(index, seed)
         self.emit(self.Event.NewSession(index))
 
     def _queue(self, following: Sequence[AccountId], queued: Sequence[tuple[AccountId, SessionKeys]]) -> None:

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from aitoken.codec.base import DecodeError
 from aitoken.errors import Rejected
+from aitoken.proto import randomness
 from aitoken.proto.digest import NextEpoch, SmpxDigest, leading_items_of, next_epoch_of
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
@@ -102,9 +103,11 @@ class Executor:
 
     # The driver's Executor
 
-    def build(self, parent_hash: Hash32, slot: Slot, done: Callable[[ConsensusBlock | None], None]) -> None:
-        """Build a block for `slot` on an executed parent; None when it cannot be built."""
-        self._jobs.add(self._build(parent_hash, slot, done))
+    def build(
+        self, parent_hash: Hash32, slot: Slot, proof: bytes, done: Callable[[ConsensusBlock | None], None]
+    ) -> None:
+        """Build a block for `slot`, with our VRF proof for it, on an executed parent; None when it cannot be built."""
+        self._jobs.add(self._build(parent_hash, slot, proof, done))
 
     def verify(self, block: ConsensusBlock, done: Callable[[bool], None]) -> None:
         """Execute a block: whether it is valid on its parent, header and state root included."""
@@ -145,14 +148,15 @@ class Executor:
 
     # Jobs
 
-    def _build(self, parent_hash: Hash32, slot: Slot, done: Callable[[ConsensusBlock | None], None]) -> Job:
+    def _build(
+        self, parent_hash: Hash32, slot: Slot, proof: bytes, done: Callable[[ConsensusBlock | None], None]
+    ) -> Job:
         parent = self._chain.get(parent_hash)
         if parent is None:
             done(None)
             return
         started = time.perf_counter()
-        items = leading_items_of(SmpxDigest(1, slot.epoch, slot.view, slot.parent_view, slot.leader, slot.timestamp_ms))
-        builder = self._runtime.open_block(parent.state, parent.header, items)
+        builder = self._runtime.open_block(parent.state, parent.header, leading_items_of(_digest_of(slot, proof)))
         end = started + self._build_budget_s
         misfits = 0
         walk = self._pool.iter_ready()
@@ -226,3 +230,8 @@ class Executor:
         body = tuple([xt.raw for xt in block.body])
         self._bodies.note(body, root=block.header.extrinsics_root, hashes=[xt.hash for xt in block.body])
         return read_block(block.header.encode(), body)
+
+
+def _digest_of(slot: Slot, proof: bytes) -> SmpxDigest:
+    output = randomness.output_of(proof)
+    return SmpxDigest(1, slot.epoch, slot.view, slot.parent_view, slot.leader, slot.timestamp_ms, output, proof)

@@ -443,7 +443,11 @@ class Driver:
             if core is self.core:
                 self.step(inputs.Built(effect.slot.view, block))
 
-        self._ports.executor.build(effect.parent.hash, effect.slot, built)
+        proof = self._voting.prove_view(core.epoch, effect.slot.view)
+        if proof is None:
+            built(None)
+        else:
+            self._ports.executor.build(effect.parent.hash, effect.slot, proof, built)
 
     def _on_verdict(self, block_hash: Hash32, valid: bool) -> None:  # noqa: FBT001 - a plain callback
         self.step(inputs.Verified(block_hash, valid))

@@ -72,8 +72,8 @@ class Transport(Protocol):
 class Executor(Protocol):
     """The chain: builds, executes and commits blocks. Parents are executed or committed before their children."""
 
-    def build(self, parent_hash: Hash32, slot: Slot, done: Callable[[Block | None], None]) -> None:
-        """Build a block for `slot`; it counts as executed. None when it cannot be built."""
+    def build(self, parent_hash: Hash32, slot: Slot, proof: bytes, done: Callable[[Block | None], None]) -> None:
+        """Build a block for `slot` that carries our VRF proof; it counts as executed. None when it cannot be built."""
 
     def verify(self, block: Block, done: Callable[[bool], None]) -> None:
         """Execute a block: whether it is valid on its parent, header and state root included."""
@@ -121,6 +121,13 @@ class Signer(Protocol):
 
         Raises:
             VoteRefused: it is not made; the next one may be.
+            Unavailable: nothing is signed until `Driver.signer_is_back`.
+        """
+
+    def prove_view(self, epoch: int, view: int, seed: bytes) -> bytes:
+        """Return the 80-byte VRF proof for a view of the epoch with that seed; the same each time, so never harmful.
+
+        Raises:
             Unavailable: nothing is signed until `Driver.signer_is_back`.
         """
 

@@ -164,6 +164,19 @@ class Voting:
         self.table.check(kind, epoch, view, block_hash)
         return signature
 
+    def prove_view(self, epoch: Epoch, view: int) -> bytes | None:
+        """Return the VRF proof for a view this node leads; None where the signer does not answer."""
+        signer = self._signer
+        if signer is None:
+            raise Bug("a node without a key leads no view")
+        if self.guard.lost:
+            return None
+        try:
+            return signer.prove_view(epoch.index, view, epoch.seed)
+        except Unavailable:
+            self.guard.lost = True
+            return None
+
     def is_twin(self, vote: Vote, *, present: bool) -> bool:
         """Whether a vote by our key that is not ours is another process's for certain; `present`: of this epoch."""
         allowed = self.permission.may_vote(vote.epoch) and vote.view > self.permission.floor(vote.epoch)

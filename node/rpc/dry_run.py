@@ -13,6 +13,7 @@ from aitoken.crypto.hashing import twox_128
 from aitoken.proto.digest import DigestItem, SmpxDigest, leading_items_of, smpx_of
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
+from aitoken.proto.randomness import UNPROVEN
 from chain.frame.errors import InvalidBlock, InvalidTransaction
 from chain.state.base import State, StateDiscarded
 from node.rpc import errors
@@ -59,6 +60,7 @@ def _items(parent: Header) -> tuple[DigestItem, ...]:
     try:
         before = smpx_of(parent.digest)
     except DecodeError:
-        return leading_items_of(SmpxDigest(1, 0, 1, 0, 0, NEXT_BLOCK_MS))
+        return leading_items_of(SmpxDigest(1, 0, 1, 0, 0, NEXT_BLOCK_MS, *UNPROVEN))
     after_ms = before.timestamp_ms + NEXT_BLOCK_MS
-    return leading_items_of(SmpxDigest(1, before.epoch, before.view + 1, before.view, before.leader, after_ms))
+    view = before.view + 1
+    return leading_items_of(SmpxDigest(1, before.epoch, view, before.view, before.leader, after_ms, *UNPROVEN))

@@ -3,6 +3,9 @@
 It signs three kinds of statement and nothing else: votes, "this connection is mine" and "here I can be dialled". Each
 has a prefix of its own, so that none can be taken for another. What the journal or the consensus core think is of no
 importance here: this is the second lock on the same door.
+
+It also makes the VRF proof of a view. There is one output for a view, whoever asks how often, so nothing is written
+down. Nonces of proofs and signatures share a secret: no statement signed here may ever be 32 bytes that others choose.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 
 from aitoken.crypto import ed25519
 from aitoken.errors import Bug
+from aitoken.proto import randomness
 from aitoken.proto.votes import sign_bytes
 from node.net.address_record import AddressRecord
 from node.net.peer_auth import peer_statement
@@ -120,6 +124,14 @@ class LocalSigner:
                 self._on_failure(failure)
             raise SignerLost(str(failure)) from failure
         return key.pair.sign(sign_bytes(self._genesis_hash, kind, epoch, view, block_hash))
+
+    def prove_view(self, epoch: int, view: int, seed: bytes) -> bytes:
+        """Return the present key's VRF proof for a view of the epoch with this seed."""
+        return self.prove_view_with(self._key, epoch, view, seed)
+
+    def prove_view_with(self, key: Key, epoch: int, view: int, seed: bytes) -> bytes:
+        """Return the VRF proof of one of the keys (`prove_view`)."""
+        return randomness.prove(key.pair, self._genesis_hash, seed, epoch, view)
 
     def knows(self, kind: int, epoch: int, view: int, block_hash: bytes) -> bool:
         """Whether the sign-state can have seen a vote that was made; False proves that it is older."""

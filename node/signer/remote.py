@@ -16,7 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from aitoken.crypto.ed25519 import SIGNATURE_SIZE
 from aitoken.errors import Rejected
+from aitoken.proto.randomness import PROOF_SIZE
 from consensus.signed import VoteRefused
 from node.net.address_record import AddressRecord
 from node.signer import wire
@@ -104,6 +106,14 @@ class RemoteSigner:
         """
         return self._signature("vote", self._public, kind, epoch, view, block_hash, final_view)
 
+    def prove_view(self, epoch: int, view: int, seed: bytes) -> bytes:
+        """Return the VRF proof for a view of the epoch with this seed.
+
+        Raises:
+            SignerLost: the signer does not answer.
+        """
+        return self._bytes(PROOF_SIZE, "view", self._public, epoch, view, seed)
+
     def knows(self, kind: int, epoch: int, view: int, block_hash: bytes) -> bool:
         """Whether the signer's memory can have seen a vote that was made; True where it cannot be asked."""
         try:
@@ -120,8 +130,11 @@ class RemoteSigner:
         return self._signature("address", self._public, record.unsigned())
 
     def _signature(self, *request: Any) -> bytes:
+        return self._bytes(SIGNATURE_SIZE, *request)
+
+    def _bytes(self, size: int, *request: Any) -> bytes:
         answer = self._ask(*request)
-        if not isinstance(answer, bytes) or len(answer) != 64:
+        if not isinstance(answer, bytes) or len(answer) != size:
             raise self._lost("it answers with no signature")
         return answer
 

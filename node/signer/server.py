@@ -40,6 +40,7 @@ class SignerServer:
         self._methods: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "vote": self._vote,
+            "view": self._view,
             "knows": self._knows,
             "peer": self._peer,
             "address": self._address,
@@ -112,6 +113,10 @@ class SignerServer:
     def _vote(self, public: bytes, kind: int, epoch: int, view: int, block_hash: bytes, final_view: int) -> bytes:
         _check(public, block_hash, kind, epoch, view, final_view)
         return self._signer.sign_vote_with(self._signer.of(public), kind, epoch, view, block_hash, final_view)
+
+    def _view(self, public: bytes, epoch: int, view: int, seed: bytes) -> bytes:
+        _check(public, seed, epoch, view)
+        return self._signer.prove_view_with(self._signer.of(public), epoch, view, seed)
 
     def _knows(self, public: bytes, kind: int, epoch: int, view: int, block_hash: bytes) -> bool:
         _check(public, block_hash, kind, epoch, view, 0)

@@ -4,10 +4,11 @@
     request   [method, argument ...]                    answers come in the order of the requests
     answer    [OK, value] | [REFUSED, reason] | [FAILED, reason]
 
-Methods, each signing one kind of statement whose bytes the signer puts together itself; nothing signs raw bytes:
+Methods, each for one kind of statement whose bytes the signer puts together itself; nothing signs raw bytes:
 
     hello     [version]                                            -> [version, genesis hash, [public key ...]]
     vote      [public, kind, epoch, view, block hash, final view]  -> signature
+    view      [public, epoch, view, seed of the epoch]             -> VRF proof
     knows     [public, kind, epoch, view, block hash]              -> bool
     peer      [public, handshake hash, initiator]                  -> signature
     address   [public, address record with an empty signature]     -> signature
@@ -21,7 +22,7 @@ import msgpack
 
 from aitoken.errors import Rejected
 
-VERSION: Final = 1
+VERSION: Final = 2
 FRAME_BYTES_MAX: Final = 4096
 LENGTH_BYTES: Final = 4
 OK: Final = 0

@@ -13,6 +13,7 @@ from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
 from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
 from aitoken.proto.header import Header
+from aitoken.proto.randomness import UNPROVEN
 from aitoken.proto.votes import FINALIZE, NOTARIZE, BadSignature, Certificate, Vote
 from aitoken.types import BlockNumber, Hash32
 from chain.state.ordered import ordered_root
@@ -40,7 +41,7 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 def make_block(parent: Block, extrinsics: Sequence[bytes] = (), *, epoch: int = 0, view: int = 0) -> Block:
     """Return a block on `parent` whose header names exactly these extrinsics."""
     number = parent.number + 1
-    smpx = SmpxDigest(1, epoch, view or number, max(0, (view or number) - 1), 0, 1000 * number)
+    smpx = SmpxDigest(1, epoch, view or number, max(0, (view or number) - 1), 0, 1000 * number, *UNPROVEN)
     digest = Digest(leading_items_of(smpx))
     header = Header(parent.hash, BlockNumber(number), Hash32(bytes(32)), ordered_root(extrinsics), digest)
     return read_block(header.encode(), tuple(extrinsics))

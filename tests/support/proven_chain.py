@@ -13,6 +13,7 @@ from aitoken.crypto.hashing import blake2_128_concat, blake2_256, twox_128
 from aitoken.proto.digest import NEXT_EPOCH, Digest, NextEpoch, SmpxDigest, leading_items_of, next_epoch_item
 from aitoken.proto.finality import CURRENT_EPOCH_KEY, NOW_KEY
 from aitoken.proto.header import Header
+from aitoken.proto.randomness import UNPROVEN
 from aitoken.proto.votes import FINALIZE, Certificate, bitmap_of
 from aitoken.types import BlockNumber, Hash32
 from chain.state.layer import FinalState
@@ -71,7 +72,9 @@ class ProvenChain:
         pairs = self.pairs[-1] | {COUNTER: number.to_bytes(4, "little"), b"gone%d" % number: b"x" * 40}
         pairs.pop(b"gone%d" % (number - 1), None)
         state = FinalState.in_memory(pairs)
-        digest = Digest(leading_items_of(SmpxDigest(1, epoch, view, view - 1, 0, START_MS + STEP_MS * number)))
+        digest = Digest(
+            leading_items_of(SmpxDigest(1, epoch, view, view - 1, 0, START_MS + STEP_MS * number, *UNPROVEN))
+        )
         if number % self.length == 0:
             digest = digest.with_item(next_epoch_item(self._epoch(epoch + 1, number)))
         header = Header(self.headers[-1].hash, BlockNumber(number), state.root, ordered_root([]), digest)

@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 
 from aitoken.crypto.derive import pair_from_uri
-from aitoken.proto.digest import SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.types import Hash32
 from node.chain.opening import OpenChain, open_chain
 from node.ports import Block
+from tests.support import leading
 
 GENESIS = Path(__file__).resolve().parents[2] / "genesis.json"
 ALICE = pair_from_uri("//Alice", "ed25519")
@@ -36,16 +36,6 @@ def open_in(folder: Path, *, history_blocks: int | None = 256, **params: int) ->
     return open_chain(file, folder / "node", history_blocks=history_blocks)
 
 
-def items(parent: Block, view: int | None = None) -> tuple[object, ...]:
-    """The leading digest items of a block on `parent`."""
-    number = parent.number + 1
-    length = 30
-    epoch = parent.number // length
-    return leading_items_of(
-        SmpxDigest(1, epoch, view or number, 0, 0, 1_767_225_600_000 + 1_000 * number + (view or 0))
-    )
-
-
 def remark(opened: OpenChain, nonce: int, text: bytes = b"hello") -> Extrinsic:
     """A signed remark of //Alice's ed25519 account."""
     schema = opened.runtime.schema
@@ -58,7 +48,19 @@ def remark(opened: OpenChain, nonce: int, text: bytes = b"hello") -> Extrinsic:
 
 def build(opened: OpenChain, parent: Block, extrinsics: Sequence[Extrinsic] = (), view: int | None = None) -> Block:
     """Build and insert a block."""
-    builder = opened.runtime.open_block(parent.state, parent.header, items(parent, view))  # type: ignore[arg-type]
+    number = parent.number + 1
+    builder = opened.runtime.open_block(
+        parent.state,
+        parent.header,
+        leading.items(
+            opened.runtime,
+            parent.state,
+            opened.genesis_hash,
+            view=view or number,
+            parent_view=0,
+            timestamp_ms=1_767_225_600_000 + 1_000 * number + (view or 0),
+        ),
+    )
     for xt in extrinsics:
         builder.apply(xt)
     executed = builder.seal()

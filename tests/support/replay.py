@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from aitoken.crypto.derive import pair_from_uri
-from aitoken.proto.digest import SmpxDigest, leading_items_of
+from aitoken.proto import randomness
+from aitoken.proto.digest import NEXT_EPOCH, SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.proto.header import Header
 from aitoken.types import AIT
@@ -28,6 +29,7 @@ GENESIS = Path(__file__).resolve().parents[2] / "genesis.json"
 PEOPLE = tuple(pair_from_uri(f"//{name}") for name in ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie"))
 STRANGERS = tuple(pair_from_uri(f"//Stranger//{index}", "ed25519").public for index in range(40))
 FRESH = pair_from_uri("//Fresh", "ed25519")
+LEADERS = tuple(pair_from_uri(f"//{name}", "ed25519") for name in ("Alice", "Bob", "Charlie", "Dave"))
 
 
 class Script:
@@ -92,11 +94,16 @@ def record(file: Path, blocks: int) -> str:
     runtime, genesis = start()
     script = Script(runtime, genesis)
     parent, state = genesis.header, FinalState.in_memory(genesis.pairs)
-    length = runtime.schema.params.session_blocks
+    leaders = {pair.public: pair for pair in LEADERS}
     lines = []
     for number in range(1, blocks + 1):
         moment = 1_767_225_600_000 + 1_000 * number
-        digest = SmpxDigest(1, (number - 1) // length, number, number - 1, number % 4, moment)
+        epoch = NEXT_EPOCH.decode(runtime.call(state, "ConsensusApi_epoch", b""))
+        index = number % 4
+        proof = randomness.prove(
+            leaders[epoch.authorities[index][0]], genesis.header.hash, epoch.seed, epoch.epoch, number
+        )
+        digest = SmpxDigest(1, epoch.epoch, number, number - 1, index, moment, randomness.output_of(proof), proof)
         builder = runtime.open_block(state, parent, leading_items_of(digest))
         for extrinsic in script.block(number):
             try:

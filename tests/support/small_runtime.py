@@ -11,6 +11,7 @@ from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
 from aitoken.proto.era import IMMORTAL, Era
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.proto.header import Header
+from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import AIT, AccountId, Balance, BlockNumber
 from chain.frame.apis import CoreApis
 from chain.frame.executive import ExecutedBlock, Executive
@@ -90,7 +91,7 @@ class Chain:
     def open(self, executive: Executive | None = None) -> None:
         self.time_ms += 250
         view = self.header.number + 1
-        digest = Digest(leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, self.time_ms)))
+        digest = Digest(leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, self.time_ms, *UNPROVEN)))
         (executive or self.executive).open_block(self.state, self.header, digest)
 
     def seal(self) -> ExecutedBlock:

@@ -9,6 +9,7 @@ from typing import Any
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
+from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32
 from chain.frame.apis import CoreApis
 from chain.frame.executive import Executive
@@ -158,7 +159,7 @@ class SpendingChain:
     def open_block(self) -> None:
         """Open a real block, for transactions."""
         view = self.system.number.get() + 1
-        digest = Digest(leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, self.now)))
+        digest = Digest(leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, self.now, *UNPROVEN)))
         self.system.initialize(BlockNumber(view), GENESIS, digest)
 
     # ---------------------------------------------------------------------------------------------- money

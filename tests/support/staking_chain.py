@@ -10,7 +10,8 @@ import msgspec
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.proto.digest import NextEpoch, SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, bare_extrinsic, sign_extrinsic
-from aitoken.proto.leaders import leader
+from aitoken.proto.leaders import leader as leader_of
+from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import AIT, AccountId
 from chain.frame.executive import ExecutedBlock
 from chain.frame.machine import Machine
@@ -21,6 +22,7 @@ from chain.runtime import build_runtime
 from chain.spec import parse_spec
 from chain.state.layer import FinalState
 from chain.state.memory import MemoryKeyValue
+from tests.support import leading
 
 TREASURY = AccountId(b"modlpy/trsry".ljust(32, b"\x00"))
 REWARDS = AccountId(b"modlai/rwrds".ljust(32, b"\x00"))
@@ -94,7 +96,7 @@ def _built(text: bytes) -> tuple[Runtime, Genesis]:
 class StakingChain:
     """Blocks one after the other; `staking`, `session`, ... show the state after the last one."""
 
-    def __init__(self, **chain: Any) -> None:
+    def __init__(self, *, proven: bool = False, **chain: Any) -> None:
         self.runtime, genesis = _built(msgspec.json.encode(spec_of(**chain)))
         self.schema = self.runtime.schema
         self.state: Any = FinalState(MemoryKeyValue(genesis.pairs))
@@ -102,6 +104,7 @@ class StakingChain:
         self.genesis_hash = genesis.header.hash
         self.issuance = genesis.issuance
         self.time_ms = START_MS
+        self.proven = proven
         self.view = 0
         self.blocks: list[ExecutedBlock] = []
         self._instance = self.runtime.new_instance()
@@ -134,21 +137,40 @@ class StakingChain:
         found: NextEpoch = self.consensus.current_epoch.get()
         return found
 
+    @property
+    def parent_view(self) -> int:
+        """The view of the last block, 0 where an epoch begins."""
+        return 0 if self.header.number == self.epoch().first_block else self.view
+
     def leader_of(self, view: int) -> int:
         epoch = self.epoch()
-        return leader(epoch.seed, epoch.epoch, tuple(weight for _, weight in epoch.authorities), view)
+        return leader_of(epoch.seed, epoch.epoch, tuple(weight for _, weight in epoch.authorities), view)
 
-    def next_leader(self) -> AccountId:
-        """The leader of the next view; an epoch counts its views from 1."""
-        view = 1 if self.header.number == self.epoch().first_block else self.view + 1
-        return AccountId(self.historical.members_of(self.epoch().epoch)[self.leader_of(view)].validator)
+    def gap_before(self, name: str) -> int:
+        """How many views come before the next one that somebody leads."""
+        members = [row.validator for row in self.historical.members_of(self.epoch().epoch)]
+        index, gap = members.index(account(name)), 0
+        while self.leader_of(self.parent_view + 1 + gap) != index:
+            gap += 1
+        return gap
 
     def items(self, gap: int = 0) -> Any:
         """The digest of the next block, after `gap` views without one."""
         epoch = self.epoch()
-        parent_view = 0 if self.header.number == epoch.first_block else self.view
+        parent_view = self.parent_view
         self.view = parent_view + 1 + gap
-        digest = SmpxDigest(1, epoch.epoch, self.view, parent_view, self.leader_of(self.view), self.time_ms)
+        leader = self.leader_of(self.view)
+        if self.proven:
+            return leading.items(
+                self.runtime,
+                self.state,
+                self.genesis_hash,
+                view=self.view,
+                parent_view=parent_view,
+                timestamp_ms=self.time_ms,
+                leader=leader,
+            )
+        digest = SmpxDigest(1, epoch.epoch, self.view, parent_view, leader, self.time_ms, *UNPROVEN)
         return leading_items_of(digest)
 
     def block(self, *extrinsics: Extrinsic, gap: int = 0, step_ms: int = 500) -> ExecutedBlock:
@@ -167,7 +189,7 @@ class StakingChain:
         """Make a block led by the next leader that is none of these."""
         members = [row.validator for row in self.historical.members_of(self.epoch().epoch)]
         away = {members.index(account(who)) for who in absent if account(who) in members}
-        parent_view = 0 if self.header.number == self.epoch().first_block else self.view
+        parent_view = self.parent_view
         gap = 0
         while self.leader_of(parent_view + 1 + gap) in away:
             gap += 1

@@ -1,6 +1,7 @@
 """What is done at the start of every block: Activity, Authorship, Babe."""
 
 from aitoken.proto.digest import Digest, NextEpoch, SmpxDigest, leading_items_of
+from aitoken.proto.randomness import UNPROVEN
 from bench.weights.world import Run, World, scenario
 from chain.pallets.activity import GAP_MAX
 from chain.pallets.staking.types import EraRewardPoints
@@ -17,7 +18,7 @@ def activity(world: World, absent: int) -> Run:
     missed = GAP_MAX * absent // ABSENT[-1]
     authorities = [(world.person(index), 1) for index in range(absent)]
     world.consensus.current_epoch.put(NextEpoch(0, authorities, bytes(32), 0, 30))
-    digest = SmpxDigest(1, 0, missed + 2, 1, 0, world.time_ms + 250)
+    digest = SmpxDigest(1, 0, missed + 2, 1, 0, world.time_ms + 250, *UNPROVEN)
     world.system.initialize(2, world.header.hash, Digest(leading_items_of(digest)))
     return lambda: world.activity.on_initialize(2)
 

@@ -1,6 +1,8 @@
-"""Consensus: evidence against a validator with four pages of nominators."""
+"""Consensus: evidence against a validator with four pages of nominators, and the random value of each block."""
 
 from aitoken.crypto.derive import pair_from_uri
+from aitoken.proto import randomness
+from aitoken.proto.digest import Digest, NextEpoch, SmpxDigest, leading_items_of
 from aitoken.proto.votes import NOTARIZE, Vote
 from aitoken.types import Hash32
 from bench.weights.world import Run, World, ait, scenario
@@ -9,6 +11,25 @@ from chain.pallets.staking.election import Exposure
 from chain.pallets.staking.types import PAGE_SIZE
 
 NOMINATORS = 4 * PAGE_SIZE
+VALIDATORS = 400
+
+
+@scenario("Consensus.on_initialize")
+def on_initialize(world: World) -> Run:
+    """A block that comes from elsewhere, so its VRF proof is checked, with many validators."""
+    pair = pair_from_uri("//Alice", "ed25519")
+    authorities = [(world.person(index), 1) for index in range(VALIDATORS)]
+    epoch = NextEpoch(0, [*authorities, (pair.public, 1)], bytes(32), 0, 30)
+    world.consensus.current_epoch.put(epoch)
+    proof = randomness.prove(pair, world.genesis_hash, bytes(epoch.seed), 0, 2)
+    digest = SmpxDigest(1, 0, 2, 1, VALIDATORS, world.time_ms + 250, randomness.output_of(proof), proof)
+    world.system.initialize(2, world.header.hash, Digest(leading_items_of(digest)))
+
+    def run() -> object:
+        world.consensus.on_initialize(2)
+        return world.consensus.check_given(2)
+
+    return run
 
 
 def _evidence(world: World) -> EquivocationProof:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
+from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import AIT, AccountId, Balance
 from chain.frame.errors import CannotPay
 from chain.frame.executive import ExecutedBlock
@@ -49,7 +50,9 @@ class Situation(Chain):
 
     def run(self, extrinsic: Any, *, fast: bool) -> tuple[ExecutedBlock | None, list[Any]]:
         _, system, _, _, executive = small.assemble(self.schema, fast=fast)
-        executive.open_block(self.state, self.header, Digest(leading_items_of(SmpxDigest(1, 0, 1, 0, 0, self.time_ms))))
+        executive.open_block(
+            self.state, self.header, Digest(leading_items_of(SmpxDigest(1, 0, 1, 0, 0, self.time_ms, *UNPROVEN)))
+        )
         try:
             executive.apply(extrinsic)
         except CannotPay:

@@ -14,6 +14,7 @@ from aitoken.proto.digest import Digest, DigestItem, SmpxDigest, leading_items_o
 from aitoken.proto.era import Era
 from aitoken.proto.extrinsic import Extrinsic, bare_extrinsic, encode_extra, with_signature
 from aitoken.proto.header import Header
+from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import AIT, AccountId, BlockNumber
 from chain.frame import errors
 from chain.frame.executive import BlockBuilder
@@ -263,7 +264,7 @@ def test_a_full_block_refuses_more_but_stays_valid() -> None:
 
 def test_an_open_block_is_not_disturbed_by_questions(chain: Chain) -> None:
     runtime = runtime_of(chain)
-    digest = leading_items_of(SmpxDigest(1, 0, 1, 0, 0, chain.time_ms + 250))
+    digest = leading_items_of(SmpxDigest(1, 0, 1, 0, 0, chain.time_ms + 250, *UNPROVEN))
     builder = runtime.open_block(chain.state, chain.header, digest)
     other = runtime.open_block(chain.state, chain.header, digest)
     builder.apply(transfer(chain, 0))
@@ -283,7 +284,7 @@ def test_a_machine_that_continues_its_own_block_gives_the_same_roots(chain: Chai
     runtime, fresh = runtime_of(chain), runtime_of(chain)
     state, header = chain.state, chain.header
     for view in range(1, 6):
-        items = leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, chain.time_ms + 250 * view))
+        items = leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, chain.time_ms + 250 * view, *UNPROVEN))
         builder: BlockBuilder = runtime.open_block(state, header, items)
         builder.apply(transfer(chain, view - 1))
         block = builder.seal()

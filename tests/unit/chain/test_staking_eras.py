@@ -283,7 +283,7 @@ def test_old_eras_are_forgotten() -> None:
 
 
 def test_blocks_replay_to_the_same_state_on_another_machine() -> None:
-    chain = StakingChain(nominators={"N": (100, ["A", "B"])}, others={"X": 50})
+    chain = StakingChain(proven=True, nominators={"N": (100, ["A", "B"])}, others={"X": 50})
     state, header = chain.state, chain.header
     chain.block(chain.signed("X", "Staking.bond", 20 * AIT, t.Staked()))
     chain.block(chain.signed("X", "Staking.nominate", people("C", "D")))

@@ -9,7 +9,6 @@ import pytest
 
 from aitoken.codec.base import DecodeError
 from aitoken.crypto.hashing import blake2_256, twox_128
-from aitoken.proto.digest import SmpxDigest, leading_items_of
 from aitoken.types import AIT, AccountId
 from chain.frame import errors
 from chain.frame.calls import CARRIED_MAX, NESTING_MAX, Call
@@ -23,6 +22,7 @@ from chain.runtime import assemble, build_runtime, build_schema
 from chain.spec import parse_spec
 from chain.state.layer import FinalState
 from chain.state.memory import MemoryKeyValue
+from tests.support import leading
 from tests.support.vectors import REPOSITORY
 
 SCHEMA = build_schema(PRESETS["devnet"])
@@ -154,7 +154,15 @@ def test_sessions_turn_and_epochs_are_announced() -> None:
     header = genesis.header
     announced = []
     for view in range(1, 8):
-        items = leading_items_of(SmpxDigest(1, 0, view, view - 1, view % 2, 1_000_000 + 250 * view))
+        items = leading.items(
+            runtime,
+            state,
+            genesis.header.hash,
+            view=view,
+            parent_view=view - 1,
+            timestamp_ms=1_000_000 + 250 * view,
+            leader=view % 2,
+        )
         block = runtime.open_block(state, header, items).seal()
         runtime.execute_block(state, header, block.header, block.body)
         state, header = block.state, block.header

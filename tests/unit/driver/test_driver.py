@@ -126,7 +126,7 @@ class TestAnswers:
     def test_a_block_nobody_asked_for_is_dropped(self) -> None:
         network = Network()
         slot_parent = network.node.disk.committed
-        block = network.world.blocks.make(slot_parent.hash, _slot(network))
+        block = network.world.blocks.make(slot_parent.hash, _slot(network), bytes(32))
 
         network.receive(BlockReply(block.header, ()))
 
@@ -269,7 +269,7 @@ class TestStopping:
         network = Network()
         network.world.allowed_alarms = frozenset({"consensus.safety"})
         parent = network.node.disk.committed
-        block = network.world.blocks.make(parent.hash, _slot(network), valid=False)
+        block = network.world.blocks.make(parent.hash, _slot(network), bytes(32), valid=False)
         network.world._by_hash[block.hash] = block
 
         network.receive(network.certificate(FINALIZE, network.driver.core.view + 1, block.hash))

@@ -80,6 +80,27 @@ def test_a_node_without_its_signer_follows_and_votes_again_when_it_is_back() -> 
     assert world.failure is None
 
 
+def test_a_leader_whose_signer_does_not_prove_its_view_builds_nothing_and_follows() -> None:
+    world = world_of()
+    run(world, 3_000)
+    node = world.nodes[0]
+    height = node.disk.committed.number
+
+    with mock.patch.object(node, "prove_view", side_effect=Gone("gone")):
+        run(world, 10_000)
+
+    assert not driver_of(node).core.voting
+    made_by_it = [block for block in node.disk.blocks.values() if block.number > height and block.leader == node.index]
+    assert made_by_it == []
+    assert node.disk.committed.number > height + 4
+
+    driver_of(node).signer_is_back()
+    run(world, 3_000)
+
+    assert driver_of(node).core.voting
+    assert world.failure is None
+
+
 def test_a_vote_that_is_refused_is_asked_for_once_and_the_chain_goes_on() -> None:
     world = world_of()
     run(world, 3_000)

@@ -11,7 +11,7 @@ import pytest
 
 from aitoken.client.checkpoint import BadCheckpoint, OtherCheckpoint
 from aitoken.errors import AiTokenError
-from aitoken.proto.digest import SmpxDigest, leading_items_of, next_epoch_of
+from aitoken.proto.digest import next_epoch_of
 from aitoken.proto.finality import DAY_MS, OtherGenesis, TrustTooOld
 from aitoken.proto.header import Header
 from aitoken.proto.votes import FINALIZE, BadSignature, Certificate, bitmap_of
@@ -35,6 +35,7 @@ from node.config import SyncConfig
 from node.ports import Block
 from node.store.check import Finding
 from node.trust import CheckpointGuard, OffCheckpoint, check_database, period_of
+from tests.support import leading
 from tests.support.real_chain import open_in, remark
 from tests.unit.rpc.test_rpc_finality import KEYS
 
@@ -49,8 +50,11 @@ def grow(opened: OpenChain, count: int) -> None:
         parent = chain.best
         number = parent.number + 1
         epoch, view = (number - 1) // LENGTH, (number - 1) % LENGTH + 1
-        digest = SmpxDigest(1, epoch, view, view - 1, 0, opened.spec.timestamp_ms + 1000 * number)
-        builder = opened.runtime.open_block(parent.state, parent.header, leading_items_of(digest))
+        moment = opened.spec.timestamp_ms + 1000 * number
+        items = leading.items(
+            opened.runtime, parent.state, opened.genesis_hash, view=view, parent_view=view - 1, timestamp_ms=moment
+        )
+        builder = opened.runtime.open_block(parent.state, parent.header, items)
         builder.apply(remark(opened, number - 1))
         executed = builder.seal()
         block = Block(Hash32(executed.header.hash), executed.header, tuple(executed.body), executed.state)

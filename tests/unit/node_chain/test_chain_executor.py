@@ -20,6 +20,7 @@ from node.chain.executor import Executor
 from node.chain.jobs import JOBS_MAX, JobRunner, TooManyJobs
 from node.chain.opening import OpenChain
 from node.driver.headers import read_block
+from tests.support import leading
 from tests.support.real_chain import open_in, remark
 
 GENESIS_MS = 1_767_225_600_000
@@ -93,10 +94,17 @@ class Rig:
     def build(self, number: int, parent: Hash32, view: int | None = None) -> Block:
         answers: list[Block | None] = []
         slot = Slot((number - 1) // 30, view or number, 0, 0, GENESIS_MS + 1000 * number, number, number % 30 == 0)
-        self.executor.build(parent, slot, answers.append)
+        self.executor.build(parent, slot, self.proof(parent, slot.view), answers.append)
         self.loop.run()
         assert answers[0] is not None
         return answers[0]
+
+    def proof(self, parent: Hash32, view: int) -> bytes:
+        """The proof of validator 0 for a view on this parent."""
+        found = self.opened.chain.get(parent)
+        assert found is not None
+        epoch = leading.epoch_of(self.opened.runtime, found.state)
+        return leading.proof_of(epoch, self.opened.genesis_hash, view)
 
     def verify(self, block: Block) -> bool:
         answers: list[bool] = []
@@ -150,6 +158,20 @@ def test_what_one_node_builds_another_accepts_and_nobody_accepts_a_changed_one(r
     assert other.opened.chain.get(block.hash) is not None
 
 
+def test_a_block_with_the_proof_of_another_view_is_not_valid(rig: Rig, other: Rig) -> None:
+    genesis, slot = rig.opened.genesis_hash, Slot(0, 1, 0, 0, GENESIS_MS + 1000, 1, False)
+    answers: list[Block | None] = []
+    for view in (2, 1):
+        rig.executor.build(genesis, slot, rig.proof(genesis, view), answers.append)
+        rig.loop.run()
+    wrong, right = answers
+    assert wrong is not None
+    assert right is not None
+
+    assert not other.verify(wrong)
+    assert other.verify(right)
+
+
 def test_a_transaction_from_the_future_waits_and_a_stale_one_is_thrown_out(rig: Rig) -> None:
     rig.pool.offered = [remark(rig.opened, 5), remark(rig.opened, 0)]
     first = rig.build(1, rig.opened.genesis_hash)
@@ -167,7 +189,8 @@ def test_execution_of_a_long_block_lets_the_loop_turn(rig: Rig, monkeypatch: pyt
     monkeypatch.setattr("node.chain.jobs.time.perf_counter", iter(range(10**6)).__next__)
     answers: list[Block | None] = []
 
-    rig.executor.build(rig.opened.genesis_hash, Slot(0, 1, 0, 0, GENESIS_MS + 1000, 1, False), answers.append)
+    slot = Slot(0, 1, 0, 0, GENESIS_MS + 1000, 1, False)
+    rig.executor.build(rig.opened.genesis_hash, slot, rig.proof(rig.opened.genesis_hash, 1), answers.append)
 
     assert rig.loop.run() > 5
     assert answers[0] is not None
@@ -194,7 +217,8 @@ def test_an_unknown_parent_gives_no_block_and_no_verdict_of_validity(rig: Rig) -
     block = rig.build(1, rig.opened.genesis_hash)
     answers: list[Block | None] = []
 
-    rig.executor.build(Hash32(b"?" * 32), Slot(0, 2, 0, 0, GENESIS_MS + 5000, 2, False), answers.append)
+    slot = Slot(0, 2, 0, 0, GENESIS_MS + 5000, 2, False)
+    rig.executor.build(Hash32(b"?" * 32), slot, bytes(80), answers.append)
     rig.loop.run()
 
     assert answers == [None]

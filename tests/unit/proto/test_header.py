@@ -23,6 +23,7 @@ from aitoken.proto.digest import (
     smpx_of,
 )
 from aitoken.proto.header import Header
+from aitoken.proto.randomness import UNPROVEN
 from tests.support.vectors import public_vectors
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -60,7 +61,7 @@ def test_headers_cut_or_too_long_are_refused() -> None:
         Header.decode(data + b"\0")
 
 
-SMPX = SmpxDigest(1, 3, 77, 76, 2, 1_767_225_600_000)
+SMPX = SmpxDigest(1, 3, 77, 76, 2, 1_767_225_600_000, b"o" * 32, b"p" * 80)
 
 
 def test_the_two_leading_items_name_leader_and_view() -> None:
@@ -71,7 +72,14 @@ def test_the_two_leading_items_name_leader_and_view() -> None:
     assert len(babe.data) == 13
     assert (
         smpx.data.hex()
-        == "01" + "0300000000000000" + "4d00000000000000" + "4c00000000000000" + "0200" + "00a8da769b010000"
+        == "01"
+        + "0300000000000000"
+        + "4d00000000000000"
+        + "4c00000000000000"
+        + "0200"
+        + "00a8da769b010000"
+        + "6f" * 32
+        + "70" * 80
     )
     assert smpx_of(Digest((babe, smpx))) == SMPX
 
@@ -80,8 +88,8 @@ def test_the_two_leading_items_name_leader_and_view() -> None:
     "logs",
     [
         (), leading_items_of(SMPX)[:1], leading_items_of(SMPX)[::-1],
-        (leading_items_of(SMPX)[0], leading_items_of(SmpxDigest(1, 3, 78, 76, 2, 0))[1]),
-        leading_items_of(SmpxDigest(2, 3, 77, 76, 2, 0)),
+        (leading_items_of(SMPX)[0], leading_items_of(SmpxDigest(1, 3, 78, 76, 2, 0, *UNPROVEN))[1]),
+        leading_items_of(SmpxDigest(2, 3, 77, 76, 2, 0, *UNPROVEN)),
     ],
     ids=["none", "one", "swapped", "disagree", "version"],
 )  # fmt: skip

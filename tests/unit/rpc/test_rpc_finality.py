@@ -11,7 +11,7 @@ import pytest
 from aitoken.client.checkpoint import Checkpoint
 from aitoken.client.light import LightClient
 from aitoken.crypto.derive import pair_from_uri
-from aitoken.proto.digest import SmpxDigest, leading_items_of, next_epoch_of
+from aitoken.proto.digest import next_epoch_of
 from aitoken.proto.header import Header
 from aitoken.proto.votes import FINALIZE, Certificate, bitmap_of
 from aitoken.types import Hash32
@@ -23,6 +23,7 @@ from node.rpc.methods import smpx, state
 from node.rpc.ports import ChainInfo
 from node.rpc.proofs import Prover
 from node.rpc.query import Query
+from tests.support import leading
 from tests.support.real_chain import open_in
 from tests.support.rpc_fakes import FakeConsensus, FakeNetwork, FakePool, RpcClient
 
@@ -39,8 +40,10 @@ def grow(opened: OpenChain, count: int, *, bare: frozenset[int] = frozenset()) -
         number = parent.number + 1
         epoch, view = (number - 1) // LENGTH, (number - 1) % LENGTH + 1
         moment = opened.spec.timestamp_ms + STEP_MS * number
-        digest = SmpxDigest(1, epoch, view, view - 1, 0, moment)
-        executed = opened.runtime.open_block(parent.state, parent.header, leading_items_of(digest)).seal()
+        items = leading.items(
+            opened.runtime, parent.state, opened.genesis_hash, view=view, parent_view=view - 1, timestamp_ms=moment
+        )
+        executed = opened.runtime.open_block(parent.state, parent.header, items).seal()
         block = Block(Hash32(executed.header.hash), executed.header, tuple(executed.body), executed.state)
         chain.insert(block)
         chain.set_best(block.hash)

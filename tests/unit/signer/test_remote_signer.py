@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from aitoken.crypto import ed25519
+from aitoken.proto import randomness
 from aitoken.proto.votes import NOTARIZE, NULLIFY, sign_bytes
 from consensus.signed import VoteRefused
 from node.net.address_record import AddressRecord
@@ -72,6 +73,41 @@ async def test_it_signs_the_three_statements_and_the_node_knows_its_key(tmp_path
         address = await ask(signer.sign_address, record)
         assert ed25519.verify(address, record.sign_bytes(GENESIS), PAIR.public)
         await signer.stop()
+
+
+async def test_it_proves_a_view_as_often_as_asked_and_writes_nothing_down(tmp_path: Path) -> None:
+    async with serving(tmp_path):
+        signer = await connect(tmp_path)
+        before = make_state(tmp_path).read_bytes()
+
+        proof = await ask(signer.prove_view, 2, 4, A)
+
+        message = randomness.message_of(GENESIS, A, 2, 4)
+        assert randomness.verify(randomness.output_of(proof), proof, message, PAIR.public)
+        assert await ask(signer.prove_view, 2, 4, A) == proof
+        assert await ask(signer.prove_view, 2, 3, A) != proof
+        assert make_state(tmp_path).read_bytes() == before
+        await signer.stop()
+
+
+@pytest.mark.parametrize("arguments", [(-1, 4, A), (2, 4, A[:-1]), (2, 4, A + b"\0"), (2, "4", A), (2, 4, "a" * 32)])
+async def test_a_proof_is_made_for_a_view_and_nothing_else(tmp_path: Path, arguments: tuple[Any, ...]) -> None:
+    async with serving(tmp_path):
+        signer = await connect(tmp_path)
+        with pytest.raises(SignerLost):
+            await ask(signer.prove_view, *arguments)
+        await signer.stop()
+
+
+def test_nothing_that_is_signed_has_32_bytes_as_what_a_proof_hashes_has() -> None:
+    record = AddressRecord(PAIR.public, bytes(32), 5, ())
+
+    for statement in (
+        sign_bytes(GENESIS, NOTARIZE, 2, 4, A),
+        peer_statement(GENESIS, B, initiator=True),
+        record.sign_bytes(GENESIS),
+    ):
+        assert len(statement) > 32
 
 
 async def test_it_refuses_by_its_own_memory_and_the_connection_stays(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from aitoken.proto.digest import Digest, NextEpoch, SmpxDigest, leading_items_of, next_epoch_item
 from aitoken.proto.header import Header
+from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import BlockNumber
 from chain.state.ordered import ordered_root
 from node.store import retention
@@ -30,7 +31,7 @@ def grow(database: Database, count: int, *, ends: frozenset[int], bare: frozense
     parent = GENESIS
     for number in range(1, count + 1):
         end = (next_epoch_item(NextEpoch(1, [], bytes(32), number, 1)),) if number in ends else ()
-        digest = Digest((*leading_items_of(SmpxDigest(1, 0, number, number - 1, 0, number)), *end))
+        digest = Digest((*leading_items_of(SmpxDigest(1, 0, number, number - 1, 0, number, *UNPROVEN)), *end))
         parent = Header(parent.hash, BlockNumber(number), GENESIS.state_root, ordered_root([]), digest)
         certificate = None if number in bare else b"certificate"
         database.commit([CommittedBlock(parent.number, parent.hash, parent.encode(), (), certificate, {}, {})], {})
