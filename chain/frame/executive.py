@@ -14,15 +14,14 @@ Source: `frame_executive`; the nine extensions in `chain.frame.extensions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aitoken.codec.base import DecodeError, EncodeError
+from aitoken.codec.base import EncodeError
 from aitoken.codec.hints import codec_of
 from aitoken.crypto.signature import verify_multi
 from aitoken.errors import Bug
-from aitoken.proto.digest import LEADING_ITEMS, Digest, DigestItem
+from aitoken.proto.digest import Digest
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, bare_extrinsic
 from aitoken.proto.header import Header
 from aitoken.types import AccountId, BlockNumber, Hash32
@@ -36,7 +35,6 @@ from chain.frame.errors import (
     DispatchError,
     ExhaustsResources,
     Future,
-    InvalidBlock,
     InvalidTransaction,
     MandatoryValidation,
     NoUnsignedValidator,
@@ -494,107 +492,6 @@ class Executive:
         self._settled = state
         store.settle(state)
         return ExecutedBlock(header, tuple(self._body), state)
-
-
-class BlockBuilder:
-    """A block being made, or checked: the one thing that may use its executive until it is sealed.
-
-    Checking a block is building it again with given extrinsics and comparing; `apply_given` and `check` do that.
-    """
-
-    def __init__(
-        self,
-        executive: Executive,
-        parent_state: State,
-        parent_header: Header,
-        items: Sequence[DigestItem],
-        release: Callable[[Executive], None],
-    ) -> None:
-        self._executive: Executive | None = executive
-        self._release = release
-        self._given = 0
-        executive.open_block(parent_state, parent_header, Digest(tuple(items)))
-        self._inherents = len(executive.extrinsics)
-
-    def _open(self) -> Executive:
-        if self._executive is None:
-            raise Bug("the block is sealed")
-        return self._executive
-
-    @property
-    def number(self) -> BlockNumber:
-        """The height of the block."""
-        return self._open().number
-
-    @property
-    def extrinsics(self) -> Sequence[Extrinsic]:
-        """What the block contains so far, inherents first."""
-        return self._open().extrinsics
-
-    def apply(self, extrinsic: Extrinsic) -> None:
-        """Add a transaction.
-
-        Raises:
-            DecodeError: its call is malformed; nothing has changed.
-            InvalidTransaction: it does not belong into this block; nothing has changed.
-        """
-        self._open().apply(extrinsic)
-
-    def apply_given(self, extrinsic: Extrinsic) -> None:
-        """Add the next extrinsic of a block somebody else made, inherents included.
-
-        Raises:
-            InvalidBlock: it may not be there.
-        """
-        executive, position = self._open(), self._given
-        self._given += 1
-        if position < self._inherents:
-            if extrinsic.raw != executive.extrinsics[position].raw:
-                raise InvalidBlock(f"block {executive.number}: extrinsic {position} is not the inherent it must be")
-            return
-        try:
-            executive.apply(extrinsic)
-        except (DecodeError, InvalidTransaction) as error:
-            raise InvalidBlock(f"block {executive.number}, extrinsic {position}: {error!r}") from error
-
-    def seal(self, extrinsics_root: Hash32 | None = None) -> ExecutedBlock:
-        """Close the block and compute its header and state.
-
-        Args:
-            extrinsics_root: of the extrinsics given, where it was computed from them already.
-
-        Raises:
-            InvalidBlock: a given block left out inherents, or a hook refuses it.
-        """
-        executive = self._open()
-        if 0 < self._given < self._inherents:
-            raise InvalidBlock(f"block {executive.number} lacks inherents")
-        try:
-            given_all = self._given == len(executive.extrinsics)
-            executed = executive.seal(extrinsics_root if given_all else None)
-        except DispatchError as error:
-            raise InvalidBlock(f"block {executive.number}: {error!r}") from error
-        self._executive = None
-        self._release(executive)
-        return executed
-
-
-def difference(ours: Header, theirs: Header) -> str | None:
-    """Say in which field a header differs from what execution gives; None where it does not."""
-    for name in ("parent_hash", "number", "extrinsics_root", "digest", "state_root"):
-        mine, given = getattr(ours, name), getattr(theirs, name)
-        if mine != given:
-            return f"block {theirs.number}: {name} is {_show(given)}, execution gives {_show(mine)}"
-    return None
-
-
-def _show(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def leading_items(digest: Digest) -> tuple[DigestItem, ...]:
-    """Return the items a block starts with; the rest of its digest is added while it is executed."""
-    return digest.logs[:LEADING_ITEMS]
 
 
 def _tag(who: AccountId, nonce: int) -> bytes:

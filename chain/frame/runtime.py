@@ -11,15 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aitoken.proto.extrinsic import Extrinsic
+from chain.frame.builder import BlockBuilder, difference, leading_items
 from chain.frame.errors import InvalidBlock, UnknownApi
-from chain.frame.executive import (
-    BlockBuilder,
-    ExecutedBlock,
-    Executive,
-    ValidTransaction,
-    difference,
-    leading_items,
-)
+from chain.frame.executive import ExecutedBlock, Executive, ValidTransaction
 from chain.frame.metadata import VERSIONS, write_metadata
 
 if TYPE_CHECKING:

@@ -23,8 +23,9 @@ from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
 from aitoken.proto.votes import Certificate
 from aitoken.types import Hash32
+from chain.frame.builder import BlockBuilder, difference, leading_items
 from chain.frame.errors import ExhaustsResources, Future, InvalidBlock, InvalidTransaction
-from chain.frame.executive import BlockBuilder, ExecutedBlock, difference, leading_items
+from chain.frame.executive import ExecutedBlock
 from chain.frame.runtime import Runtime
 from consensus.types import Block as ConsensusBlock
 from consensus.types import Slot

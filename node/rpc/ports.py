@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from aitoken.proto.digest import DigestItem
 from aitoken.proto.header import Header
 from aitoken.types import AccountId, Hash32, Nonce
-from chain.frame.executive import BlockBuilder
+from chain.frame.builder import BlockBuilder
 from chain.state.base import State
 from node.pool.errors import PoolRejected
 from node.pool.status import Watcher

@@ -17,7 +17,7 @@ from aitoken.proto.header import Header
 from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import AIT, AccountId, BlockNumber
 from chain.frame import errors
-from chain.frame.executive import BlockBuilder
+from chain.frame.builder import BlockBuilder
 from chain.frame.runtime import Instance, Runtime
 from chain.frame.schema import Schema
 from chain.frame.types import NEW_LOGIC
