@@ -130,7 +130,7 @@ class Control:
             raise r.RateUnavailable(
                 "there is no fresh exchange rate for the currency of these prices", retry_after_s=30
             )
-        if await self._store.count("offers") >= OFFERS_MAX:
+        if self._store.offers >= OFFERS_MAX:
             raise r.TooBusy("too many quotes are open", retry_after_s=60)
         now = self._clock.now()
         output = min(ask.output_limit or model.max_output, model.max_output) if api.may_stream else 0

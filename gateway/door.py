@@ -150,7 +150,7 @@ class Door:
         self._check_tier(ask, known)
         now = self._clock.now()
         request = request_hash(asked.body, payment.key)
-        quoted, quoted_rate = await self._quote(payment, request, legs, now)
+        quoted, quoted_rate = self._quote(payment, request, legs, now)
         order = Order(
             asked.api, ask, legs, None, False, request, key, blake2_256(asked.body), known.facts.rate_lock,
             quoted_rate, now,
@@ -183,12 +183,12 @@ class Door:
         if ask.tier > 1 and ask.tier not in known.facts.tiers:
             raise r.NotEntitled("this service tier needs a plan that the payer does not have", {"tier": ask.tier})
 
-    async def _quote(
+    def _quote(
         self, payment: PaymentHeaders, request: Hash32, legs: tuple[Leg, ...], now: Moment
     ) -> tuple[Balance | None, int | None]:
         """Return what a quote allows this request to be charged, and its rate; what was signed binds, shown or not."""
         leg = legs[0]
-        stored = await self._store.offer(request, leg.model.service, leg.edition.version, now)
+        stored = self._store.offer(request, leg.model.service, leg.edition.version, now)
         if payment.quote is None:
             return stored, None
         try:

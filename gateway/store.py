@@ -7,9 +7,10 @@
     meta       whose store this is, and whether it was closed properly
 
 Nothing waits for the disk on the way of a request: changes are collected and committed together every few milliseconds
-in a thread of their own. What is lost when the machine dies then is what was not committed: a voucher, which the next
-one repairs, or a receipt, whose number must not be used again. So a store that was not closed properly retires every
-lane it knows (`Store.clean` is False), and a lane's first receipt waits for the row that makes the lane known.
+in a thread of their own, and quotes and fresh answers are in memory as well. What is lost when the machine dies then is
+what was not committed: a voucher, which the next one repairs, or a receipt, whose number must not be used again. So a
+store that was not closed properly retires every lane it knows (`Store.clean` is False), and a lane's first receipt
+waits for the row that makes the lane known.
 
 WAL mode with `synchronous=FULL`: a commit that was reported is on disk.
 """
@@ -101,13 +102,24 @@ class Store:
         clean: it was closed properly the last time, so every receipt that left is in it.
     """
 
-    def __init__(self, connection: sqlite3.Connection, lock: IO[bytes], *, clean: bool) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, reader: sqlite3.Connection, lock: IO[bytes], *, clean: bool
+    ) -> None:
         self._connection = connection
+        self._reader = reader
         self._lock = lock
         self._thread = ThreadPoolExecutor(1, "gateway-store")
+        self._reading = ThreadPoolExecutor(1, "gateway-store-reader")
+        self._offers: dict[tuple[Hash32, int, int], tuple[Balance, Moment]] = {
+            (Hash32(request), service, book): (Balance(int(charge)), Moment(until))
+            for request, service, book, charge, until in connection.execute("SELECT * FROM offers")
+        }
+        self._fresh: dict[tuple[Hash32, Hash32], StoredAnswer] = {}
         self._pending: list[Change] = []
         self._wake = asyncio.Event()
-        self._waiting: list[asyncio.Future[None]] = []
+        self._put_last = 0
+        self._committed = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._failed: BaseException | None = None
         self.clean = clean
         self.commits = 0
@@ -137,6 +149,7 @@ class Store:
 
     def put_answer(self, session: Hash32, key: Hash32, at: Moment, answer: StoredAnswer) -> None:
         """Remember an answer by its key; the first of a key stays."""
+        self._fresh.setdefault((session, key), answer)
         self._put(
             "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             session, key, answer.body_hash, at, answer.status, answer.content_type, answer.answer,
@@ -144,7 +157,12 @@ class Store:
         )  # fmt: skip
 
     def put_offer(self, request: Hash32, service: int, book: int, max_charge: Balance, until: Moment) -> None:
-        """Remember a signed quote; of several for one request the lowest binds."""
+        """Remember a signed quote; of several for one request the lowest binds as long as one of them holds."""
+        place = (request, service, book)
+        before = self._offers.get(place)
+        if before is not None:
+            max_charge, until = min(max_charge, before[0]), max(until, before[1])
+        self._offers[place] = (max_charge, until)
         self._put(
             "INSERT INTO offers VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET max_charge = excluded.max_charge, "
             "until = excluded.until",
@@ -159,6 +177,7 @@ class Store:
         """Drop answers older than `before` and offers that have ended."""
         self._put("DELETE FROM answers WHERE at < ?", before)
         self._put("DELETE FROM offers WHERE until < ?", now)
+        self._offers = {place: offer for place, offer in self._offers.items() if offer[1] >= now}
 
     def _put(self, sql: str, *values: Any) -> None:
         if self._failed is not None:
@@ -166,6 +185,7 @@ class Store:
         if len(self._pending) >= PENDING_MAX:
             raise StoreFailed("the disk does not keep up")
         self._pending.append((sql, values))
+        self._put_last += 1
         self._wake.set()
 
     async def synced(self) -> None:
@@ -176,10 +196,10 @@ class Store:
         """
         if self._failed is not None:
             raise StoreFailed("the store has failed before") from self._failed
-        if not self._pending and not self._waiting:
+        if self._committed == self._put_last:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(done)
+        self._waiting.append((self._put_last, done))
         self._wake.set()
         await done
 
@@ -197,26 +217,33 @@ class Store:
     async def _commit(self) -> None:
         self._wake.clear()
         changes, self._pending = self._pending, []
-        waiting, self._waiting = self._waiting, []
+        fresh = list(self._fresh)
+        last = self._put_last
         try:
             await asyncio.shield(self._call(lambda: _write(self._connection, changes)))
         except sqlite3.Error as error:
             self._failed = error
-            for done in waiting:
+            for _, done in self._waiting:
                 if not done.done():
                     done.set_exception(StoreFailed(f"the store failed: {error}"))
             raise StoreFailed(f"the store failed: {error}") from error
         self.commits += 1
-        for done in waiting:
-            if not done.done():
+        for place in fresh:
+            del self._fresh[place]
+        self._committed = last
+        for number, done in self._waiting:
+            if number <= last and not done.done():
                 done.set_result(None)
+        self._waiting = [(number, done) for number, done in self._waiting if number > last]
 
     async def close(self) -> None:
         """Commit what is left and note that the store was closed properly, after `run` has ended."""
         if self._failed is None:
             await self._commit()
             await self._call(lambda: _write(self._connection, [(_SET_META, ("clean", b"\x01"))]))
+        await self._read(self._reader.close)
         await self._call(self._connection.close)
+        self._reading.shutdown()
         self._thread.shutdown()
         self._lock.close()
 
@@ -224,7 +251,8 @@ class Store:
 
     async def lanes(self, session: Hash32) -> list[StoredLane]:
         """Return all lanes of a session."""
-        return await self._call(lambda: list(_lanes(self._connection, session)))
+        await self.synced()
+        return await self._read(lambda: list(_lanes(self._reader, session)))
 
     async def sessions(self) -> list[Hash32]:
         """Return all sessions with lanes."""
@@ -247,30 +275,35 @@ class Store:
 
     async def answer(self, session: Hash32, key: Hash32) -> StoredAnswer | None:
         """Return the answer kept for an `Idempotency-Key`."""
+        fresh = self._fresh.get((session, key))
+        if fresh is not None:
+            return fresh
         rows = await self._rows(
             "SELECT body, status, content_type, answer, receipt, receipt_signature FROM answers "
-            "WHERE session = ? AND key = ?", session, key,
+            "WHERE session = ? AND key = ?", session, key, synced=False,
         )  # fmt: skip
         if not rows:
             return None
         body, status, content_type, answer, receipt, signature = rows[0]
         return StoredAnswer(Hash32(body), status, content_type, answer, Signed(receipt, signature))
 
-    async def offer(self, request: Hash32, service: int, book: int, now: Moment) -> Balance | None:
+    def offer(self, request: Hash32, service: int, book: int, now: Moment) -> Balance | None:
         """Return the charge a quote that still holds allows for a request."""
-        rows = await self._rows(
-            "SELECT max_charge FROM offers WHERE request = ? AND service = ? AND book = ? AND until >= ?",
-            request, service, book, now,
-        )  # fmt: skip
-        return Balance(int(rows[0][0])) if rows else None
+        charge, until = self._offers.get((request, service, book), (None, Moment(0)))
+        return charge if until >= now else None
 
-    async def count(self, table: str) -> int:
-        """Return the rows of a table, for metrics and tests."""
-        return int((await self._rows(f"SELECT COUNT(*) FROM {table}"))[0][0])  # noqa: S608 - names of ours
+    @property
+    def offers(self) -> int:
+        """How many quotes are remembered."""
+        return len(self._offers)
 
-    async def _rows(self, sql: str, *values: Any) -> list[Any]:
-        await self.synced()
-        return await self._call(lambda: self._connection.execute(sql, values).fetchall())
+    async def _rows(self, sql: str, *values: Any, synced: bool = True) -> list[Any]:
+        if synced:
+            await self.synced()
+        return await self._read(lambda: self._reader.execute(sql, values).fetchall())
+
+    def _read(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
+        return asyncio.get_running_loop().run_in_executor(self._reading, work)
 
     def _call(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -336,11 +369,12 @@ def open_store(folder: Path, genesis: Hash32, operator: bytes) -> Store:
         connection.execute("PRAGMA synchronous=FULL")
         connection.executescript(_SCHEMA)
         clean = _take_over(connection, folder / "gateway.floor", genesis + operator)
+        reader = sqlite3.connect(folder / "gateway.sqlite", isolation_level=None, check_same_thread=False)
     except (sqlite3.Error, StoreUnusable) as error:
         connection.close()
         lock.close()
         raise StoreUnusable(str(error)) from None
-    return Store(connection, lock, clean=clean)
+    return Store(connection, reader, lock, clean=clean)
 
 
 def _take_over(connection: sqlite3.Connection, floor: Path, owner: bytes) -> bool:
