@@ -109,13 +109,13 @@ class AccountMap(Map[AccountId, StoredAccount]):
         """Set or remove an account and add its change of balance to the imbalance of the store.
 
         Raises:
-            Underflow: a balance would be negative.
+            Underflow: a balance or the number of references would be negative.
         """
         cache = self.cache
         old = cache[key] if key in cache else self.load(key)
         change = 0
         if new is not None:
-            if new.free < 0 or new.reserved < 0:
+            if new.free < 0 or new.reserved < 0 or new.consumers < 0:
                 raise Underflow
             change = new.free + new.reserved
         if old is not None:

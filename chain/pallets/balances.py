@@ -488,7 +488,8 @@ class Balances(Pallet, index=4, crate="pallet_balances"):
         account = self._accounts.get(who).copy()
         account.reserved -= amount
         account.free += amount if to_free else 0
-        account.consumers -= 0 if holds else 1
+        if not holds and account.consumers:  # as in Substrate, a reference too few never stops the chain
+            account.consumers -= 1
         self._accounts.put(who, account)
 
     def _set_hold(self, reason: Any, who: AccountId, holds: list[Hold], amount: int) -> list[Hold]:

@@ -338,6 +338,7 @@ class Session(Pallet, index=7, crate="pallet_session"):
     def start(self, validators: Sequence[tuple[AccountId, SessionKeys]]) -> list[tuple[bytes, int]]:
         """Set the validators of genesis; return their keys and weights."""
         for who, keys in validators:
+            self._system.increase_consumers(who)
             self._own(who, keys)
         self.validators.put([who for who, _ in validators])
         self.queued_keys.put(list(validators))

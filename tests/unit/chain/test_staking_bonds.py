@@ -224,3 +224,24 @@ def test_a_destination_is_set_by_its_stash(chain: StakingChain) -> None:
     chain.call("N", "Staking.set_payee", t.PaidTo(account("X")))
     assert chain.staking.payee.get(account("N")) == t.PaidTo(account("X"))
     refused(chain, "NotController", "X", "set_payee", t.Stash())
+
+
+@pytest.mark.parametrize("keys_first", [True, False])
+def test_a_validator_of_genesis_leaves_like_any_other(keys_first: bool) -> None:
+    chain = StakingChain()
+    assert chain.system.account.get(account("A")).consumers == 2, "the bond and the keys"
+    if keys_first:
+        chain.run("A", "Session.purge_keys")
+        assert chain.system.account.get(account("A")).consumers == 1
+    chain.run("A", "Staking.chill")
+    chain.run("A", "Staking.unbond", 10_000 * AIT)
+    chain.until_era(chain.era + 5)
+    chain.run("A", "Staking.withdraw_unbonded", 0)
+    assert chain.staking.ledger.get(account("A")) is None
+    if not keys_first:
+        chain.run("A", "Session.purge_keys")
+    found = chain.system.account.get(account("A"))
+    assert (found.consumers, found.reserved) == (0, 0)
+    chain.run("A", "Balances.transfer_all", account("root"), False)
+    assert not chain.named("ExtrinsicFailed")
+    chain.check_money()

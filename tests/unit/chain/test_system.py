@@ -69,6 +69,14 @@ def test_root_writes_raw_storage_but_not_money(machine: Machine) -> None:
         assert machine.store.changes() == {b"key": b"value"}
 
 
+def test_a_reference_too_few_fails_the_call_and_not_the_block(machine: Machine) -> None:
+    system = system_of(machine)
+    account = system.fresh_account()
+    account.consumers = -1
+    with pytest.raises(errors.Underflow):
+        system.account.put(AccountId(bytes(32)), account)
+
+
 def test_raw_writes_are_seen_by_typed_items_of_the_next_block(machine: Machine) -> None:
     system = system_of(machine)
     system.parent_hash.put(blake2_256(b"typed"))
