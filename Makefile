@@ -9,7 +9,7 @@ SEED ?= 1
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet test test-interop check format sim billing faults power fuzz links bench weights docs clean
+.PHONY: help runtime setup devnet test test-interop check format sim billing faults power fuzz links soak bench weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ fuzz: $(VENV)/.dev  ## every decoder fed with damaged input: SECONDS=n SEED=s AR
 
 links: $(VENV)/.dev  ## finality of seven real nodes 100 ms apart that lose 3 % of packets: SECONDS=n SEED=s
 	@$(BIN)/python -m faults.far_apart --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+soak: $(VENV)/.dev  ## a devnet under load: does memory, descriptors or the loop's lag grow? SECONDS=n ARGS="--csv soak.csv"
+	@$(BIN)/python -m faults.soak --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 bench: $(VENV)/.dev  ## every figure the documents claim, side by side
 	@$(BIN)/python -m bench $(ARGS)

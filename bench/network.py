@@ -69,7 +69,9 @@ class Network:
 
 
 @asynccontextmanager
-async def network(count: int, accounts: int, *, base_port: int = 19_944) -> AsyncIterator[Network]:
+async def network(
+    count: int, accounts: int, *, base_port: int = 19_944, params: dict[str, int] | None = None
+) -> AsyncIterator[Network]:
     """Run `count` validators whose chain has `accounts` funded accounts; they are stopped and deleted at the end."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # start-up as a user sees it the second time
     while not all(port_is_free(base_port + offset) for offset in (*range(count), *range(100, 100 + count))):
@@ -77,7 +79,9 @@ async def network(count: int, accounts: int, *, base_port: int = 19_944) -> Asyn
     with tempfile.TemporaryDirectory(prefix="aitoken-bench-") as name:
         folder = Path(name)
         chain = folder / "chain.json"
-        chain.write_text(write_spec(with_accounts(read_spec(GENESIS), accounts)), encoding="utf-8")
+        spec = read_spec(GENESIS)
+        spec["params"] = spec.get("params", {}) | (params or {})
+        chain.write_text(write_spec(with_accounts(spec, accounts)), encoding="utf-8")
         plan = make_plan(
             folder=folder / "devnet",
             chain=chain,

@@ -66,7 +66,7 @@ async def _run(
             wrong.append(str(failure))
         ended = time.monotonic()
         wrong += await load.settle(WHOLE_S)
-        wrong += watch.forks + nodes.fallen() + nodes.complaints()
+        wrong += watch.forks + nodes.conflicts() + nodes.fallen() + nodes.complaints()
         if not wrong:
             wrong += await load.check(watch.top)
         _report(program, links, load, watch, began, ended)

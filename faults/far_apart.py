@@ -29,11 +29,11 @@ from typing import Any, Final
 
 import click
 
-from cli.devnet.plan import NodePlan, Plan
+from cli.devnet.plan import NodePlan
 from faults.figures import percentile
 from faults.links import Links
 from faults.load import Load
-from faults.nodes import Nodes, plan_of, through
+from faults.nodes import Nodes, RiggedPlan, plan_of, through
 from faults.program import START_S, WHOLE_S
 from faults.switch import READY, NoNamespaces, address, namespace
 from faults.watch import Watch
@@ -54,7 +54,7 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class DistantPlan(Plan):
+class DistantPlan(RiggedPlan):
     """A devnet with each node in a namespace of its own."""
 
     prefix: str
@@ -74,7 +74,7 @@ class Faults:
 
 
 @contextlib.asynccontextmanager
-async def switched(plan: Plan, conditions: Conditions, faults: Faults) -> AsyncIterator[Nodes]:
+async def switched(plan: RiggedPlan, conditions: Conditions, faults: Faults) -> AsyncIterator[Nodes]:
     """Nodes in namespaces, joined by the switch.
 
     Raises:
@@ -117,7 +117,7 @@ async def _read_rest(process: asyncio.subprocess.Process) -> str:
 
 
 @contextlib.asynccontextmanager
-async def proxied(plan: Plan, conditions: Conditions, faults: Faults) -> AsyncIterator[Nodes]:
+async def proxied(plan: RiggedPlan, conditions: Conditions, faults: Faults) -> AsyncIterator[Nodes]:
     """Nodes on this machine, joined by proxies."""
     links = Links([node.p2p_port for node in plan.nodes], seed=conditions.seed)
     await links.start()
@@ -203,7 +203,7 @@ async def _run(
         ended, last = time.monotonic(), min(told.height for told in watch.told)
         sent = list(load.latencies)
         wrong = await load.settle(WHOLE_S)
-        wrong += watch.forks + nodes.fallen() + nodes.complaints()
+        wrong += watch.forks + nodes.conflicts() + nodes.fallen() + nodes.complaints()
         wrong += [] if wrong else await load.check(watch.top)
         gap = watch.longest_gap(began, ended)
         print(f"{len(nodes)} validators, {conditions.delay_s * 1000:.0f} ms one way, loss {conditions.loss:.1%}:")

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import msgspec
+
+from aitoken.proto.votes import Vote
 from cli.devnet.plan import NodePlan, Plan, make_plan, port_is_free, prepare
 from cli.devnet.processes import NodeProcess, start, stop
 from faults.links import Links
+from faults.remains import conflicts, notes_of
+from faults.rigged import RIG, VOTES, Rig
 
 GENESIS: Final = Path(__file__).resolve().parents[1] / "genesis.json"
 EVIDENCE: Final = re.compile(r"signed two votes|consensus\.doppelganger|consensus\.safety|vote_not_durable")
 """What a log says of votes that exclude each other, of whomever."""
-TROUBLE: Final = re.compile(r"Traceback|^\S+ critical ", re.MULTILINE)
+TROUBLE: Final = re.compile(r"Traceback|^\S+ critical (?!.*Input/output error)", re.MULTILINE)
+"""An input/output error is always ours: see `Rig.fail_at`."""
 
 
 @dataclass(frozen=True)
-class LinkedPlan(Plan):
+class RiggedPlan(Plan):
+    """A devnet whose nodes have strings attached (`faults.rigged`)."""
+
+    def strings(self, index: int) -> Path:
+        """The folder through which a node is played with, and where it notes its votes."""
+        return self.folder / f"strings-{index}"
+
+    def program(self, node: NodePlan) -> list[str]:
+        """The rigged command."""
+        return [sys.executable, "-P", "-m", "faults.rigged", str(self.strings(node.index))]
+
+
+@dataclass(frozen=True)
+class LinkedPlan(RiggedPlan):
     """A devnet whose nodes know each other by their proxies only."""
 
     links: Links
@@ -43,8 +64,10 @@ def through(links: Links, plan: Plan) -> LinkedPlan:
 class Nodes:
     """The processes of one devnet."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: RiggedPlan) -> None:
         self.plan = plan
+        for node in plan.nodes:
+            plan.strings(node.index).mkdir(exist_ok=True)
         self.running: dict[int, NodeProcess] = {}
 
     def __len__(self) -> int:
@@ -67,6 +90,35 @@ class Nodes:
             self.running[index].process.kill()
         for index in indices:
             await self.running.pop(index).process.wait()
+
+    def rig(self, index: int, rig: Rig | None = None) -> None:
+        """Attach other strings to a node, from its next start on if it does not run; without any, let it go on."""
+        (self.plan.strings(index) / RIG).write_bytes(msgspec.json.encode(rig or Rig()))
+        if index in self.running:
+            self.running[index].process.send_signal(signal.SIGUSR1)
+
+    async def ended(self, index: int, seconds: float) -> int:
+        """Wait until a process has ended by itself; its exit code.
+
+        Raises:
+            TimeoutError: it did not.
+        """
+        async with asyncio.timeout(seconds):
+            code = await self.running[index].process.wait()
+        del self.running[index]
+        return code
+
+    def notes(self, index: int) -> tuple[list[Vote], list[Vote]]:
+        """The votes a node signed and those that left it, in all its lives."""
+        return notes_of(self.plan.strings(index) / VOTES)
+
+    def conflicts(self) -> list[str]:
+        """Votes of one key that exclude each other, in all its lives."""
+        found = []
+        for node in self.plan.nodes:
+            signed, left = self.notes(node.index)
+            found += [f"node {node.index}: {each}" for each in (*conflicts(signed), *conflicts(left))]
+        return found
 
     def freeze(self, index: int) -> None:
         """Stop a process in the middle of whatever it does."""
@@ -100,7 +152,7 @@ class Nodes:
         await stop(list(self.running.values()))
 
 
-def plan_of(folder: Path, count: int, balances: dict[str, str]) -> Plan:
+def plan_of(folder: Path, count: int, balances: dict[str, str]) -> RiggedPlan:
     """Plan a devnet with further accounts in its genesis; nothing runs yet."""
     spec: dict[str, Any] = json.loads(GENESIS.read_text(encoding="utf-8"))
     spec["genesis"]["balances"] |= balances
@@ -111,7 +163,7 @@ def plan_of(folder: Path, count: int, balances: dict[str, str]) -> Plan:
         folder=folder / "net", chain=chain, count=count, base_port=port, p2p_base_port=port + count, preset=None
     )
     prepare(plan)
-    return plan
+    return RiggedPlan(plan.folder, plan.genesis, plan.spec, plan.preset, plan.nodes)
 
 
 async def make_nodes(folder: Path, count: int, balances: dict[str, str]) -> tuple[Nodes, Links]:

@@ -16,12 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -30,14 +29,13 @@ import click
 
 from aitoken.client.client import Client
 from aitoken.types import Hash32
-from cli.devnet.plan import NodePlan, Plan
 from faults.disks import LAX, ORDERED, Disk, NoDisk
 from faults.figures import spread
 from faults.load import Load
-from faults.nodes import Nodes, plan_of
+from faults.nodes import Nodes, RiggedPlan, plan_of
 from faults.program import START_S, WHOLE_S, NotWhole
-from faults.remains import conflicts, look, notes_of
-from faults.rigged import STOP, VOTES
+from faults.remains import look
+from faults.rigged import Rig
 from faults.watch import Watch
 
 MOMENTS: Final = ("before a sync", "after a sync", "at any moment", "while it starts")
@@ -51,25 +49,11 @@ UNSYNCED: Final = "unsynced"
 NOTHING: Final = "no power was cut"
 
 
-@dataclass(frozen=True)
-class PoweredPlan(Plan):
-    """A devnet of rigged nodes, each with its data on a disk of its own and its strings in a folder of its own."""
-
-    def strings(self, index: int) -> Path:
-        """Where a node is told when to stop, and notes its votes."""
-        return self.folder / f"strings-{index}"
-
-    def program(self, node: NodePlan) -> list[str]:
-        """The rigged command."""
-        return [sys.executable, "-P", "-m", "faults.rigged", str(self.strings(node.index))]
-
-
 class Power:
     """The nodes, their disks, and who takes the power away."""
 
-    def __init__(self, nodes: Nodes, plan: PoweredPlan, disks: list[Disk], watch: Watch, random: Random) -> None:
+    def __init__(self, nodes: Nodes, disks: list[Disk], watch: Watch, random: Random) -> None:
         self._nodes = nodes
-        self._plan = plan
         self._disks = disks
         self._watch = watch
         self._random = random
@@ -99,21 +83,9 @@ class Power:
             for index in victims:
                 found = await asyncio.to_thread(self._look, index)
                 self.wrong += [f"run {run}, {moment}, node {index}: {each}" for each in found]
-                self._arm(index, 0)
+                self._nodes.rig(index)
             await self._nodes.start(*victims)
             await self._recover(f"run {run}, {moment}")
-
-    def conflicts(self) -> list[str]:
-        """Votes that exclude each other, of any node in all its lives."""
-        found = []
-        for index in range(len(self._nodes)):
-            votes, _ = notes_of(self._plan.strings(index) / VOTES)
-            found += [f"node {index}: {each}" for each in conflicts(votes)]
-        return found
-
-    def votes(self) -> int:
-        """How many votes were signed."""
-        return sum(len(notes_of(self._plan.strings(index) / VOTES)[0]) for index in range(len(self._nodes)))
 
     # -- one cut
 
@@ -126,13 +98,11 @@ class Power:
         after = self._random.random() < 0.5 if moment == "while it starts" else moment == "after a sync"
         if moment == "while it starts":
             await self._nodes.kill(*victims)
-            for index in victims:
-                self._arm(index, self._random.randint(1, SYNCS_OF_START), after=after)
+        most = SYNCS_OF_START if moment == "while it starts" else SYNCS_MAX
+        for index in victims:
+            self._nodes.rig(index, Rig(stop_at=self._random.randint(1, most), is_after=after))
+        if moment == "while it starts":
             await self._nodes.start(*victims)
-        else:
-            for index in victims:
-                self._arm(index, self._random.randint(1, SYNCS_MAX), after=after)
-                self._nodes.running[index].process.send_signal(signal.SIGUSR1)
         try:
             async with asyncio.timeout(STOP_S):
                 while not any(self._is_still(index) for index in victims):
@@ -161,10 +131,10 @@ class Power:
         return lost
 
     def _look(self, index: int) -> list[str]:
-        node = self._plan.nodes[index]
-        signed, left = notes_of(self._plan.strings(index) / VOTES)
+        plan = self._nodes.plan
+        node, copy = plan.nodes[index], plan.folder / f"copy-{index}"
+        signed, left = self._nodes.notes(index)
         self.looked += 1
-        copy = self._plan.folder / f"copy-{index}"
         return look(node.folder, copy, self.genesis_hash, self._watch.told[index].hashes, signed, left)
 
     async def _recover(self, name: str) -> None:
@@ -176,9 +146,6 @@ class Power:
         except TimeoutError as late:
             raise NotWhole(f"after {name}: {late}; {'; '.join(self._nodes.fallen())}") from late
         self.alls.append(time.monotonic() - ended)
-
-    def _arm(self, index: int, count: int, *, after: bool = False) -> None:
-        (self._plan.strings(index) / STOP).write_text(f"{count} {'after' if after else 'before'}")
 
     def _is_still(self, index: int) -> bool:
         stat = Path(f"/proc/{self._nodes.running[index].process.pid}/stat").read_text(encoding="ascii")
@@ -207,14 +174,12 @@ async def cut_power(folder: Path, runs: int, seed: int, count: int, rate: float)
     watch = Watch()
     load = Load(watch, 40, Random(seed + 1))  # noqa: S311
     disks: list[Disk] = []
-    plan = _powered(plan_of(folder, count, load.balances), folder)
-    nodes = Nodes(plan)
-    power = Power(nodes, plan, disks, watch, random)
+    nodes = Nodes(_powered(plan_of(folder, count, load.balances), folder))
+    power = Power(nodes, disks, watch, random)
     wrong: list[str] = []
     try:
         for index in range(count):
-            disks.append(Disk(folder / f"power-{index}", LAX if index % 2 else ORDERED))
-            plan.strings(index).mkdir()
+            disks.append(Disk(folder / f"power-{index}", LAX if index % 2 else ORDERED))  # noqa: PERF401 - one by one
         watch.follow(nodes.urls)
         await nodes.start()
         await watch.until(2, range(count), 2 * START_S)
@@ -227,10 +192,10 @@ async def cut_power(folder: Path, runs: int, seed: int, count: int, rate: float)
             wrong.append(str(failure))
         ended = time.monotonic()
         wrong += await load.settle(WHOLE_S)
-        wrong += power.wrong + power.conflicts() + watch.forks + nodes.fallen() + nodes.complaints()
+        wrong += power.wrong + nodes.conflicts() + watch.forks + nodes.fallen() + nodes.complaints()
         if not wrong:
             wrong += await load.check(watch.top)
-        _report(power, load, watch, began, ended)
+        _report(power, nodes, load, watch, began, ended)
         if not power.done:
             wrong.append(NOTHING)
     except NoDisk as why:
@@ -244,9 +209,10 @@ async def cut_power(folder: Path, runs: int, seed: int, count: int, rate: float)
     return wrong
 
 
-def _powered(plan: Plan, folder: Path) -> PoweredPlan:
+def _powered(plan: RiggedPlan, folder: Path) -> RiggedPlan:
+    """The same devnet with each node's data on a disk of its own."""
     nodes = tuple(replace(node, folder=folder / f"power-{node.index}" / "disk" / "data") for node in plan.nodes)
-    return PoweredPlan(plan.folder, plan.genesis, plan.spec, plan.preset, nodes)
+    return replace(plan, nodes=nodes)
 
 
 async def _genesis_hash(url: str) -> Hash32:
@@ -257,14 +223,15 @@ async def _genesis_hash(url: str) -> Hash32:
         await client.close()
 
 
-def _report(power: Power, load: Load, watch: Watch, began: float, ended: float) -> None:
+def _report(power: Power, nodes: Nodes, load: Load, watch: Watch, began: float, ended: float) -> None:
+    votes = sum(len(nodes.notes(index)[0]) for index in range(len(nodes)))
     print(
         f"{sum(power.done.values())} power cuts in {(ended - began) / 60:.1f} min; {power.looked} folders looked into"
     )
     print(f"{'moment':16} {'of one node':>12} {'of all':>8}")
     for moment in MOMENTS:
         print(f"{moment:16} {power.done[moment, False]:12} {power.done[moment, True]:8}")
-    print(f"blocks: {watch.top}, transfers: {len(load.final)} final, votes signed: {power.votes()}")
+    print(f"blocks: {watch.top}, transfers: {len(load.final)} final, votes signed: {votes}")
     print(f"after the start: next final block {spread(power.firsts)} s, two on all nodes {spread(power.alls)} s")
     print(f"longest time without a final block: {watch.longest_gap(began, ended):.1f} s")
 

@@ -12,13 +12,31 @@ from typing import Final
 
 from faults.links import Links
 from faults.nodes import Nodes
+from faults.rigged import Rig
 from faults.watch import Watch
+from node.service import EXIT_FAILED
 
 WHOLE_S: Final = 60.0
 """So long after a fault every node must have the next final blocks; generous, for machines that run other things."""
 START_S: Final = 60.0
+STOP_S: Final = 30.0
+"""A node whose disk failed has ended by then; it takes a few syncs until one fails."""
+HOUR_MS: Final = 3_600_000
 
-KINDS: Final = ("kill -9", "kill -9 twice", "freeze", "flap", "lone", "halves", "one-way", "slow link", "blackout")
+KINDS: Final = (
+    "kill -9",
+    "kill -9 twice",
+    "freeze",
+    "flap",
+    "lone",
+    "halves",
+    "one-way",
+    "slow link",
+    "blackout",
+    "clock",
+    "slow disk",
+    "failed sync",
+)
 Fault = Callable[[], Awaitable[None]]
 
 
@@ -55,6 +73,9 @@ class Program:
             self.one_way,
             self.slow_link,
             self.blackout,
+            self.clock,
+            self.slow_disk,
+            self.failed_sync,
         )
         self._faults = {name: fault for name, fault in zip(KINDS, faults, strict=True) if name in (only or KINDS)}
         self.done: Counter[str] = Counter()
@@ -169,3 +190,31 @@ class Program:
         """End all processes at once and start them again."""
         await self._nodes.kill(*range(len(self._nodes)))
         await self._nodes.start()
+
+    async def clock(self) -> None:
+        """Let the wall clock of one node jump by an hour, and back some seconds later."""
+        index = self._one()
+        self._nodes.rig(index, Rig(clock_ms=self._random.choice((-HOUR_MS, HOUR_MS))))
+        await self._wait(3, 10)
+        self._nodes.rig(index)
+
+    async def slow_disk(self) -> None:
+        """Let every sync of one node take a tenth of a second longer."""
+        index = self._one()
+        self._nodes.rig(index, Rig(slow_ms=100))
+        await self._wait(3, 8)
+        self._nodes.rig(index)
+
+    async def failed_sync(self) -> None:
+        """Let the syncs of one node fail: it must end by itself, and is started again some time later."""
+        index = self._one()
+        self._nodes.rig(index, Rig(fail_at=self._random.randint(1, 20)))
+        try:
+            code = await self._nodes.ended(index, STOP_S)
+        except TimeoutError:
+            raise NotWhole(f"node {index} went on after a failed sync") from None
+        if code != EXIT_FAILED:
+            raise NotWhole(f"node {index} ended with {code} after a failed sync, not with {EXIT_FAILED}")
+        self._nodes.rig(index)
+        await self._wait(0, 4)
+        await self._nodes.start(index)
