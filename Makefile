@@ -6,10 +6,11 @@ FIRST ?= 1
 SECONDS ?= 120
 RUNS ?= 20
 SEED ?= 1
+HISTORIES ?= 2000
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet test test-interop check format sim billing faults power fuzz links soak bench weights docs clean
+.PHONY: help runtime setup devnet test test-interop check format sim histories billing faults power fuzz links soak bench weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +55,9 @@ sim: $(VENV)/.dev  ## the network simulator: SEEDS=n FIRST=s
 
 billing: $(VENV)/.dev  ## the billing kit against a gateway, in full numbers
 	@AITOKEN_BILLING=full $(BIN)/python -m pytest -q tests/billing $(ARGS)
+
+histories: $(VENV)/.dev  ## random histories of payment sessions: HISTORIES=n
+	@HISTORIES=$(HISTORIES) $(BIN)/python -m pytest -n auto -q tests/property/test_session_histories.py $(ARGS)
 
 faults: $(VENV)/.dev  ## real nodes killed, frozen and cut off at random under load: SECONDS=n SEED=s
 	@$(BIN)/python -m faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)

@@ -24,6 +24,9 @@ class Client(Protocol):
     async def request(self, method: str, params: Sequence[Any] | None = None) -> Any:
         """Call a JSON-RPC method."""
 
+    def constant(self, pallet: str, name: str) -> Any:
+        """Return a constant of the runtime."""
+
     async def query(self, pallet: str, item: str, *keys: Any) -> Any:
         """Read a storage item, decoded."""
 

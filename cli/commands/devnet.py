@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shlex
 import signal
 from pathlib import Path
@@ -13,8 +12,9 @@ import click
 
 from cli.devnet import watch
 from cli.devnet.plan import Plan, check_ports, clean, locked, make_plan, prepare
+from cli.devnet.prices import parse_price, report
 from cli.devnet.processes import NodeProcess, start, stop, wait_until_serving
-from cli.exits import Unhealthy
+from cli.exits import BadInput, Unhealthy
 from cli.session import Connect, connect_to_node
 
 START_SECONDS = 60
@@ -30,6 +30,9 @@ START_SECONDS = 60
 @click.option(
     "--preset", type=click.Choice(["devnet", "main"]), help="Pace and periods, instead of the genesis file's."
 )
+@click.option(
+    "--price", default="1.00", show_default=True, help='Price of 1 AIT in US dollars, reported as a test, or "none".'
+)
 @click.option("--clean", "afresh", is_flag=True, help="Delete the devnet's chain, keys and logs first.")
 @click.pass_context
 def devnet(
@@ -40,6 +43,7 @@ def devnet(
     base_port: int,
     p2p_base_port: int | None,
     preset: str | None,
+    price: str,
     afresh: bool,
 ) -> None:
     """Run a network of validators on this machine.
@@ -49,6 +53,9 @@ def devnet(
     Exit codes: 0 stopped by you, 2 wrong options, 5 a port or the folder cannot be used, 6 a node died.
     """
     data_dir = data_dir.absolute()
+    reported = None if price == "none" else parse_price(price)
+    if reported is None and price != "none":
+        raise BadInput(f'--price {price!r} is no price: write 1.25, or "none"')
     if afresh:
         clean(data_dir)
     plan = make_plan(
@@ -63,10 +70,10 @@ def devnet(
     with locked(data_dir):
         check_ports(plan)
         prepare(plan)
-        asyncio.run(_run(plan, ctx.obj if callable(ctx.obj) else connect_to_node))
+        asyncio.run(_run(plan, ctx.obj if callable(ctx.obj) else connect_to_node, reported))
 
 
-async def _run(plan: Plan, connect: Connect) -> None:
+async def _run(plan: Plan, connect: Connect, price: tuple[int, int] | None) -> None:
     """Start, show, wait for the end, stop.
 
     Raises:
@@ -81,7 +88,7 @@ async def _run(plan: Plan, connect: Connect) -> None:
         # Who comes a moment late to a new chain would otherwise have to find out first whether its key voted before.
         extra = ("--force-sign",) if plan.begins else ()
         nodes.extend([await start(plan, node, *extra) for node in plan.nodes])
-        dead = await _until_end(plan, nodes, connect, ended)
+        dead = await _until_end(plan, nodes, connect, ended, price)
     finally:
         click.echo("stopping", err=True)
         for stubborn in await stop(nodes):
@@ -90,19 +97,21 @@ async def _run(plan: Plan, connect: Connect) -> None:
         raise Unhealthy(f"{dead} of {len(nodes)} nodes died")
 
 
-async def _until_end(plan: Plan, nodes: list[NodeProcess], connect: Connect, ended: asyncio.Event) -> int:
+async def _until_end(
+    plan: Plan, nodes: list[NodeProcess], connect: Connect, ended: asyncio.Event, price: tuple[int, int] | None
+) -> int:
     """Serve until told to end or nobody is left; how many nodes died meanwhile."""
     told = asyncio.ensure_future(ended.wait())
-    show = asyncio.ensure_future(_show(plan, nodes, connect))
+    works: set[asyncio.Future[Any]] = {asyncio.ensure_future(_show(plan, nodes, connect))}
+    if price is not None:
+        works.add(asyncio.ensure_future(report(plan, nodes, connect, price)))
     deaths: dict[asyncio.Future[Any], NodeProcess] = {
         asyncio.ensure_future(node.process.wait()): node for node in nodes
     }
     dead = 0
     try:
         while dead < len(nodes):
-            done, _ = await asyncio.wait(
-                {told, *deaths, *([show] if not show.done() else [])}, return_when="FIRST_COMPLETED"
-            )
+            done, _ = await asyncio.wait({told, *deaths, *works}, return_when="FIRST_COMPLETED")
             if told in done:
                 return dead
             for death in done & deaths.keys():
@@ -112,14 +121,15 @@ async def _until_end(plan: Plan, nodes: list[NodeProcess], connect: Connect, end
                 if dead < len(nodes):
                     again = shlex.join(["aitoken", *plan.arguments(node.plan)])
                     click.echo(f"the others go on; to start it again: {again}", err=True)
-            if show in done:
-                show.result()  # an error of the display is an error of the devnet
+            for work in done & works:
+                works.remove(work)
+                work.result()  # an error of the display is an error of the devnet
         return dead
     finally:
-        for task in (told, show, *deaths):
+        tasks = [told, *works, *deaths]
+        for task in tasks:
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await show
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _show(plan: Plan, nodes: list[NodeProcess], connect: Connect) -> None:

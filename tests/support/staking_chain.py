@@ -118,6 +118,7 @@ class StakingChain:
         found = {name.lower(): pallet for name, pallet in self._instance.machine.pallets.items()}
         if name not in found:
             raise AttributeError(name)
+        self.__dict__[name] = found[name]
         return found[name]
 
     @property

@@ -144,7 +144,7 @@ def run_devnet(aitoken: Callable[..., Result], tmp_path: Path, spec: object) -> 
     chain = tmp_path / "genesis.json"
     chain.write_text(json.dumps(spec))
     port = free_ports(4)
-    arguments = ["devnet", "--chain", str(chain), "--data-dir", str(tmp_path / "net")]
+    arguments = ["devnet", "--chain", str(chain), "--data-dir", str(tmp_path / "net"), "--price", "none"]
     return aitoken(*arguments, "--base-port", str(port), "--p2p-base-port", str(port + 2))
 
 

@@ -121,3 +121,14 @@ def test_what_is_no_spec_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_missing_spec_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"none\.json"):
         read_spec(tmp_path / "none.json")
+
+
+def test_every_validator_gets_an_account_that_reports_prices() -> None:
+    oracle = {"feeds": [{"currency": 840}], "feeders": {"//Alice//stash": "//Zoe", "//Bob//stash": "//Bob//feeder"}}
+    four = FOUR | {"genesis": FOUR["genesis"] | {"oracle": oracle}}
+    genesis = with_validators(four, 5)["genesis"]
+
+    assert list(genesis["oracle"]["feeders"]) == [each["stash"] for each in genesis["staking"]["validators"]]
+    assert genesis["oracle"]["feeders"]["//Alice//stash"] == "//Zoe"
+    assert genesis["balances"]["//Eve//feeder"] == "10 AIT"
+    assert list(with_validators(four, 1)["genesis"]["oracle"]["feeders"]) == ["//Alice//stash"]
