@@ -1,8 +1,9 @@
-"""Disks that lose power: a real ext4 on a loop device, whose unwritten data goes as in a power cut. Needs root.
+"""Disks that lose power: real file systems on loop devices, whose unwritten data goes as in a power cut. Needs root.
 
-`cut` shuts the file system down by ioctl (FS_IOC_SHUTDOWN, no flush of its journal) and mounts it again. What is there
-then is what ext4 had brought to the image: everything that was synced, and of the rest what the kernel happened to have
-written. The image itself loses nothing and tears no sector; torn records are the matter of the journal's unit tests.
+`shut_down` ends the file system by ioctl (FS_IOC_SHUTDOWN, no flush of its journal), `come_back` mounts it again. What
+is there then had been brought to the image: everything that was synced, and of the rest what the kernel happened to
+have written. The image itself loses nothing and tears no sector; torn records are what the journal's
+unit tests are about.
 """
 
 from __future__ import annotations
@@ -13,13 +14,10 @@ import shutil
 import struct
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-BYTES: Final = 96 << 20
-ORDERED: Final = "data=ordered"
-LAX: Final = "data=writeback,noauto_da_alloc"
-"""Nothing is written before its time out of kindness: who forgets a sync finds old, empty or garbled files."""
 _SHUTDOWN: Final = 0x8004587D
 _NO_LOG_FLUSH: Final = 2
 _UNMOUNT_S: Final = 10.0
@@ -29,26 +27,53 @@ class NoDisk(Exception):
     """Such disks cannot be had here; says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A way to make and mount a file system."""
+
+    name: str
+    type: str
+    options: str
+    bytes: int
+    """Of the image, which takes only as much of the disk as was written."""
+
+    @property
+    def maker(self) -> str:
+        """The command that makes it."""
+        return f"mkfs.{self.type}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it can be made."""
+        return shutil.which(self.maker) is not None
+
+
+EXT4: Final = Kind("ext4", "ext4", "data=ordered", 96 << 20)
+LAX_EXT4: Final = Kind("ext4, lax", "ext4", "data=writeback,noauto_da_alloc", 96 << 20)
+"""Nothing is written before its time out of kindness: who forgets a sync finds old, empty or garbled files."""
+XFS: Final = Kind("xfs", "xfs", "defaults", 400 << 20)
+
+
 class Disk:
     """One file system in one file."""
 
-    def __init__(self, folder: Path, options: str = ORDERED) -> None:
+    def __init__(self, folder: Path, kind: Kind = EXT4) -> None:
         """Make it and mount it at `folder`/disk.
 
         Raises:
-            NoDisk: this takes root, loop devices and mkfs.ext4.
+            NoDisk: this takes root, loop devices and the command that makes the file system.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "disk"
         self.path.mkdir()
-        self._options = options
+        self.kind = kind
         self._image = folder / "image"
         self._device = ""
-        if os.getuid() != 0 or shutil.which("mkfs.ext4") is None:
-            raise NoDisk("a disk that can lose power needs root and mkfs.ext4 (package e2fsprogs)")
+        if os.getuid() != 0 or not kind.is_here:
+            raise NoDisk(f"a disk that can lose power needs root and {kind.maker}")
         with self._image.open("wb") as image:
-            image.truncate(BYTES)
-        _run("mkfs.ext4", "-q", str(self._image))
+            image.truncate(kind.bytes)
+        _run(kind.maker, "-q", str(self._image))
         self._device = _run("losetup", "--find", "--show", str(self._image)).strip()
         try:
             self._mount()
@@ -87,7 +112,7 @@ class Disk:
         self._image.unlink(missing_ok=True)
 
     def _mount(self) -> None:
-        _run("mount", "-t", "ext4", "-o", self._options, self._device, str(self.path))
+        _run("mount", "-t", self.kind.type, "-o", self.kind.options, self._device, str(self.path))
 
     def _unmount(self) -> None:
         deadline = time.monotonic() + _UNMOUNT_S

@@ -2,10 +2,11 @@
 
     python -m faults.power --runs 200 --seed 1
 
-Each node has an ext4 of its own (`faults.disks`). In a run the power of one node goes, every eighth time of all at
-once: just before a drawn sync of its disk, just after it, at any moment, or while the node starts. Then, before the
-node starts again, its folder is looked into (`faults.remains`); after the start the network must be whole in time.
-A file that nobody synced must be gone, or the run does not count as a power cut.
+Each node has a file system of its own (`faults.disks`): ext4, ext4 without its kindnesses, and xfs if it can be made.
+In a run the power of one node goes, every eighth time of all at once: just before a drawn sync of its disk, just after
+it, at any moment, or while the node starts. Then, before the node starts again, its folder is looked into
+(`faults.remains`); after the start the network must be whole in time. A file that nobody synced must be gone, or the
+run does not count as a power cut.
 
 Held means: no block that was told final is missing from the very disk of the node that told it, no transfer that was
 final is missing anywhere, no vote that left or was signed is forgotten, no two votes of a key exclude each other, every
@@ -29,7 +30,7 @@ import click
 
 from aitoken.client.client import Client
 from aitoken.types import Hash32
-from faults.disks import LAX, ORDERED, Disk, NoDisk
+from faults.disks import EXT4, LAX_EXT4, XFS, Disk, NoDisk
 from faults.figures import spread
 from faults.load import Load
 from faults.nodes import Nodes, RiggedPlan, plan_of
@@ -54,7 +55,7 @@ class Power:
 
     def __init__(self, nodes: Nodes, disks: list[Disk], watch: Watch, random: Random) -> None:
         self._nodes = nodes
-        self._disks = disks
+        self.disks = disks
         self._watch = watch
         self._random = random
         self.genesis_hash = Hash32(bytes(32))
@@ -118,13 +119,13 @@ class Power:
             while not all(self._is_still(index) for index in victims):
                 await asyncio.sleep(0.001)
         for index in victims:
-            (self._disks[index].path / UNSYNCED).write_bytes(b"never synced")
-            self._disks[index].shut_down()
+            (self.disks[index].path / UNSYNCED).write_bytes(b"never synced")
+            self.disks[index].shut_down()
         await self._nodes.kill(*victims)
         lost = True
         for index in victims:
-            self._disks[index].come_back()
-            left = self._disks[index].path / UNSYNCED
+            self.disks[index].come_back()
+            left = self.disks[index].path / UNSYNCED
             if left.exists():
                 lost = lost and not left.read_bytes()
                 left.unlink()
@@ -174,12 +175,13 @@ async def cut_power(folder: Path, runs: int, seed: int, count: int, rate: float)
     watch = Watch()
     load = Load(watch, 40, Random(seed + 1))  # noqa: S311
     disks: list[Disk] = []
+    kinds = (EXT4, LAX_EXT4, XFS if XFS.is_here else EXT4, LAX_EXT4)
     nodes = Nodes(_powered(plan_of(folder, count, load.balances), folder))
     power = Power(nodes, disks, watch, random)
     wrong: list[str] = []
     try:
         for index in range(count):
-            disks.append(Disk(folder / f"power-{index}", LAX if index % 2 else ORDERED))  # noqa: PERF401 - one by one
+            disks.append(Disk(folder / f"power-{index}", kinds[index % len(kinds)]))  # noqa: PERF401 - one by one
         watch.follow(nodes.urls)
         await nodes.start()
         await watch.until(2, range(count), 2 * START_S)
@@ -231,6 +233,7 @@ def _report(power: Power, nodes: Nodes, load: Load, watch: Watch, began: float, 
     print(f"{'moment':16} {'of one node':>12} {'of all':>8}")
     for moment in MOMENTS:
         print(f"{moment:16} {power.done[moment, False]:12} {power.done[moment, True]:8}")
+    print(f"disks: {'; '.join(disk.kind.name for disk in power.disks)}")
     print(f"blocks: {watch.top}, transfers: {len(load.final)} final, votes signed: {votes}")
     print(f"after the start: next final block {spread(power.firsts)} s, two on all nodes {spread(power.alls)} s")
     print(f"longest time without a final block: {watch.longest_gap(began, ended):.1f} s")
