@@ -67,6 +67,7 @@ _LOCAL = ("config.", "ss58.", "crypto.", "keystore.", "genesis.", "spec.", "chec
 
 _BY_CODE = {
     "client.fate_unknown": Exit.UNKNOWN,
+    "buyer.purse_unusable": Exit.UNUSABLE,
     "client.bad_value": Exit.USAGE,
     "client.unknown_name": Exit.USAGE,
     "client.bad_url": Exit.USAGE,

@@ -14,19 +14,41 @@ from aitoken.errors import AiTokenError, Bug
 from cli.exits import Exit, exit_of, sentence_of
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "ask": ("cli.commands.ask:ask", "Ask a model, pay, and show the answer and what it cost."),
+    "audit": (
+        "cli.commands.audit:audit",
+        "Check all receipts again: signatures, order, prices, and that the chain paid no more than they come to.",
+    ),
     "balance": ("cli.commands.balance:balance", "Show what an account owns."),
     "chain-spec": ("cli.commands.chain_spec:chain_spec", "Build, check and hash genesis files."),
     "checkpoint": (
         "cli.commands.checkpoint:checkpoint",
         "Print a checkpoint, as a light client or a new node takes it.",
     ),
+    "close": (
+        "cli.commands.close:close",
+        "Close sessions: take the last receipts, countersign them, and get the rest of the money back.",
+    ),
+    "cost": (
+        "cli.commands.cost:cost",
+        "Show what a task may cost at most at each gateway, the cheapest first.",
+    ),
     "devnet": ("cli.commands.devnet:devnet", "Run a network of validators on this machine."),
     "doctor": ("cli.commands.doctor:doctor", "Say in words what is wrong with a node."),
     "gateway": ("cli.commands.gateway:gateway", "Sell AI by the unit until SIGTERM or Ctrl-C."),
     "key": ("cli.commands.key:key", "Make, look at and list keys."),
     "node": ("cli.commands.node:node", "Run one node, or ask how it is."),
+    "proxy": (
+        "cli.commands.proxy:proxy",
+        "Pay for any OpenAI tool until SIGTERM or Ctrl-C: give it the address printed here as its base URL.",
+    ),
     "query": ("cli.commands.query:query", "Read one storage item of the chain."),
+    "receipts": ("cli.commands.receipts:receipts", "List what was paid for, the newest first."),
     "signer": ("cli.commands.signer:signer", "Hold a validator's keys in a process of their own."),
+    "topup": (
+        "cli.commands.topup:topup",
+        "Put money down with a provider: into the session there is, or a new one.",
+    ),
     "transfer": ("cli.commands.transfer:transfer", "Send tokens."),
     "validator": (
         "cli.commands.validator:validator",

@@ -21,7 +21,7 @@ from aitoken.pay.buyer import BuyerSession
 from aitoken.pay.headers import encode_signed
 from aitoken.pay.layouts import OpenParams, session_id
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
-from tests.support.devnet import AITOKEN, GENESIS, Net, client_of, environment
+from tests.support.devnet import AITOKEN, GENESIS, Net, answer_of, client_of, environment
 from tests.support.gateways import read_reply
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
@@ -185,3 +185,64 @@ async def paid(client: Client, session: Hash32, amount: int) -> None:
             found = await client.query("Sessions", "Sessions", session)
             if found["claimed"] == amount:
                 return
+
+
+# ------------------------------------------------------------------------------------------------- a tool that pays
+
+
+@asynccontextmanager
+async def proxy(folder: Path, *arguments: str) -> AsyncIterator[str]:
+    """The proxy as a person starts it."""
+    log = folder / "proxy.log"
+    with log.open("ab") as stream:
+        process = subprocess.Popen([*AITOKEN, "proxy", *arguments], stdout=stream, stderr=stream, env=environment())
+    try:
+        async with asyncio.timeout(60):
+            while "paying at" not in (text := log.read_text()):
+                assert process.poll() is None, text
+                await asyncio.sleep(0.1)
+        yield text.rpartition("paying at ")[2].strip().splitlines()[0]
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 30)
+    assert process.returncode == 0, log.read_text()
+
+
+async def test_fifty_requests_through_the_proxy_are_paid_to_the_unit(net: Net, tmp_path: Path) -> None:
+    operator = pair_from_uri("//Alice//operator", "ed25519")
+    assert isinstance(operator, Pair)
+    async with client_of(net.url(0)) as client, aiohttp.ClientSession() as http:
+        for dest, value in ((operator.public, 10 * AIT), (pair_from_uri("//Eve").public, AIT)):
+            await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=dest, value=value)
+        provider, service = await sell(client, operator)
+        book = tmp_path / "prices.toml"
+        book.write_text(PRICES.format(provider=provider, service=service))
+        purse = ["--purse", str(tmp_path / "purse")]
+        paying = [*purse, "--from", "//Bob", "--url", net.url(0)]
+        before = (await client.account(pair_from_uri("//Eve")))["data"]["free"]
+
+        async with gateway(tmp_path, net.url(0), book) as (shop, _):
+            put_down = await asyncio.to_thread(answer_of, "topup", shop, "2", *paying)
+            session = Hash32(bytes.fromhex(put_down["session"]))
+            assert (await client.query("Sessions", "Sessions", session))["escrow"] == 2 * AIT
+            async with proxy(tmp_path, *paying, "--port", "0", "--max-request", "0.2") as base:
+
+                async def ask(number: int) -> None:
+                    body = {**HELLO, "stream": number % 3 == 0}
+                    async with http.post(f"{base}/chat/completions", json=body) as response:
+                        assert response.status == 200, await response.text()
+                        assert await response.read()
+
+                for start in range(0, 50, 5):
+                    await asyncio.gather(*(ask(number) for number in range(start, start + 5)))
+            spent = 50 * (4 + 8) * 10**9
+            told = await asyncio.to_thread(answer_of, "receipts", *purse)
+            assert (told["count"], told["total"]) == (50, spent)
+            closed = await asyncio.to_thread(answer_of, "close", *paying)
+            assert [(one["deposit"], one["spent"]) for one in closed] == [(2 * AIT, spent)]
+            await paid(client, session, spent)
+            audited = await asyncio.to_thread(answer_of, "audit", *purse, "--url", net.url(0))
+            assert audited["findings"] == []
+            assert audited["total"] == audited["sessions"][0]["claimed"] == spent
+        after = (await client.account(pair_from_uri("//Eve")))["data"]["free"]
+        assert after - before == spent - spent // 1000

@@ -1,0 +1,1 @@
+"""The buyer's side: sessions, vouchers and receipts of one purse, and requests that are paid from it."""
