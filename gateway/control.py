@@ -5,6 +5,7 @@
     POST /.well-known/aitp/voucher     countersign without a request, or raise the ceiling of one in flight
     GET  /.well-known/aitp/session     where one's lanes are, with the last receipt of each
     GET  /.well-known/aitp/receipts    ?lane=&seq= one receipt, or ?lane=&after= a page of them
+    POST /.well-known/aitp/close       end a session: a signed final total, so the rest comes back at once
     GET  /.well-known/aitp/status      is it open, and how busy
 
 What concerns a session wants a voucher of it in `AI-Voucher`, signed with its key; any will do, such as one that
@@ -40,6 +41,8 @@ from gateway.store import Store
 
 ROOT: Final = "/.well-known/aitp"
 OFFER_MS: Final = 600_000
+ENDPOINTS: Final = ("quote", "voucher", "session", "receipts", "close", "status")
+CLOSING_MS: Final = 3_600_000
 OFFERS_MAX: Final = 100_000
 PAGE_MAX: Final = 100
 
@@ -73,6 +76,7 @@ class Control:
             web.get(ROOT, self.about),
             web.post(f"{ROOT}/quote", self.quote),
             web.post(f"{ROOT}/voucher", self.voucher),
+            web.post(f"{ROOT}/close", self.close),
             web.get(f"{ROOT}/session", self.session),
             web.get(f"{ROOT}/receipts", self.receipts),
             web.get(f"{ROOT}/status", self.status),
@@ -90,7 +94,9 @@ class Control:
                 "network": f"polkadot:{self._chain.genesis.hex()[:32]}",
                 "models": [self._model(model) for model in self._catalogue.models.values()],
                 "books": [_book(edition) for edition in self._catalogue.editions.values()],
-                "endpoints": {name: f"{ROOT}/{name}" for name in ("quote", "voucher", "session", "receipts", "status")},
+                "endpoints": {
+                    name: f"{ROOT}/{name}" for name in ("quote", "voucher", "session", "receipts", "close", "status")
+                },
             }
         )
 
@@ -174,6 +180,21 @@ class Control:
             await self._sessions.refresh(known.seller.id)
             known.seller.raise_ceiling(signed.statement, signed.signature, now)
         known.raised.set()
+
+    async def close(self, request: web.Request) -> web.Response:
+        """Serve nothing more of a session, and sign what it comes to."""
+        known = await self._own(request)
+        until = Moment(self._clock.now() + CLOSING_MS)
+        try:
+            signed = known.seller.close(until, self._operator)
+        except PayRejected as error:
+            raise r.PayRefusal(error) from None
+        known.ended = True
+        self._store.put_closing(known.seller.id)
+        await self._store.synced()
+        total = sum(lane.total for lane in known.seller.lanes.values())
+        text = encode_signed(signed.statement, signed.signature)
+        return _json({"closing": text, "final_total": str(total), "valid_until": until})
 
     async def session(self, request: web.Request) -> web.Response:
         """Where a session's lanes are."""

@@ -35,6 +35,7 @@ class Known:
         facts: what the chain knows.
         seller: its lanes.
         claimed: what was claimed of each lane.
+        ended: its final total was signed.
         urgent: what is owed is to be claimed at once.
         raised: set whenever a ceiling is raised or the facts change, for streams that wait.
     """
@@ -42,6 +43,7 @@ class Known:
     facts: SessionFacts
     seller: SellerSession
     claimed: dict[int, Balance] = field(default_factory=dict)
+    ended: bool = False
     urgent: bool = False
     raised: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -121,8 +123,9 @@ class Sessions:
                 self._unknown.popitem(last=False)
             return None
         seller = SellerSession(session, facts.key, facts.deposit, facts.max_lanes)
-        seller.closing = facts.closing
-        known = Known(facts, seller)
+        signed = await self._store.is_closing(session)
+        seller.closing = facts.closing or signed
+        known = Known(facts, seller, ended=signed)
         for stored in await self._store.lanes(session):
             retired = stored.retired or not self._store.clean
             seller.restore(stored.lane, stored.voucher, stored.receipt, retired=retired)
@@ -152,7 +155,7 @@ class Sessions:
             known.facts = facts
             known.seller.key = facts.key
             known.seller.deposit = facts.deposit
-            known.seller.closing = facts.closing
+            known.seller.closing = facts.closing or known.ended
         known.raised.set()
         return known
 

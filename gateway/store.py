@@ -4,6 +4,7 @@
     receipts   every receipt, for buyers that lost one, and for audits
     answers    answers by `Idempotency-Key`, with their receipt
     offers     signed quotes, until they end
+    closings   sessions whose final total was signed
     meta       whose store this is, and whether it was closed properly
 
 Nothing waits for the disk on the way of a request: changes are collected and committed together every few milliseconds
@@ -51,6 +52,7 @@ CREATE TABLE IF NOT EXISTS answers (
   content_type TEXT NOT NULL, answer BLOB, receipt BLOB NOT NULL, receipt_signature BLOB NOT NULL,
   PRIMARY KEY (session, key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS answers_by_age ON answers (at);
+CREATE TABLE IF NOT EXISTS closings (session BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS offers (
   request BLOB NOT NULL, service INTEGER NOT NULL, book INTEGER NOT NULL, max_charge TEXT NOT NULL,
   until INTEGER NOT NULL, PRIMARY KEY (request, service, book)) WITHOUT ROWID;
@@ -172,6 +174,14 @@ class Store:
     def put_claimed(self, session: Hash32, lane: int, claimed: Balance) -> None:
         """Remember what was claimed of a lane."""
         self._put("UPDATE lanes SET claimed = ? WHERE session = ? AND lane = ?", str(claimed), session, lane)
+
+    def put_closing(self, session: Hash32) -> None:
+        """Remember that a session's final total was signed, so nothing more is served from it."""
+        self._put("INSERT OR IGNORE INTO closings VALUES (?)", session)
+
+    async def is_closing(self, session: Hash32) -> bool:
+        """Tell whether a session's final total was signed."""
+        return bool(await self._rows("SELECT 1 FROM closings WHERE session = ?", session))
 
     def forget(self, before: Moment, now: Moment) -> None:
         """Drop answers older than `before` and offers that have ended."""

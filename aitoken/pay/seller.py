@@ -26,7 +26,7 @@ from aitoken.pay.errors import (
     OverDeposit,
     PayRejected,
 )
-from aitoken.pay.layouts import FINAL, VOUCHER_MAGIC, Receipt, Voucher, ack0
+from aitoken.pay.layouts import FINAL, VOUCHER_MAGIC, Closing, Receipt, Voucher, ack0
 from aitoken.pay.rules import NOTHING, Claim, expired
 from aitoken.types import Balance, Hash32, Moment
 
@@ -249,6 +249,19 @@ class SellerSession:
             receipt, session_id=self.id, lane=lane.number, seq=lane.seq + 1,
             lane_total=Balance(lane.total + receipt.charge), prev_ack=lane.ack,
         )  # fmt: skip
+
+    def close(self, valid_until: Moment, operator: ed25519.Pair) -> Signed:
+        """Admit nothing more, and sign what the session comes to, so that the payer has the rest back in one block.
+
+        Raises:
+            LaneBusy: a request is in flight.
+        """
+        if any(lane.busy for lane in self.lanes.values()):
+            raise LaneBusy("a request is in flight")
+        self.closing = True
+        total = Balance(sum(lane.total for lane in self.lanes.values()))
+        statement = Closing(self.id, total, valid_until).encode()
+        return Signed(statement, operator.sign(statement))
 
     def retire(self) -> None:
         """Admit nothing more on the lanes used so far; fresh ones are not touched."""

@@ -8,14 +8,15 @@ from typing import Any
 
 import msgspec
 
+from aitoken.crypto.ed25519 import verify
 from aitoken.crypto.hashing import blake2_256
 from aitoken.pay.buyer import Terms
-from aitoken.pay.headers import decode_signed, request_hash
-from aitoken.pay.layouts import Offer, Status
+from aitoken.pay.headers import decode_signed, encode_signed, request_hash
+from aitoken.pay.layouts import Closing, Offer, Status
 from aitoken.pay.price import price_list
 from aitoken.pay.seller import Signed
 from gateway.catalogue import catalogue_of
-from tests.support.gateways import GENESIS, PRICES, shop
+from tests.support.gateways import GENESIS, OPERATOR, PRICES, shop
 
 HELLO: dict[str, Any] = {"model": "echo", "messages": [{"role": "user", "content": "hello paid world"}]}
 # "hello paid world" is 5 pieces of up to four characters, in and out.
@@ -128,6 +129,25 @@ async def test_a_client_that_lost_its_state_is_told_where_its_lanes_are(tmp_path
         assert [(lane["lane"], lane["seq"], lane["total"]) for lane in told.json["lanes"]] == [(0, 4, str(4 * COST))]
         page = await here.get("/.well-known/aitp/receipts?lane=0&after=1", fresh.headers(promise))
         assert len(page.json["receipts"]) == 3
+
+
+async def test_a_session_is_ended_with_a_signed_total_and_stays_so(tmp_path: Path) -> None:
+    async with shop(tmp_path) as here:
+        buyer, chain = here.buyer(), here.chain
+        await buyer.ask(HELLO)
+        proof = buyer.session.acknowledgement(buyer.session.lanes[0])
+        headers = {"AI-Voucher": encode_signed(proof.statement, proof.signature)}
+        told = await here.post("/.well-known/aitp/close", b"", headers)
+        statement, signature = decode_signed(told.json["closing"])
+        closing = Closing.decode(statement)
+        assert verify(signature, statement, OPERATOR.public)
+        assert (closing.session_id, closing.final_total) == (buyer.id, COST)
+        assert (await buyer.ask(HELLO)).json["code"] == "pay.session_closing"
+    async with shop(tmp_path, chain=chain) as here:
+        buyer.shop = here
+        assert (await buyer.ask(HELLO)).json["code"] == "pay.session_closing"
+        forged = {"AI-Voucher": encode_signed(proof.statement, bytes(64))}
+        assert (await here.post("/.well-known/aitp/close", b"", forged)).status == 402
 
 
 async def test_health_metrics_models_and_who_sells(tmp_path: Path) -> None:
