@@ -47,6 +47,7 @@ from chain.pallets.ai.sessions_types import (
     LOCKS_MAX,
     Agreement,
     Change,
+    Claimed,
     Closed,
     FormerSessionKey,
     LaneNumber,
@@ -77,7 +78,6 @@ TICKS_A_UNIT: Final = 200
 ROOM_SHARE: Final = 8
 """A block is busy if less than an eighth of its weight was left."""
 
-Claimed = Annotated[list[SessionClaims], MaxLen(ITEMS_MAX), TypeName("BoundedVec<SessionClaims, MaxItems>")]
 LaneList = Annotated[list[u16], MaxLen(LANES_A_PAGE), TypeName("BoundedVec<LaneNumber>")]
 Params = Annotated[OpenParams, TypeName("OpenParams")]
 

@@ -116,7 +116,8 @@ class Escrows:
             self._money.deposit(TREASURY, Balance(treasury))
         else:
             burned, treasury = burned + treasury, 0
-        self._money.rescind(Balance(burned), BurnReason.Fee)
+        if burned:
+            self._money.rescind(Balance(burned), BurnReason.Fee)
         self._store.emit(Event.FeePaid(Balance(burned), Balance(validators), Balance(treasury)))
 
     def give_back(self, session: Session, amount: int) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Annotated, Final
 
-from aitoken.codec.hints import Bytes32, Bytes64, MaxLen, TypeName, u8, u16, u32, u64, u128
+from aitoken.codec.base import Codec, length_read
+from aitoken.codec.containers import Vec
+from aitoken.codec.hints import Bytes32, Bytes64, MaxLen, TypeName, codec_of, u8, u16, u32, u64, u128
 from aitoken.codec.records import Record, Union, plain_enum, record
 from aitoken.pay.layouts import OFFER_BYTES, RECEIPT_BYTES_MAX
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
@@ -14,6 +16,7 @@ from chain.pallets.ai.providers_types import ProviderId, Version
 
 ITEMS_MAX: Final = 256
 """Most claims in one call."""
+SESSION_ID_BYTES: Final = 32
 LANES_MAX: Final = 1024
 LANES_A_PAGE: Final = 64
 LOCKS_MAX: Final = 8
@@ -226,6 +229,29 @@ class SessionClaims(Record):
 
     session: SessionId
     items: Annotated[list[ClaimItem], MaxLen(ITEMS_MAX), TypeName("BoundedVec<ClaimItem>")]
+
+
+_ITEM: Final = codec_of(ClaimItem)
+_SESSION_CLAIMS: Final[Codec[SessionClaims]] = codec_of(SessionClaims)
+_CLAIMS: Final = Vec(_SESSION_CLAIMS, ITEMS_MAX)
+
+
+def _read_claims(data: bytes, offset: int) -> tuple[list[SessionClaims], int]:
+    """Read claims, `ITEMS_MAX` over all sessions: nobody has paid for reading more."""
+    count, offset = length_read(data, offset, _SESSION_CLAIMS.size_min, ITEMS_MAX)
+    found, left = [], ITEMS_MAX
+    for _ in range(count):
+        left -= length_read(data, offset + SESSION_ID_BYTES, _ITEM.size_min, left)[0]
+        claims, offset = _SESSION_CLAIMS.read(data, offset)
+        found.append(claims)
+    return found, offset
+
+
+Claimed = Annotated[
+    list[SessionClaims],
+    Codec(_CLAIMS.encode, _read_claims, default=list, size_min=1, shape=_CLAIMS.shape),
+    TypeName("BoundedVec<SessionClaims, MaxItems>"),
+]
 
 
 @plain_enum("pallet_sessions::ClaimProblem")

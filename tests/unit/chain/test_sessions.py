@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aitoken.codec.base import DecodeError
 from aitoken.pay.layouts import Opening, Tick
 from aitoken.pay.ticks import TickChain
 from aitoken.types import AIT, Balance, BlockNumber, Moment
@@ -282,6 +283,13 @@ def test_more_claims_than_fit_a_call(chain: PayChain, session: PaySession) -> No
     item = session.item(session.voucher(0, 1, AIT))
     groups = [t.SessionClaims(session.id, [item] * 200), t.SessionClaims(session.id, [item] * 57)]
     chain.refused("TooMany", "stranger", "Sessions.claim", groups)
+    with pytest.raises(DecodeError):
+        chain.schema.decode_call(chain.schema.make_call("Sessions.claim", groups).encode())
+    fits = chain.schema.make_call("Sessions.claim", [groups[0], t.SessionClaims(session.id, [item] * 56)])
+    assert chain.schema.decode_call(fits.encode()) == fits
+    for end in range(0, 3_000, 7):
+        with pytest.raises(DecodeError):
+            chain.schema.decode_call(fits.encode()[:end])
 
 
 def test_what_a_claim_costs_grows_with_its_items_and_ticks(chain: PayChain, session: PaySession) -> None:
