@@ -4,13 +4,14 @@ BIN := $(VENV)/bin
 SEEDS ?= 500
 FIRST ?= 1
 SECONDS ?= 120
+EXTRINSICS ?= 10000
 RUNS ?= 20
 SEED ?= 1
 HISTORIES ?= 2000
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet test test-interop check format sim histories billing faults power fuzz links soak bench weights docs clean
+.PHONY: help runtime setup devnet test test-interop check format sim histories billing faults power fuzz fuzz-state links soak bench weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +74,9 @@ links: $(VENV)/.dev  ## finality of seven real nodes 100 ms apart that lose 3 % 
 
 soak: $(VENV)/.dev  ## a devnet under load: does memory, descriptors or the loop's lag grow? SECONDS=n ARGS="--csv soak.csv"
 	@$(BIN)/python -m faults.soak --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+fuzz-state: $(VENV)/.dev  ## random transactions on the whole runtime: EXTRINSICS=n SEED=s
+	@$(BIN)/python -m tests.fuzz.state --extrinsics $(EXTRINSICS) --seed $(SEED) $(ARGS)
 
 bench: $(VENV)/.dev  ## every figure the documents claim, side by side
 	@$(BIN)/python -m bench $(ARGS)
