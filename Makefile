@@ -11,7 +11,7 @@ HISTORIES ?= 2000
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet test test-interop check format sim histories billing faults power fuzz fuzz-state links soak bench weights docs clean
+.PHONY: help runtime setup devnet demo test test-interop check format sim histories billing faults power fuzz fuzz-state links soak bench weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ setup: $(VENV)/.dev  ## make the virtual environment with everything in it
 
 devnet: $(VENV)/.runtime  ## four validators on this machine (ARGS="--clean -n 7")
 	@$(BIN)/aitoken devnet $(ARGS)
+
+demo: $(VENV)/.runtime  ## a market in a minute: two sellers, a proxy that pays, what the chain sees
+	@$(BIN)/python -m cli.demo
 
 test: $(VENV)/.dev  ## the tests
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -q -m "not interop" $(ARGS)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
 import msgspec
 
-from aitoken.client.pay.errors import GatewayDown, GatewayRefused
+from aitoken.client.pay.errors import GatewayDown, GatewayRefused, NotSold
 from aitoken.client.pay.flow import Sieve
 from aitoken.client.pay.payer import Payer, Tab
 from aitoken.client.pay.shop import Shop, problem_of, read_bounded, refusal_of
@@ -274,6 +274,23 @@ class Buyer:
             self._payer.give_up(tab)
         else:
             raise refusal_of(402, raw)
+
+
+async def send_to_first(
+    payer: Payer, shops: Sequence[Shop], path: str, body: bytes, headers: Mapping[str, str]
+) -> Exchange:
+    """Ask the first gateway that sells the model; see `Buyer.send`.
+
+    Raises:
+        NotSold: none of them does.
+    """
+    missing = NotSold("no gateway is known")
+    for shop in shops:
+        try:
+            return await Buyer(payer, shop).send(path, body, headers)
+        except NotSold as error:
+            missing = error
+    raise missing
 
 
 def _models(body: bytes) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from aitoken.client.pay.errors import CapReached, GatewayDown, GatewayRefused, NotSold
-from aitoken.client.pay.exchange import Buyer, Exchange
+from aitoken.client.pay.exchange import Exchange, send_to_first
 from aitoken.client.pay.payer import Payer
 from aitoken.client.pay.shop import Shop
 from aitoken.errors import AiTokenError, Bug
@@ -71,7 +71,7 @@ class Proxy:
         self._at_work += 1
         try:
             body = await request.read()
-            exchange = await self._send(request, body)
+            exchange = await send_to_first(self._payer, self._shops, request.path, body, request.headers)
             try:
                 return await _passed_on(request, exchange)
             finally:
@@ -85,16 +85,6 @@ class Proxy:
             return refused(error)
         finally:
             self._at_work -= 1
-
-    async def _send(self, request: web.Request, body: bytes) -> Exchange:
-        """Ask the first gateway that sells the model."""
-        missing: NotSold | None = None
-        for shop in self._shops:
-            try:
-                return await Buyer(self._payer, shop).send(request.path, body, request.headers)
-            except NotSold as error:
-                missing = error
-        raise missing or NotSold("no gateway is known")
 
     async def _models(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for all
         try:
@@ -134,16 +124,27 @@ async def _passed_on(request: web.Request, exchange: Exchange) -> web.StreamResp
 
 def refused(error: AiTokenError) -> web.Response:
     """Return an error as OpenAI's clients read it."""
+    status, body = error_of(error)
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def error_of(error: AiTokenError) -> tuple[int, bytes]:
+    """Return status and body of an error as OpenAI's clients read it."""
     if isinstance(error, GatewayRefused):
-        return error_response(error.status, error.reason, str(error))
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 502)
-    return error_response(status, error.code, str(error))
+        status, code = error.status, error.reason
+    else:
+        status, code = next((status for kind, status in _STATUS if isinstance(error, kind)), 502), error.code
+    return status, error_body(code, str(error), _kind(status))
 
 
 def error_response(status: int, code: str, message: str) -> web.Response:
     """Return an error as OpenAI's clients read it."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return web.Response(status=status, body=error_body(code, message, kind), content_type="application/json")
+    body = error_body(code, message, _kind(status))
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def _kind(status: int) -> str:
+    return "invalid_request_error" if status < 500 else "server_error"
 
 
 def error_body(code: str, message: str, kind: str) -> bytes:

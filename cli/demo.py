@@ -1,0 +1,209 @@
+"""A market in a minute: a devnet, two sellers of built-in models at different prices, a proxy, and somebody who asks.
+
+`make demo`. Everything runs in a folder that is thrown away; Ctrl-C stops it at any time. What is shown comes from
+the receipts of the purse and from the chain, side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import click
+
+from aitoken.client.client import Client
+from aitoken.client.pay.purse import open_purse
+from aitoken.crypto.derive import Pair, pair_from_uri
+from aitoken.errors import Unavailable
+from aitoken.pay.layouts import Receipt
+from aitoken.types import AIT
+from cli.amounts import show_amount
+
+AITOKEN: Final = (sys.executable, "-P", "-m", "cli")
+PORT: Final = 19944
+START_S: Final = 120
+ROUNDS: Final = 6
+WORDS: Final = ("what", "does", "a", "question", "cost", "when", "nobody", "has", "to", "trust", "anybody")
+SELLERS: Final = (("//Alice", "echo", 1), ("//Charlie", "markov-small", 3))
+"""Owner, model, and thousandths of an AIT for a token that goes in; one that comes out is twice as dear."""
+
+PRICES: Final = """
+provider = {provider}
+[[book]]
+version = 1
+prices = {{ input_token = "{price_in}", output_token = "{price_out}" }}
+[[model]]
+name = "{model}"
+service = {service}
+books = [1]
+upstream = "builtin"
+tokenizer = "pieces@1"
+"""
+
+
+@asynccontextmanager
+async def running(log: Path, *arguments: str, ready: str = "") -> AsyncIterator[str]:
+    """Run a command of ours in the background; give the rest of the line that says `ready`."""
+    with log.open("ab") as stream:
+        # A session of its own: Ctrl-C is ours to pass on, in order.
+        process = await asyncio.create_subprocess_exec(
+            *AITOKEN, *arguments, stdout=stream, stderr=stream, start_new_session=True
+        )
+    try:
+        async with asyncio.timeout(START_S):
+            while ready not in (text := await asyncio.to_thread(log.read_text, errors="replace")):
+                if process.returncode is not None:
+                    raise Unavailable(f"{arguments[0]} ended: {text[-500:]}")
+                await asyncio.sleep(0.1)
+        yield text.partition(ready)[2].split("\n", 1)[0].strip() if ready else ""
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def connect(url: str) -> Client:
+    """Connect to a node that may still be starting."""
+    async with asyncio.timeout(START_S):
+        while True:
+            try:
+                return await Client.connect(url)
+            except Unavailable:
+                await asyncio.sleep(0.2)
+
+
+async def do(client: Client, pair: Pair, pallet: str, name: str, **arguments: Any) -> dict[str, Any]:
+    """Submit a call, see that it worked, and return the fields of its events by name."""
+    receipt = await client.submit(client.call(pallet, name, **arguments), pair, wait="final")
+    if not receipt.success:
+        raise Unavailable(f"{pallet}.{name}: {receipt.error}")
+    return {event.name: event.fields for event in receipt.events}
+
+
+async def set_up(client: Client, owner: str, model: str, price: int, folder: Path) -> Path:
+    """Register a seller with one model and one book; return its price file."""
+    pair, operator = pair_from_uri(owner), pair_from_uri(f"{owner}//operator", "ed25519")
+    await do(client, pair, "Balances", "transfer_keep_alive", dest=operator.public, value=10 * AIT)
+    registered = await do(
+        client, pair, "Providers", "register", operator=operator.public, payout=pair.public,
+        endpoint=b"http://127.0.0.1", bond=client.constant("Providers", "MinBond"),
+    )  # fmt: skip
+    provider = int(registered["ProviderRegistered"]["provider"])
+    policy = {"refund": 1, "retention": 0, "region": 0, "latency": 0}
+    terms = {"kind": "Chat", "model": f"{model}@1".encode(), "tags": [], "policy": policy}
+    offered = await do(client, pair, "Providers", "publish_service", provider=provider, service=None, terms=terms)
+    service = int(offered["ServicePublished"]["service"])
+    always = {"tier": None, "input_over": None, "cache_ttl": None, "quality": None, "hours": None}
+    components = [
+        {"unit": unit, "price": {"mantissa": price * unit, "scale": 3}, "per": 1, "conditions": always}
+        for unit in (1, 2)
+    ]
+    least = {"mantissa": 0, "scale": 0}
+    book = {"currency": 0, "components": components, "min_charge": least, "free_units": [], "policy": 0}
+    await do(
+        client, pair, "Providers", "publish_book", provider=provider, services=[service], book=book, effective_from=0
+    )
+    file = folder / f"{model}.toml"
+    file.write_text(
+        PRICES.format(
+            provider=provider, service=service, model=model, price_in=f"0.{price:03d}", price_out=f"0.{2 * price:03d}"
+        )
+    )
+    return file
+
+
+async def show(client: Client, purse: Path) -> None:
+    """One line a seller: requests and cost by the receipts, and what the chain has seen."""
+    with open_purse(purse, spend=False) as opened:
+        for kept in opened.sessions():
+            receipts = [Receipt.decode(one.statement) for one in opened.receipts(kept.id)]
+            found = await client.query("Sessions", "Sessions", kept.id)
+            claimed = "ended" if found is None else show_amount(int(found["claimed"]))
+            cost = show_amount(sum(receipt.charge for receipt in receipts))
+            click.echo(
+                f"  provider {kept.provider}  {len(receipts):>3} receipts  {cost:>12}"
+                f"   chain: {show_amount(kept.deposit)} put down, {claimed} claimed"
+            )
+
+
+async def run(folder: Path) -> None:
+    """The whole of it."""
+    url, purse = f"ws://127.0.0.1:{PORT}", folder / "purse"
+    click.echo("starting four validators")
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            running(folder / "devnet.log", "devnet", "--data-dir", str(folder / "devnet"), "--base-port", str(PORT))
+        )
+        client = await stack.enter_async_context(await connect(url))
+        shops = []
+        for owner, model, price in SELLERS:
+            file = await set_up(client, owner, model, price, folder)
+            shops.append(
+                await stack.enter_async_context(
+                    running(
+                        folder / f"{model}.log", "gateway", "--book", str(file), "--provider", f"{owner}//operator",
+                        "--data-dir", str(folder / model), "--url", url, "--port", "0", "--claim-above", "0.1",
+                        "--claim-every", "1", ready="selling at",
+                    )
+                )
+            )  # fmt: skip
+            click.echo(f"{owner} sells {model} at {shops[-1]}")
+        paying = ["--purse", str(purse), "--from", "//Bob", "--url", url]
+        gateways = [part for shop in shops for part in ("--gateway", shop)]
+        async with running(
+            folder / "proxy.log", "proxy", *gateways, *paying, "--port", "0", "--max-request", "1", ready="paying at"
+        ) as base:
+            click.echo(f"//Bob pays at {base}: any OpenAI tool may use it now")
+            await ask_around(client, base, purse)
+        click.echo("closing: everything is countersigned, the rest comes back after the grace")
+        process = await asyncio.create_subprocess_exec(*AITOKEN, "close", *paying)
+        await process.wait()
+        await asyncio.sleep(3)
+        await show(client, purse)
+        process = await asyncio.create_subprocess_exec(*AITOKEN, "audit", "--purse", str(purse), "--url", url)
+        await process.wait()
+
+
+async def ask_around(client: Client, base: str, purse: Path) -> None:
+    """Ask both sellers a few questions and show what it comes to."""
+    async with aiohttp.ClientSession() as http:
+        for turn in range(ROUNDS):
+            text = " ".join(WORDS[: 3 + turn])
+            for _, model, _ in SELLERS:
+                body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 12}
+                async with http.post(f"{base}/chat/completions", json=body) as response:
+                    told = await response.json()
+                    if response.status != 200:
+                        raise Unavailable(f"{model}: {told}")
+                answer = str(told["choices"][0]["message"]["content"])[:36]
+                click.echo(f"{model:<13} {told['usage']['cost']} AIT  {answer!r}")
+            await show(client, purse)
+
+
+async def _main() -> None:
+    work = asyncio.ensure_future(_in_folder())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+        return
+    click.echo("stopped")
+
+
+async def _in_folder() -> None:
+    with tempfile.TemporaryDirectory(prefix="aitoken-demo-", ignore_cleanup_errors=True) as folder:
+        await run(Path(folder))
+
+
+if __name__ == "__main__":
+    os.environ.pop("AITOKEN_URL", None)
+    asyncio.run(_main())

@@ -1,0 +1,71 @@
+"""Unmodified openai-python against a gateway that wants to be paid."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aitoken.crypto.derive import pair_from_uri
+from aitoken.crypto.ed25519 import Pair
+from aitoken.types import AIT
+from tests.interop.test_wallet_libraries import CLIENT_SECONDS, HERE, INSTALL_SECONDS, cache, run
+from tests.support.devnet import Net, client_of
+from tests.support.market import PRICES, do, gateway, proxy, sell
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(INSTALL_SECONDS + CLIENT_SECONDS)]
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Iterator[Net]:
+    net = Net.make(tmp_path / "net", 1)
+    net.start()
+    yield net
+    net.close()
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    folder = cache("openai", "requirements-openai.txt")
+    interpreter = folder / "bin" / "python"
+    if not (folder / "installed").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        run([sys.executable, "-m", "venv", str(folder)], INSTALL_SECONDS)
+        pins = str(HERE / "requirements-openai.txt")
+        run([str(interpreter), "-m", "pip", "install", "-q", "--no-deps", "-r", pins], INSTALL_SECONDS)
+        (folder / "installed").touch()
+    return interpreter
+
+
+async def test_openai_pays_through_the_proxy_and_through_a_transport(net: Net, python: Path, tmp_path: Path) -> None:
+    operator = pair_from_uri("//Alice//operator", "ed25519")
+    assert isinstance(operator, Pair)
+    async with client_of(net.url(0)) as client:
+        for dest in (operator.public, pair_from_uri("//Eve").public):
+            await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=dest, value=10 * AIT)
+        provider, service = await sell(client, operator)
+    book = tmp_path / "prices.toml"
+    book.write_text(PRICES.format(provider=provider, service=service))
+    paying = ["--purse", str(tmp_path / "purse"), "--from", "//Bob", "--url", net.url(0), "--max-request", "0.2"]
+    async with gateway(tmp_path, net.url(0), book) as (shop, _):  # noqa: SIM117 - the second needs the first
+        async with proxy(tmp_path, *paying, "--gateway", shop, "--port", "0") as base:
+            command = [str(python), str(HERE / "openai_client.py"), base, shop, net.url(0), str(tmp_path / "own")]
+            paths = [str(HERE.parents[1]), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+            settings = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+            done = await asyncio.to_thread(
+                subprocess.run,
+                command,
+                capture_output=True,
+                text=True,
+                timeout=CLIENT_SECONDS,
+                env=settings,
+                check=False,
+            )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,106 @@
+"""A provider on a real chain, its gateway and a buyer's proxy as people start them."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aitoken.client.client import Client
+from aitoken.crypto.derive import pair_from_uri
+from aitoken.crypto.ed25519 import Pair
+from tests.support.devnet import AITOKEN, environment
+
+PRICES = """
+provider = {provider}
+[[book]]
+version = 1
+prices = {{ input_token = "0.001", output_token = "0.002" }}
+[[model]]
+name = "echo"
+service = {service}
+books = [1]
+upstream = "builtin"
+tokenizer = "pieces@1"
+"""
+
+
+async def do(client: Client, uri: str | Pair, pallet: str, name: str, **arguments: Any) -> Any:
+    """Submit a call, wait until it is final, and see that it worked."""
+    pair = pair_from_uri(uri) if isinstance(uri, str) else uri
+    receipt = await client.submit(client.call(pallet, name, **arguments), pair, wait="final")
+    assert receipt.success, (name, receipt.error, receipt.reason)
+    return receipt
+
+
+def number_of(receipt: Any, event: str, field: str) -> int:
+    return next(int(found.fields[field]) for found in receipt.events if found.name == event)
+
+
+async def sell(client: Client, operator: Pair) -> tuple[int, int]:
+    """Register Alice as a provider with one service and one book; return their numbers."""
+    bond = client.constant("Providers", "MinBond")
+    registered = await do(
+        client, "//Alice", "Providers", "register", operator=operator.public, payout=pair_from_uri("//Eve").public,
+        endpoint=b"http://127.0.0.1", bond=bond,
+    )  # fmt: skip
+    provider = number_of(registered, "ProviderRegistered", "provider")
+    policy = {"refund": 1, "retention": 0, "region": 0, "latency": 0}
+    terms = {"kind": "Chat", "model": b"echo@1", "tags": [], "policy": policy}
+    offered = await do(client, "//Alice", "Providers", "publish_service", provider=provider, service=None, terms=terms)
+    service = number_of(offered, "ServicePublished", "service")
+    always = {"tier": None, "input_over": None, "cache_ttl": None, "quality": None, "hours": None}
+    components = [
+        {"unit": unit, "price": {"mantissa": unit, "scale": 3}, "per": 1, "conditions": always} for unit in (1, 2)
+    ]
+    book = {
+        "currency": 0, "components": components, "min_charge": {"mantissa": 0, "scale": 0}, "free_units": [],
+        "policy": 0,
+    }  # fmt: skip
+    await do(
+        client, "//Alice", "Providers", "publish_book", provider=provider, services=[service], book=book,
+        effective_from=0,
+    )  # fmt: skip
+    return provider, service
+
+
+@asynccontextmanager
+async def gateway(folder: Path, url: str, book: Path) -> AsyncIterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The command as a person starts it."""
+    log = folder / "node-gateway.log"
+    command = [
+        *AITOKEN, "gateway", "--book", str(book), "--provider", "//Alice//operator", "--data-dir", str(folder / "shop"),
+        "--url", url, "--port", "0", "--claim-above", "0.00001", "--claim-every", "0.5",
+    ]  # fmt: skip
+    with log.open("ab") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment())  # noqa: ASYNC220 - a moment
+    try:
+        async with asyncio.timeout(60):
+            while "selling at" not in (text := log.read_text()):
+                assert process.poll() is None, text
+                await asyncio.sleep(0.1)
+        yield text.rpartition("selling at ")[2].strip().splitlines()[0], process
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 30)
+
+
+@asynccontextmanager
+async def proxy(folder: Path, *arguments: str) -> AsyncIterator[str]:
+    """The proxy as a person starts it."""
+    log = folder / "proxy.log"
+    with log.open("ab") as stream:
+        process = subprocess.Popen([*AITOKEN, "proxy", *arguments], stdout=stream, stderr=stream, env=environment())  # noqa: ASYNC220 - a moment
+    try:
+        async with asyncio.timeout(60):
+            while "paying at" not in (text := log.read_text()):
+                assert process.poll() is None, text
+                await asyncio.sleep(0.1)
+        yield text.rpartition("paying at ")[2].strip().splitlines()[0]
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 30)
+    assert process.returncode == 0, log.read_text()
