@@ -109,7 +109,9 @@ class SessionsStorage:
         raise NotImplementedError
 
     def lane(self, session: Hash32, number: int) -> LaneState | None:
-        """Return a lane, None where nothing was claimed on it."""
+        """Return a lane, None where nothing was claimed on it or there can be none."""
+        if number >= LANES_MAX:
+            return None
         return self.lanes.get((session, number // LANES_A_PAGE)).get(number)
 
     def put_lane(self, session: Hash32, number: int, state: LaneState) -> None:

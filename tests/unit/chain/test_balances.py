@@ -222,6 +222,30 @@ def test_holding_more_than_there_is_changes_nothing(money: Money) -> None:
     assert money.balances.release(Reason.Deposit, A) == 0
 
 
+def test_money_can_be_given_into_what_is_held_of_another_and_taken_out_to_go_elsewhere(money: Money) -> None:
+    money.balances.transfer_into_hold(Reason.Escrow, A, B, Balance(5 * AIT))
+    money.check()
+    money.balances.transfer_into_hold(Reason.Escrow, B, B, Balance(AIT))
+    money.check()
+    assert (money.free(A), money.balances.held(Reason.Escrow, B)) == (95 * AIT, 6 * AIT)
+
+    money.balances.take_held(Reason.Escrow, B, Balance(6 * AIT))
+    money.balances.deposit(C, Balance(6 * AIT))
+    money.check()
+    assert money.free(C) == 6 * AIT
+    assert money.system.account.get(B).consumers == 0
+    for refused in (
+        lambda: money.balances.take_held(Reason.Escrow, B, Balance(1)),
+        lambda: money.balances.transfer_into_hold(Reason.Escrow, A, B, Balance(96 * AIT)),
+        lambda: money.balances.transfer_into_hold(Reason.Escrow, A, AccountId(bytes(32)), Balance(AIT)),
+    ):
+        mark = money.machine.store.mark()
+        with pytest.raises(errors.DispatchError):
+            refused()
+        money.machine.store.rollback(mark)
+    money.check()
+
+
 def test_frozen_money_can_be_held_but_not_spent(money: Money) -> None:
     money.balances.set_lock(b"vesting ", A, Balance(60 * AIT))
     money.check()

@@ -349,7 +349,10 @@ def test_demands_come_in_time_and_in_bounded_number(chain: PayChain, session: Pa
     chain.sessions.tail_front.put(99)
     chain.pass_time(30_000, 30)
     chain.refused("TooLate", "other", "Sessions.demand", session.id, 16)
-    chain.refused("NoTail", "other", "Sessions.demand", session.id, 20)
+    for lane in (20, 1_024, 65_535):
+        chain.refused("NoTail", "other", "Sessions.demand", session.id, lane)
+    chain.refused("NotDemanded", "other", CHALLENGE, session.id, 65_535, t.Phantom())
+    chain.refused("NothingToDo", "other", "Sessions.finalize", session.id, [65_535])
 
 
 def test_a_countersigned_tail_ends_the_demand(chain: PayChain, session: PaySession) -> None:
