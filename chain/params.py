@@ -43,6 +43,7 @@ class Params:
             be challenged.
         unbond_ms: how long a provider's bond stays slashable after unbonding.
         tail_ms: how long a claim that nobody countersigned waits for a fraud proof.
+        case_step_ms: phases of a dispute last one or two of these.
         grace_blocks_min: the least number of blocks for claims between the request to close a session and its end.
     """
 
@@ -66,6 +67,7 @@ class Params:
     unbond_ms: int = 120_000
     tail_ms: int = 30_000
     grace_blocks_min: int = 5
+    case_step_ms: int = 60_000
 
 
 PRESETS: Final = {
@@ -83,5 +85,6 @@ PRESETS: Final = {
         unbond_ms=7 * DAY_MS,
         tail_ms=3_600_000,
         grace_blocks_min=600,
+        case_step_ms=DAY_MS,
     ),
 }

@@ -12,6 +12,7 @@ from chain.frame.schema import Schema
 from chain.frame.system import System
 from chain.pallets.activity import Activity
 from chain.pallets.ai.allowances import Allowances
+from chain.pallets.ai.disputes import Disputes
 from chain.pallets.ai.oracle import Oracle
 from chain.pallets.ai.pay import Pay
 from chain.pallets.ai.plans import Plans
@@ -64,6 +65,7 @@ PALLETS: Final = (
     Pay,
     Plans,
     Allowances,
+    Disputes,
     Sudo,
 )
 
@@ -104,9 +106,11 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     pay = Pay(machine, balances, system, timestamp, oracle, providers)
     plans = Plans(machine, balances, timestamp, oracle, providers)
     allowances = Allowances(machine, system, balances, timestamp, Spendable(pay, plans, sessions))
+    disputes = Disputes(machine, balances, timestamp, consensus.current_epoch, sessions, plans, providers)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
-        offences, consensus, activity, supply, oracle, providers, sessions, pay, plans, allowances, Sudo(machine),
+        offences, consensus, activity, supply, oracle, providers, sessions, pay, plans, allowances,
+        disputes, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)

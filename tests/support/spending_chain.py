@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 from aitoken.crypto.derive import pair_from_uri
-from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
+from aitoken.crypto.hashing import blake2_256
+from aitoken.proto.digest import Digest, NextEpoch, SmpxDigest, leading_items_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32
@@ -17,8 +18,11 @@ from chain.frame.machine import Machine
 from chain.frame.origin import ROOT, Signed
 from chain.frame.schema import Schema
 from chain.frame.system import System
+from chain.pallets.ai.agenda import SLOT_MS
 from chain.pallets.ai.allowances import Allowances
 from chain.pallets.ai.deposits import deposit
+from chain.pallets.ai.disputes import Disputes
+from chain.pallets.ai.disputes_types import Ended
 from chain.pallets.ai.pay import AUTHORIZATION_BYTES, Pay
 from chain.pallets.ai.plans import Plans
 from chain.pallets.ai.spending import Spendable
@@ -37,7 +41,7 @@ HOUR = 3_600_000
 DAY = 24 * HOUR
 STEP = 2 * HOUR
 GENESIS = Hash32(b"G" * 32)
-PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Pay, Plans, Allowances)
+PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Pay, Plans, Allowances, Disputes)
 NONCE_DEPOSIT = deposit(AUTHORIZATION_BYTES)
 ED = PRESETS["devnet"].existential_deposit
 
@@ -65,17 +69,48 @@ def schema() -> Schema:
 
 
 class Market:
-    """Prices and providers as the tests want them."""
+    """Prices, providers, sessions and epochs as the tests want them."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Timestamp, balances: Balances) -> None:
+        self._clock = clock
+        self._balances = balances
         self.rates: dict[int, int] = {}
+        self.sessions: dict[bytes, tuple[AccountId, int, int]] = {}
+        self.running_cases = 0
+        self.bond = ait(500)
         self.payouts: dict[int, AccountId] = {7: account("payout")}
 
     def rate(self, currency: int) -> int | None:
         return self.rates.get(currency)
 
+    def get(self) -> NextEpoch:
+        """The epoch that runs; one lasts as long as a slot of the agenda."""
+        epoch = self._clock.current_time() // SLOT_MS
+        return NextEpoch(epoch, [], blake2_256(epoch.to_bytes(8, "little")), 0, 1)
+
     def parties_of(self, session: Hash32) -> tuple[AccountId, int] | None:
-        return None
+        found = self.sessions.get(session)
+        return None if found is None else found[:2]
+
+    def paid_by(self, session: Hash32) -> Balance:
+        return Balance(self.sessions[session][2])
+
+    def people_of(self, provider: int) -> tuple[AccountId, ...]:
+        return account("owner"), account("operator"), self.payouts[provider]
+
+    def case_begins(self, provider: int) -> None:
+        self.running_cases += 1
+
+    def case_ends(self, provider: int) -> None:
+        self.running_cases -= 1
+
+    def award(self, provider: int, amount: Balance, to: AccountId) -> Balance:
+        """Out of a bond that is the owner's free money here."""
+        paid = Balance(min(amount, self.bond))
+        self.bond = Balance(self.bond - paid)
+        if paid:
+            self._balances.transfer(account("owner"), to, paid, keep_alive=True)
+        return paid
 
     def is_run_by(self, provider: int, who: AccountId) -> bool:
         return provider in self.payouts and who in (account("owner"), account("operator"))
@@ -93,27 +128,25 @@ class SpendingChain:
         self.timestamp = Timestamp(machine)
         self.balances = Balances(machine, self.system)
         self.payment = TransactionPayment(machine, self.system, self.balances, Authors())
-        self.market = Market()
+        self.market = Market(self.timestamp, self.balances)
         self.pay = Pay(machine, self.balances, self.system, self.timestamp, self.market, self.market)
         self.plans = Plans(machine, self.balances, self.timestamp, self.market, self.market)
         spendable = Spendable(self.pay, self.plans, self.market)
         self.allowances = Allowances(machine, self.system, self.balances, self.timestamp, spendable)
-        machine.install(
-            self.system,
-            self.timestamp,
-            self.balances,
-            self.payment,
-            Utility(machine),
-            self.pay,
-            self.plans,
-            self.allowances,
+        self.disputes = Disputes(
+            machine, self.balances, self.timestamp, self.market, self.market, self.plans, self.market
         )
+        machine.install(
+            self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.pay, self.plans,
+            self.allowances, self.disputes,
+        )  # fmt: skip
         self.executive = Executive(machine, self.system, self.payment)
         self.executive.use_sponsor(schema().call_info("Allowances.spend"), self.allowances)
         machine.store.load(MemoryKeyValue({}))
         self.system.block_hash.put(BlockNumber(0), GENESIS)
         self.balances.build_genesis((account(who), ait(money)) for who in PEOPLE)
         self.issuance = self.balances.total_issuance.get()
+        self.burned = 0
         self.now = START_MS
         self.wait(0)
 
@@ -188,19 +221,32 @@ class SpendingChain:
             held[subscription.payer, "PlansHoldReason.Period"] += subscription.price - subscription.paid
         for (owner, _), grant in self.allowances.grants.items():
             held[owner, "AllowancesHoldReason.Deposit"] += grant.deposit
+        SpendingChain.add_disputes(self, held)
         return held
+
+    def add_disputes(self, held: Counter[tuple[AccountId, str]]) -> None:
+        """Add what the storage of Disputes says is held."""
+        for who, arbiter in self.disputes.arbiters.items():
+            held[who, "DisputesHoldReason.Stake"] += arbiter.stake
+        for case in rows(self.disputes.cases):
+            held[case.claimant, "DisputesHoldReason.Deposit"] += case.deposit
+            held[case.claimant, "DisputesHoldReason.Bond"] += case.bond
+            for stake, reason in ((case.answer_bond, "Bond"), (case.appeal, "Bond"), (case.offer, "Offer")):
+                if stake is not None:
+                    held[stake.who, f"DisputesHoldReason.{reason}"] += stake.amount
 
     def check(self) -> None:
         """Whatever happened: money is conserved, every escrow is a hold, nothing is left behind."""
         accounts = rows(self.system.account)
         money = sum(row.free + row.reserved for row in accounts) + self.payment.pending
-        assert money == self.balances.total_issuance.get() == self.issuance
+        assert money == self.balances.total_issuance.get() == self.issuance - self.burned
         assert all(row.free >= 0 and row.reserved >= 0 for row in accounts)
         held = Counter(
             {(who, _name(hold.id)): hold.amount for who, holds in self.balances.holds.items() for hold in holds}
         )
         assert held == +self.expected_holds()
         self.check_plans()
+        self.check_disputes()
         assert len(list(self.pay.used_nonces.items())) == self.pay.nonce_end.get() - self.pay.nonce_front.get()
         assert len(list(self.pay.nonce_queue.items())) == len(list(self.pay.used_nonces.items()))
 
@@ -210,6 +256,20 @@ class SpendingChain:
         keys = Counter(grant.key for _, grant in self.allowances.grants.items())
         for who, row in self.system.account.items():
             assert row.sufficients == keys[who]
+
+    def check_disputes(self) -> None:
+        """Running cases stand in the agenda, panels are seats, every subject has its case."""
+        disputes = self.disputes
+        running = {number: row for number, row in disputes.cases.items() if not isinstance(row.phase, Ended)}
+        assert self.market.running_cases == len(running)
+        assert sorted(rows(disputes.agenda)) == sorted(running)
+        assert all(disputes.agenda.get(row.place) == number for number, row in running.items())
+        assert sorted(rows(disputes.case_of)) == sorted(number for number, _ in disputes.cases.items())
+        seats = Counter(seat.arbiter for panel in rows(disputes.panels) for seat in panel)
+        assert {number for number, _ in disputes.panels.items()} <= set(running)
+        assert disputes.arbiter_count.get() == len(rows(disputes.arbiters))
+        for who, arbiter in disputes.arbiters.items():
+            assert arbiter.seats == seats[who]
 
     def check_plans(self) -> None:
         """Counters count, every subscription can be found by its holder and by its time."""

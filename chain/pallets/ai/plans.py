@@ -511,6 +511,15 @@ class Plans(Pallet, index=44, crate="pallet_plans"):
         found = self.subscriptions.get(subscription)
         return None if found is None else self.provider_of_plan(found.plan)
 
+    def parties_of(self, subscription: int, period: int) -> tuple[AccountId, int] | None:
+        """Return payer and provider, None where the subscription is gone or in another period."""
+        found = self.subscriptions.get(subscription)
+        return None if found is None or found.period != period else (found.payer, self._of(found).provider)
+
+    def paid_by(self, subscription: int) -> Balance:
+        """Return what the provider has of the present period."""
+        return self._subscription(subscription).paid
+
     @runtime_api("PlansApi", 1)
     def passes_of(self, holder: AccountId, provider: u64) -> list[Pass]:
         """Return what a holder may do with a provider now: its passes whose period is not over."""

@@ -127,6 +127,7 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
         default=lambda: ProviderStats(0, _NOTHING, _NOTHING, 0, _NOTHING, _NOTHING),
         doc="What the chain saw of a provider.",
     )
+    cases: Map[ProviderId, u32] = storage_map(TWOX_64_CONCAT, doc="How many disputes run against a provider.")
     next_provider: Value[u64] = value(default=lambda: 1, doc="The number of the next provider; never used twice.")
     next_service: Value[u64] = value(default=lambda: 1, doc="The number of the next service; never used twice.")
 
@@ -226,14 +227,18 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
 
     @call(4)
     def withdraw(self, origin: Origin, provider: ProviderId) -> None:
-        """Take out what has waited long enough; with open sessions the least stays. Anybody may ask for it."""
+        """Take out what has waited long enough; with open sessions the least stays, with a dispute all of it.
+
+        Anybody may ask for it.
+        """
         ensure_signed(origin)
         found = self.find(provider).copy()
         now, kept, free = self._clock.current_time(), [], 0
         total = found.bond + sum(chunk.amount for chunk in found.unbonding)
+        disputed = self.cases.get(provider) > 0
         for chunk in found.unbonding:
             leaves = total - free - chunk.amount
-            if chunk.free_at <= now and (not found.sessions or leaves >= self.min_bond):
+            if chunk.free_at <= now and not disputed and (not found.sessions or leaves >= self.min_bond):
                 free += chunk.amount
             else:
                 kept.append(chunk)
@@ -516,14 +521,39 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
         stats.refunded = Balance(stats.refunded + amount)
         self.stats.put(number, stats)
 
-    def slash(self, number: int, damage: Balance, victim: AccountId, reporter: AccountId) -> Balance:
-        """Take `max(5 * damage, 10 AIT)` from a provider's bond, or what is left of it; return how much that was.
+    def people_of(self, number: int) -> tuple[AccountId, ...]:
+        """Return owner, operator and payout, none where there is no such provider."""
+        found = self.providers.get(number)
+        if found is None:
+            return ()
+        return found.owner, AccountId(found.operator), self._payout(found, self._clock.current_time())
 
-        The victim gets its damage and 30 % of the slash, the reporter 20 %, the rest is burned.
-        """
+    def case_begins(self, number: int) -> None:
+        """Keep the bond of a provider from being taken out while a dispute runs."""
+        self.cases.put(number, self.cases.get(number) + 1)
+
+    def case_ends(self, number: int) -> None:
+        """Note that a dispute is over."""
+        left = self.cases.get(number) - 1
+        if left > 0:
+            self.cases.put(number, left)
+        else:
+            self.cases.remove(number)
+
+    def award(self, number: int, amount: Balance, to: AccountId) -> Balance:
+        """Pay somebody out of a provider's bond, as far as it goes; return how much."""
+        if not amount or not self.providers.contains(number) or not self._balances.can_receive(to, amount):
+            return Balance(0)
+        provider, taken = self._take(number, amount)
+        if taken:
+            self._balances.transfer_held(BOND, provider.owner, to, taken)
+        return taken
+
+    def _take(self, number: int, most: int) -> tuple[Provider, Balance]:
+        """Lower a provider's bond, then what is on its way out, latest first; the caller moves what is held."""
         provider = self.find(number).copy()
         chunks = list(provider.unbonding)
-        taken = min(slash_for(damage), provider.bond + sum(chunk.amount for chunk in chunks))
+        taken = min(most, provider.bond + sum(chunk.amount for chunk in chunks))
         left = taken - min(taken, provider.bond)
         provider.bond = Balance(provider.bond - (taken - left))
         while left:
@@ -534,6 +564,14 @@ class Providers(Pallet, index=41, crate="pallet_providers"):
                 chunks.append(Chunk(Balance(last.amount - part), last.free_at))
         provider.unbonding = chunks
         self.providers.put(number, provider)
+        return provider, Balance(taken)
+
+    def slash(self, number: int, damage: Balance, victim: AccountId, reporter: AccountId) -> Balance:
+        """Take `max(5 * damage, 10 AIT)` from a provider's bond, or what is left of it; return how much that was.
+
+        The victim gets its damage and 30 % of the slash, the reporter 20 %, the rest is burned.
+        """
+        provider, taken = self._take(number, slash_for(damage))
         to_victim = min(taken, damage + taken * VICTIM_PERCENT // 100)
         to_reporter = min(taken - to_victim, taken * REPORTER_PERCENT // 100)
         for who, amount in ((victim, to_victim), (reporter, to_reporter)):

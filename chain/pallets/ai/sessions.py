@@ -399,6 +399,11 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         found = self.sessions.get(session)
         return None if found is None else (found.payer, found.provider)
 
+    def paid_by(self, session: Hash32) -> Balance:
+        """Return what the provider has been paid by a session and has not given back."""
+        found = self.sessions.get(session)
+        return Balance(0) if found is None else Balance(found.claimed - found.refunded)
+
     # --------------------------------------------------------------------------------------------- blocks
 
     def on_initialize(self, number: BlockNumber) -> int:
