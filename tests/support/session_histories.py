@@ -102,10 +102,14 @@ class ServedLane:
 
 @dataclass
 class PaidLane:
-    """A lane as the payer knows it: the receipts it got, and the highest ceiling at the present number."""
+    """A lane as the payer knows it: the receipts it got, and the highest ceiling at the present number.
+
+    `unseen` is the ceiling under which a tail was paid whose receipt the payer did not have, and did not demand.
+    """
 
     receipts: list[Receipt] = field(default_factory=list)
     ceiling: int = 0
+    unseen: int = 0
 
     @property
     def total(self) -> int:
@@ -285,7 +289,14 @@ class History:
             tail = None if state is None else state.tail
             if tail is not None and tail.demand is None and self.is_ripe(tail):
                 self.chain.call("stranger", "Sessions.finalize", self.session.id, [number])
-                self.reference.settle(number)
+                self.tail_paid(number)
+
+    def tail_paid(self, number: int) -> None:
+        """A tail waited its time."""
+        tail, bought = self.reference.tails.get(number), self.bought[number]
+        if tail is not None and tail[1] > len(bought.receipts):
+            bought.unseen = max(bought.unseen, bought.ceiling)
+        self.reference.settle(number)
 
     def is_ripe(self, tail: t.LaneTail) -> bool:
         return self.chain.now >= tail.ripe_at and self.chain.number >= tail.ripe_from
@@ -308,7 +319,7 @@ class History:
         closes = False
         for event in self.chain.emitted():
             if type(event).__name__ == "TailPaid":
-                self.reference.settle(event.lane)
+                self.tail_paid(event.lane)
             elif type(event).__name__ == "TailReturned":
                 self.reference.tails.pop(event.lane, None)
             elif type(event).__name__ == "CloseRequested":
@@ -337,7 +348,7 @@ class History:
         paid = [event for event in self.chain.emitted() if type(event).__name__ == "TailPaid"]
         assert bool(paid) == ripe
         if ripe:
-            self.reference.settle(number)
+            self.tail_paid(number)
 
     def top_up(self) -> None:
         amount = self.random.choice((1, AIT))
@@ -544,6 +555,6 @@ class History:
         else:
             assert (bond < BOND) == (self.slashes > 0)
         if not self.hostile:
-            exposed = sum(max(lane.total, lane.ceiling) for lane in self.bought.values())
+            exposed = sum(max(lane.total, lane.ceiling, lane.unseen) for lane in self.bought.values())
             assert paid <= exposed, "a payer paid more than it ever allowed"
         check_sessions(self.chain)
