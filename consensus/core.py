@@ -17,7 +17,7 @@ from typing import Any, Final
 from aitoken.proto.votes import NOTARIZE, NULLIFY, Certificate, Vote
 from aitoken.types import Hash32
 from consensus import inputs, tally
-from consensus.ancestry import NO_PARENT_VIEW
+from consensus.ancestry import NO_PARENT_VIEW, select_parent
 from consensus.effects import Broadcast, Effect, Finalized, Panic, Send, SetTimer
 from consensus.epochs import Epoch
 from consensus.inputs import Input, TimerKind
@@ -109,6 +109,14 @@ class Core:
             if found is None or (found.notarized is None and found.nullified is None):
                 return True
         return False
+
+    @property
+    def open_view(self) -> int:
+        """The current view if nothing below it can have ended the epoch, as the certificates held prove; else 0."""
+        state = self._state
+        _, tip_hash = select_parent(state, state.view)
+        tip = None if tip_hash is None else state.blocks.get(tip_hash)
+        return 0 if tip is None or state.done or state.is_terminal(tip) else state.view
 
     def status(self) -> Status:
         """Return where this node stands."""

@@ -9,11 +9,19 @@ that remembers all it signed (force)     -> everywhere: what must not be signed,
 Holding at genesis (no certificate seen) ends when a quorum, the own key included, says that it stands there too, or a
 while after the first says anything. Whoever says that the chain has moved, or that our key has voted, is given much
 more time to show it: certificates and votes come with the answer to our status, and an own vote among them silences the
-core for the epoch. On a running chain it ends when others that are a quorum
-without the own key all stand in the running epoch. To vote in view w, the former life needed a certificate of view
-w - 1; two quorums share an honest validator, which is not the own key; so one of those others stood at w - 1 or later,
-and its disk kept that. Hence the key is safe above the highest view they tell of plus one, and above view 1 of the next
-epoch, which needs no certificate of a view of its own. A liar can make a key wait for the next epoch, not longer.
+core for the epoch. On a running chain it ends when others that are a quorum without the own key all stand in the
+running epoch, at view V at most, and this node can see from its own certificates that no view below V ended it.
+
+    In this epoch: to vote in view w, the former life needed a certificate of view w - 1; two quorums share an honest
+    validator, which is not the own key; so one of those others stood at w - 1 or later, and its disk kept that. Hence
+    the key is safe above view V + 1.
+    In a later one: the former life needed the finalization of the last block, in some view v. One of those others voted
+    for it, hence knew it notarized, hence stood at v + 1 or later: v < V. Our tip at V or later is no last block, and
+    all views since are nullified; a view is not final and nullified, and what is notarized after a final last block is
+    that block. So there was no such v, and the key is safe. That the others stand in this epoch would not be enough:
+    the validators of the next may be other people, and have voted for long while these do not know it yet.
+
+A liar can make a key wait for the next epoch, not longer.
 """
 
 from __future__ import annotations
@@ -55,7 +63,7 @@ class Permission:
         elif found is not None:
             self.votes_from = found.opening.votes_from
             if found.opening.floor:
-                self._floors = {found.opening.epoch: found.opening.floor, found.opening.epoch + 1: 1}
+                self._floors = {found.opening.epoch: found.opening.floor}
         elif recorded is not None:
             self.votes_from = max(recorded, epoch) + 1
         else:
@@ -110,13 +118,17 @@ class Permission:
         weight = 0 if own is None else validators.weights[own]
         return weight + sum(weight for weight, _ in self._claims(validators, peer_of)) >= validators.quorum
 
-    def end_if_known(self, epoch: int, validators: Validators, peer_of: PeerOf) -> bool:
-        """On a running chain: end holding if the others of this epoch are a quorum by themselves."""
+    def end_if_known(self, epoch: int, validators: Validators, peer_of: PeerOf, open_view: int) -> bool:
+        """On a running chain: end holding if the others of this epoch are a quorum by themselves.
+
+        No view below `open_view` ended the epoch, as this node knows by proof.
+        """
         claims = [(weight, view) for weight, (at, view) in self._claims(validators, peer_of) if at == epoch]
-        if sum(weight for weight, _ in claims) < validators.quorum:
+        highest = max((view for _, view in claims), default=0)
+        if sum(weight for weight, _ in claims) < validators.quorum or highest > open_view:
             return False
         self.votes_from = epoch
-        self._floors = {epoch: max(view for _, view in claims) + 1, epoch + 1: 1}
+        self._floors = {epoch: highest + 1}
         return True
 
     def _claims(self, validators: Validators, peer_of: PeerOf) -> list[tuple[int, tuple[int, int]]]:

@@ -62,6 +62,7 @@ class Voting:
         self._record = record
         self._pace = pace
         self._refused: set[tuple[int, int]] = set()
+        self._looked_in = 0
         if signer is not None:
             signer.choose(epoch.validators.keys)
         self.key = bytes(32) if signer is None else signer.public
@@ -208,8 +209,14 @@ class Voting:
         if self._is_at_genesis():
             if self.permission.knows_enough_at_genesis(epoch.validators, peer_of):
                 self._end_hold_at_genesis()
-        elif self.permission.end_if_known(epoch.index, epoch.validators, peer_of):
+        elif self.permission.end_if_known(epoch.index, epoch.validators, peer_of, self._driver.core.open_view):
             self._end_hold()
+
+    def look_in_view(self, view: int) -> None:
+        """The core is in this view: what was told before may be enough now."""
+        if self.permission.holds and view != self._looked_in:
+            self._looked_in = view
+            self.look_at_hold()
 
     def ask_while_holding(self) -> None:
         """Tell where we stand, and so ask the others, again and again."""

@@ -239,7 +239,7 @@ class TestPermission:
         made = self.made(Opening(GENESIS_HASH, self.OWN, 5, 2, 9), recorded=7)
 
         assert (made.holds, made.may_vote(2), made.may_vote(1)) == (False, True, False)
-        assert (made.floor(5), made.floor(6), made.floor(7)) == (9, 1, 0)
+        assert (made.floor(5), made.floor(6)) == (9, 0)
 
     def test_without_a_journal_the_record_says_from_the_next_epoch(self) -> None:
         assert not self.made(recorded=7).may_vote(7)
@@ -262,18 +262,27 @@ class TestPermission:
         made = self.made()
         made.hear(0, status(9, epoch=5), 3)
         made.hear(1, status(4, epoch=5), 3)
-        assert not made.end_if_known(5, self.VALIDATORS, self.peer_of)
+        assert not made.end_if_known(5, self.VALIDATORS, self.peer_of, 9)
 
         made.hear(2, status(8, epoch=5), 3)
-        assert made.end_if_known(5, self.VALIDATORS, self.peer_of)
-        assert (made.may_vote(5), made.floor(5), made.floor(6)) == (True, 10, 1)
+        assert made.end_if_known(5, self.VALIDATORS, self.peer_of, 9)
+        assert (made.may_vote(5), made.floor(5), made.floor(6)) == (True, 10, 0)
+
+    def test_that_no_view_they_know_ended_the_epoch_must_be_proven(self) -> None:
+        made = self.made()
+        for peer in (0, 1, 2):
+            made.hear(peer, status(9, epoch=5), 3)
+
+        assert not made.end_if_known(5, self.VALIDATORS, self.peer_of, 8)
+        assert made.holds
+        assert made.end_if_known(5, self.VALIDATORS, self.peer_of, 9)
 
     def test_those_of_another_epoch_do_not_count(self) -> None:
         made = self.made()
         for peer, epoch in ((0, 5), (1, 6), (2, 5)):
             made.hear(peer, status(1, epoch=epoch), 3)
 
-        assert not made.end_if_known(5, self.VALIDATORS, self.peer_of)
+        assert not made.end_if_known(5, self.VALIDATORS, self.peer_of, 9)
 
     def test_what_a_peer_said_before_counts_where_it_was_further(self) -> None:
         made = self.made()
@@ -281,7 +290,7 @@ class TestPermission:
             made.hear(peer, status(8 + peer, epoch=5), 3)
             made.hear(peer, status(2, epoch=5), 3)
 
-        assert made.end_if_known(5, self.VALIDATORS, self.peer_of)
+        assert made.end_if_known(5, self.VALIDATORS, self.peer_of, 12)
         assert made.floor(5) == 11
 
     def test_at_genesis_a_quorum_with_the_own_key_is_enough_while_nobody_moved(self) -> None:

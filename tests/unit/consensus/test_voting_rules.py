@@ -378,6 +378,22 @@ def test_our_own_vote_coming_back_is_no_doppelganger() -> None:
     assert bench.core.voting
 
 
+def test_that_the_epoch_goes_on_is_known_up_to_the_own_view_and_only_by_proof() -> None:
+    bench = Bench(length=2).start()
+    assert bench.core.open_view == 1
+
+    first = bench.agree_on(GENESIS, 1)
+    assert bench.core.open_view == bench.core.view == 2
+    bench.step(CertificateReceived(certificate(NULLIFY, 4)))
+    assert (bench.core.view, bench.core.open_view) == (5, 0)  # what happened in view 2 and 3 is not known
+    bench.nullify(2)
+    bench.nullify(3)
+    assert bench.core.open_view == 5
+
+    bench.agree_on(first, 5)
+    assert (bench.core.view, bench.core.open_view) == (6, 0)  # the last block of the epoch is notarized
+
+
 def test_nothing_is_signed_up_to_the_floor() -> None:
     bench = Bench(floor=2).start()
     bench.agree_on(GENESIS, 1)

@@ -316,7 +316,7 @@ class TestKeys:
         voting.begin(epoch, found, force=False)
 
         assert not goes_on
-        assert voting.opening(1) == Opening(GENESIS.hash, listed, 1, votes_from, 1 if floor else 0)
+        assert voting.opening(1) == Opening(GENESIS.hash, listed, 1, votes_from)
 
     @pytest.mark.parametrize(("key", "epoch"), [(STRANGER, 1), (OTHER, 0), (OTHER, 2)])
     def test_any_other_key_in_the_journal_is_refused(self, driver: Driver, key: bytes, epoch: int) -> None:
