@@ -4,12 +4,15 @@ Simplex assumes that no message is ever lost; real connections break. So a node 
 starts, when a connection comes up, while a view does not go well, and whenever nothing became final for a while. The
 answer to one status, at most once per peer in 0.2 s (or two nodes would feed each other without end):
 
-1. the last final certificate, if the peer's is older;
-2. the certificates of the views from the peer's to ours, both kinds, at most 24;
-3. votes of the peer's view that it has not seen;
-4. our own FINALIZE votes between;
-5. the proposal of its view, if it has none;
+1. our own vote of the peer's view, and our own FINALIZE votes since its final view;
+2. our own proposal of its view, if it has none;
+3. the last final certificate, if the peer's is older;
+4. the certificates of the views from the peer's to ours, both kinds, at most 24;
+5. votes of others for its view that it has not seen, and the proposal of another leader;
 6. our own status, if the peer is ahead: a request in turn, once for each state of the peer.
+
+A status is read by all, and 3 to 5 would be the same from everybody: n copies of the block and n^2 votes. So in each
+second eight validators have the turn to give them; whoever goes on lacking something repeats its status.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ from consensus.voting import retry_delay_ms
 
 ANSWER_INTERVAL_MS: Final = 200
 PEERS_REMEMBERED_MAX: Final = 1024
+HELPERS: Final = 8
+TURN_MS: Final = 1000
 
 
 def status(state: State) -> Status:
@@ -121,14 +126,16 @@ def entry_certificate(state: State) -> Certificate | None:
 
 
 def _send_missing(state: State, peer: Peer, theirs: Status) -> None:
-    if theirs.final_view < state.final.view and state.final.certificate is not None:
-        state.emit(Send(peer, state.final.certificate))
-    low = max(theirs.view, state.final.view + 1)
-    certificates = _certificates(state, low, state.view)[:CERTIFICATE_ANSWER_MAX]
-    state.emit(*(Send(peer, certificate) for certificate in certificates))
+    everything = _has_turn(state)
+    if everything:
+        if theirs.final_view < state.final.view and state.final.certificate is not None:
+            state.emit(Send(peer, state.final.certificate))
+        low = max(theirs.view, state.final.view + 1)
+        certificates = _certificates(state, low, state.view)[:CERTIFICATE_ANSWER_MAX]
+        state.emit(*(Send(peer, certificate) for certificate in certificates))
     found = state.rounds.get(theirs.view)
     if found is not None:
-        _send_missing_votes(state, peer, theirs, found)
+        _send_missing_votes(state, peer, theirs, found, everything=everything)
     settled = max(theirs.final_view, state.final.view)
     for view in sorted(state.rounds):
         own = state.rounds[view].my_finalize
@@ -136,16 +143,25 @@ def _send_missing(state: State, peer: Peer, theirs: Status) -> None:
             state.emit(Send(peer, own))
 
 
-def _send_missing_votes(state: State, peer: Peer, theirs: Status, found: Round) -> None:
+def _has_turn(state: State) -> bool:
+    """Whether this node gives more than its own now; one that is no validator has few that ask it."""
+    count = len(state.epoch.validators)
+    return state.me is None or (state.me - state.now // TURN_MS * HELPERS) % count < HELPERS
+
+
+def _send_missing_votes(state: State, peer: Peer, theirs: Status, found: Round, *, everything: bool) -> None:
     seen = dict(theirs.notarize_seen)
     epoch = state.epoch.index
     for block_hash, tally in found.notarize.items():
         for signer in _unseen(tally, seen.get(block_hash, b"")):
-            vote = Vote(NOTARIZE, epoch, found.view, block_hash, signer, tally.signatures[signer])
-            state.emit(Send(peer, vote))
+            if everything or signer == state.me:
+                vote = Vote(NOTARIZE, epoch, found.view, block_hash, signer, tally.signatures[signer])
+                state.emit(Send(peer, vote))
     for signer in _unseen(found.nullify, theirs.nullify_seen):
-        state.emit(Send(peer, Vote(NULLIFY, epoch, found.view, NO_BLOCK, signer, found.nullify.signatures[signer])))
-    if theirs.flags & LACKS_PROPOSAL and found.offers:
+        if everything or signer == state.me:
+            state.emit(Send(peer, Vote(NULLIFY, epoch, found.view, NO_BLOCK, signer, found.nullify.signatures[signer])))
+    ours = everything or state.epoch.leader(found.view) == state.me
+    if ours and theirs.flags & LACKS_PROPOSAL and found.offers:
         message = proposal_message(state, found, found.offers[0].hash)
         if message is not None:
             state.emit(Send(peer, message))

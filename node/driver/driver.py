@@ -28,7 +28,6 @@ from consensus.epochs import Epoch
 from consensus.evidence import from_certificates
 from consensus.journal import Opening, encode_record
 from consensus.messages import (
-    WANTS_RELAY,
     WANTS_STATUS,
     FinalityNote,
     GetBlock,
@@ -43,6 +42,7 @@ from node.driver.follower import Follower
 from node.driver.headers import epoch_after
 from node.driver.inbox import Inbox
 from node.driver.ports import Archive, Executor, Journal, Observer, Signer, Transport, Verify, VotingRecord
+from node.driver.relays import Relays
 from node.driver.requests import Requests
 from node.driver.roundstate import RoundState, round_state
 from node.driver.voting import Voting
@@ -131,10 +131,9 @@ class Driver:
         self._next_base: Block | None = None
         self._timers: dict[inputs.TimerKind, Cancellable] = {}
         self._undurable: set[Vote] = set()
-        self._relays: dict[Peer, None] = {}
+        self._relays = Relays(self, pace)
         self._work = False
         self._journal_started_with = 0
-        self._heard: dict[Peer, int] = {}
         self.core = Core(start.epoch, None, pace, self._voting.sign, voting=False)
         self._perform: dict[type[Any], Callable[[Core, Any], None]] = {
             effects.Persist: self._persist,
@@ -188,20 +187,19 @@ class Driver:
         """Handle a message of a peer, already within the limits of `consensus.messages`."""
         if not self._stopped:
             if isinstance(message, Vote | Proposal):
-                self._heard[peer] = self.clock.now_ms()
+                self._relays.heard(peer)
             self._voting.guard.heard()
             self.inbox.receive(peer, message)
 
     def connected(self, peer: Peer) -> None:
         """A connection came up, or the peer proved a validator key."""
-        self._heard[peer] = self.clock.now_ms()
+        self._relays.connected(peer)
         if not self._stopped:
             self.step(inputs.Connected(peer))
 
     def disconnected(self, peer: Peer) -> None:
         """A connection is gone."""
-        self._relays.pop(peer, None)
-        self._heard.pop(peer, None)
+        self._relays.forget(peer)
 
     def set_work(self, *, available: bool) -> None:
         """Say whether the pool has something to put into a block."""
@@ -280,26 +278,23 @@ class Driver:
         if self._voting.guard.lost and self.core.voting:
             self.core.step(self.clock.now_ms(), inputs.VotingSuspended())
         self._voting.guard.entered(self.core.view, is_validator=self._voting.me(self.core.epoch) is not None)
+        self._voting.look_in_view(self.core.view)
 
     def broadcast(self, message: Message) -> None:
         """Send to every validator, and to peers that asked to be passed everything."""
-        message = self._outgoing(message)
+        message = self._outgoing(message, self.transport.peers)
         self.transport.broadcast(message)
         if isinstance(message, Status) and not self._knows_a_validator():
             self.transport.announce(message)  # those of our epoch have other keys by now, or are gone
-        for peer in self._relays:
-            if not self._is_validator(peer):
-                self.transport.send(peer, message)
+        self._relays.send_to_others(message)
 
     def send(self, peer: Peer, message: Message) -> None:
         """Send to one peer."""
-        self.transport.send(peer, self._outgoing(message))
+        self.transport.send(peer, self._outgoing(message, lambda: (peer,)))
 
     def relay(self, source: Peer, message: Message) -> None:
         """Pass something new and right on to the peers that do not hear a quorum themselves."""
-        for peer in self._relays:
-            if peer != source:
-                self.transport.send(peer, message)
+        self._relays.pass_on(source, message)
 
     def write_down(self, record: Opening) -> None:
         """Put a record on disk before anything that is sent from now on."""
@@ -315,10 +310,7 @@ class Driver:
 
     def note_peer(self, peer: Peer, status: Status) -> None:
         """Learn from a peer's status."""
-        if status.flags & WANTS_RELAY:
-            self._relays[peer] = None
-        else:
-            self._relays.pop(peer, None)
+        self._relays.note(peer, status)
         self._voting.hear(peer, status)
 
     # Epochs.
@@ -406,14 +398,13 @@ class Driver:
         self._undurable.clear()
         self._pump()
 
-    def _outgoing(self, message: Message) -> Message:
+    def _outgoing(self, message: Message, peers: Callable[[], Sequence[Peer]]) -> Message:
         if self._undurable:
             vote = message.vote if isinstance(message, Proposal) else message
             if vote in self._undurable:
                 raise VoteNotDurable(repr(vote))
         if isinstance(message, Status):
-            relay = self._hears_too_little() or self._is_bridge()
-            wants = (WANTS_RELAY if relay else 0) | (WANTS_STATUS if self._voting.permission.holds else 0)
+            wants = self._relays.wish(peers()) | (WANTS_STATUS if self._voting.permission.holds else 0)
             return replace(message, flags=message.flags | wants) if wants else message
         return message
 
@@ -530,25 +521,7 @@ class Driver:
             return []
         return self._peers_of(self.core, certificate.signers())
 
-    def _is_validator(self, peer: Peer) -> bool:
-        return any(self.transport.validator(key) == peer for key in self.core.epoch.validators.keys)
-
     def _knows_a_validator(self) -> bool:
         """Whether a validator of this epoch other than ourselves is connected, as far as it proved to be one."""
         keys = self.core.epoch.validators.keys
         return any(key != self._voting.key and self.transport.validator(key) is not None for key in keys)
-
-    def _is_bridge(self) -> bool:
-        """Whether a validator relies on this node, which is none: then it must hear everything to pass it on."""
-        return self._voting.me(self.core.epoch) is None and any(self._is_validator(peer) for peer in self._relays)
-
-    def _hears_too_little(self) -> bool:
-        """Whether the validators heard directly of late, and this one, are no quorum: others must pass on to us."""
-        validators = self.core.epoch.validators
-        since = self.clock.now_ms() - max(2 * self._pace.status_interval_ms, 4 * self._pace.idle_interval_ms)
-        weight = 0
-        for key, own in zip(validators.keys, validators.weights, strict=True):
-            peer = self.transport.validator(key)
-            if key == self._voting.key or (peer is not None and self._heard.get(peer, 0) > since):
-                weight += own
-        return weight < validators.quorum

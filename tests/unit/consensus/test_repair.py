@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY, Certificate, Vote, bitmap_of
+from consensus import repair
 from consensus.effects import Broadcast, Send, SendValidator, SetTimer
 from consensus.inputs import CertificateReceived, CertificatesWanted, Connected, StatusReceived, TimerKind
 from consensus.messages import (
@@ -60,6 +63,24 @@ def test_votes_the_peer_has_not_seen_are_sent_and_others_not() -> None:
     sent = ask(bench, status(1, notarize_seen=((block.hash, bitmap_of([a], 4)),)))
 
     assert [(v.kind, v.signer) for v in sent if isinstance(v, Vote)] == [(NOTARIZE, b), (NULLIFY, b)]
+
+
+def test_what_anybody_could_send_only_those_send_whose_turn_it_is() -> None:
+    bench = Bench().start()
+    block = bench.child(GENESIS, 1)
+    bench.propose(block)
+    bench.verified(block)
+    bench.nullify(1)
+    assert bench.core.view == 2
+    given = []
+    with mock.patch.object(repair, "HELPERS", 1):
+        for second in range(4):
+            bench.now = 1000 * second + 10_000
+            sent = ask(bench, status(1, flags=WANTS_REPAIR | LACKS_PROPOSAL))
+            assert [v.kind for v in sent if isinstance(v, Vote) and v.signer == bench.me] == [NOTARIZE, NULLIFY]
+            given.append(len([m for m in sent if not isinstance(m, Vote) or m.signer != bench.me]))
+
+    assert sorted(given) == [0, 0, 0, 5]  # three votes of others, a certificate, the proposal
 
 
 def test_own_finalize_votes_between_are_sent() -> None:
