@@ -15,13 +15,18 @@ from simulation.ledger import GENESIS
 class PlayedKeys:
     """A signature is the key twice; whether it was ever made, `simulation.world.Registry` knows."""
 
+    def __init__(self) -> None:
+        self._owners: dict[bytes, int] = {}
+
     def of(self, node: int, generation: int) -> bytes:
         """Return one of the keys of a node; twins share theirs."""
-        return b"key-%05d-%022d" % (node, generation)
+        key = b"key-%05d-%022d" % (node, generation)
+        self._owners[key] = node
+        return key
 
     def node_of(self, key: bytes) -> int:
         """Return whose key this is."""
-        return int(key[4:9])
+        return self._owners[key]
 
     def sign(self, key: bytes, kind: int, epoch: int, view: int, block_hash: bytes) -> bytes:
         """Return the signature of a vote."""
@@ -49,9 +54,9 @@ class RealKeys(PlayedKeys):
     """
 
     def __init__(self, verify: Verify = ed25519.verify) -> None:
+        super().__init__()
         self._verify = verify
         self._pairs: dict[bytes, ed25519.Pair] = {}
-        self._owners: dict[bytes, int] = {}
 
     def of(self, node: int, generation: int) -> bytes:
         """Return one of the keys of a node."""
@@ -59,10 +64,6 @@ class RealKeys(PlayedKeys):
         self._pairs[pair.public] = pair
         self._owners[pair.public] = node
         return pair.public
-
-    def node_of(self, key: bytes) -> int:
-        """Return whose key this is."""
-        return self._owners[key]
 
     def sign(self, key: bytes, kind: int, epoch: int, view: int, block_hash: bytes) -> bytes:
         """Return the signature of a vote."""

@@ -63,12 +63,13 @@ def _blackout(scenario: Scenario) -> None:
 
 
 def _full_of(*strategies: str) -> Callable[[Scenario], None]:
-    """As many liars as there may be, with these strategies in turn, on a lossy network."""
+    """As many liars as there may be, with these strategies in turn, on a lossy network; nobody votes them out."""
 
     def tweak(scenario: Scenario) -> None:
         _four_at_least(scenario)
         scenario.weights = "equal"
         scenario.set_size = scenario.nodes
+        scenario.epoch_length = 1000
         scenario.prepared = True
         scenario.liars = {at: strategies[at % len(strategies)] for at in range((scenario.nodes - 1) // 3)}
         scenario.drop = max(scenario.drop, 0.15)
@@ -452,11 +453,11 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "wrong-leader-accepted": Mutation(_wrong_leader_accepted, 100, cast=("usurper",)),
     "not-validated": Mutation(_not_validated, 100, cast=("equivocator",)),
     "terminal-extended": Mutation(_terminal_extended, 100, tweak=_short_epochs),
-    "certificates-not-durable": Mutation(lambda: _not_persisted(Certificate), 300, first=120, tweak=_lossy_power_cut),
+    "certificates-not-durable": Mutation(lambda: _not_persisted(Certificate), 300, first=80, tweak=_lossy_power_cut),
     "blocks-not-durable": Mutation(lambda: _not_persisted(Block), 300, tweak=_lossy_power_cut),
     "own-votes-not-durable": Mutation(lambda: _not_persisted(Vote), 20),
     "no-retry": Mutation(_no_retry, 20, tweak=_blackout),
-    "no-ancestry-repair": Mutation(_no_ancestry_repair, 400, first=160, tweak=_full_of("withholder")),
+    "no-ancestry-repair": Mutation(_no_ancestry_repair, 400, first=360, tweak=_full_of("withholder")),
     "lock-dropped-at-restart": Mutation(_lock_dropped_at_restart, 100, first=8),
     "lost-disk-forgotten": Mutation(_lost_disk_forgotten, 60, tweak=_wipe_somebody),
     "vote-counted-twice": Mutation(_vote_counted_twice, 100),
@@ -479,7 +480,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "terminal-not-voted-for-again": Mutation(_terminal_not_voted_for_again, 200, tweak=_lossy_short_epochs),
     "ended-epoch-not-told": Mutation(_ended_epoch_not_told, 200, tweak=_lossy_short_epochs),
     "rotated-key-not-chosen": Mutation(_rotated_key_not_chosen, 60, tweak=_rotations),
-    "journal-of-the-old-key-refused": Mutation(_journal_of_the_old_key_refused, 100, first=70, tweak=_rotations),
+    "journal-of-the-old-key-refused": Mutation(_journal_of_the_old_key_refused, 100, tweak=_rotations),
 }
 
 

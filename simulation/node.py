@@ -44,6 +44,7 @@ class Node:
         self.keys: tuple[bytes, ...] = ()
         self.index: int | None = None
         self.neighbours: tuple[int, ...] = ()
+        self.near: frozenset[int] = frozenset()
         self.alarms: list[str] = []
         self.offences: dict[Offence, None] = {}
 
@@ -220,7 +221,7 @@ class Node:
     def validator(self, key: bytes) -> Peer | None:
         """Return the connected node with this key."""
         for name in self.world.nodes_of[self.world.keys.node_of(key)]:
-            if name in self.neighbours and self.world.nodes[name].key == key:
+            if self.world.nodes[name].key == key and name in self.near:
                 return name
         return None
 

@@ -143,11 +143,10 @@ class Elections:
         rng = Random(f"{scenario.seed}/0")  # noqa: S311 - a simulation
         stakes = {node: _stake(rng, scenario.weights) for node in range(scenario.nodes)}
         candidates = [node for node in range(scenario.nodes) if node not in scenario.births]
-        rng.shuffle(candidates)
         seed = blake2b(b"%d" % scenario.seed, digest_size=32).digest()
         return self._elect(
             Epoch(0, Validators([(b"nobody", 1)]), seed, GENESIS, scenario.epoch_length),
-            candidates[: scenario.set_size],
+            self._choose(rng, candidates, ()),
             stakes,
             dict.fromkeys(range(scenario.nodes), 0),
             {},

@@ -225,7 +225,7 @@ class World:
         honest = [node.name for node in self.nodes if node.honest]
         liars = [node.name for node in self.nodes if not node.honest]
         for name, others in neighbours(scenario.graph, honest, liars).items():
-            self.nodes[name].neighbours = others
+            self.nodes[name].neighbours, self.nodes[name].near = others, frozenset(others)
 
     def _schedule(self) -> None:
         scenario = self.scenario

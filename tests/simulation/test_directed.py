@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 
 from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY, Certificate, Vote
+from aitoken.types import Hash32
 from consensus import core, inputs, repair
 from consensus.messages import Message, Proposal
 from consensus.state import State
@@ -17,6 +18,7 @@ from consensus.types import Pace
 from node.driver.driver import Driver
 from simulation.node import Node, PowerLost
 from simulation.scenario import Scenario
+from simulation.stakes import Elections
 from simulation.world import World
 
 PACE = Pace(block_time_ms=100, idle_interval_ms=300, delta_ms=200)
@@ -172,20 +174,17 @@ def test_a_minute_of_partition_heals_in_seconds(group: set[int], most_ms: int) -
 def test_cheating_is_found_out_and_the_chain_goes_on(name: str) -> None:
     world = World(scenario(nodes=4, liars={1: name}))
 
-    outcome = world.run()
-
-    assert outcome.failure is None
-    assert outcome.faults.evidence > 0
+    run_until(world, lambda: world.invariants.evidence_seen > 0)
+    assert go_on(world)
     assert world.invariants.guilty() == {world.nodes[1].key}
 
 
 def test_two_processes_with_one_key_stop_themselves() -> None:
     world = World(scenario(nodes=4, liars={1: "twins"}))
 
-    assert world.run().failure is None
-
     twins = [node for node in world.nodes if not node.honest]
-    assert "consensus.doppelganger" in [code for node in twins for code in node.alarms]
+    run_until(world, lambda: any("consensus.doppelganger" in node.alarms for node in twins))
+    assert go_on(world)
 
 
 @contextmanager
@@ -301,3 +300,71 @@ def test_beyond_a_third_of_liars_a_fork_convicts_at_least_a_third() -> None:
             forks += 1
             assert len(guilty) >= 2
     assert forks > 0
+
+
+@pytest.mark.parametrize(("nodes", "blocks"), [(1, 9), (2, 9), (4, 9), (7, 9), (50, 5), (100, 3), (200, 2)])
+def test_sets_of_any_size_agree_and_turn_their_epochs_with_a_third_of_them_silent(nodes: int, blocks: int) -> None:
+    liars = dict.fromkeys(range((nodes - 1) // 3), "silent")
+    made = scenario(nodes=nodes, liars=liars, epoch_length=2, jitter_ms=0)
+    made.pace = Pace(block_time_ms=500, idle_interval_ms=1000, delta_ms=600)
+    world = World(made)
+
+    run_until(world, lambda: world.invariants.height >= blocks)
+
+    assert world.elections.life.epochs >= blocks // 2
+    assert len(world.elections.of(0).seats) == nodes
+    # In the good case 4 n^2 a block; more while connections come up and leaders are silent, but never n^3.
+    assert world.network.sent <= 20 * nodes**2 * world.invariants.height
+
+
+def views_of_epoch(world: World, name: int, epoch: int) -> int:
+    """How far a node that may not have started yet is in an epoch."""
+    driver = world.nodes[name].driver
+    return driver.core.view if driver is not None and driver.core.epoch.index == epoch else 0
+
+
+def seated(*sets: list[int]) -> Any:
+    """Elections with these outcomes, the last for ever."""
+
+    def choose(self: Elections, *_: Any) -> list[int]:
+        return list(sets[min(len(self._begun), len(sets) - 1)])
+
+    return mock.patch.object(Elections, "_choose", choose)
+
+
+def test_a_newcomer_that_has_half_of_the_next_epoch_does_not_stop_it() -> None:
+    with seated([0, 1], [0, 2]):
+        world = World(scenario(nodes=3, births={2: 500}, epoch_length=100, too_many_liars=True))
+        run_until(world, lambda: all(node.disk.committed.number >= 110 for node in world.nodes))
+
+    assert world.elections.of(1).seats == (0, 2)
+
+
+def test_a_lost_disk_does_not_take_the_word_of_those_who_missed_the_end_of_their_epoch() -> None:
+    """Node 4 votes in epoch 1, loses its disk, and then hears only validators of epoch 0 that know of no end."""
+    late, alone = {1, 2, 3}, False
+
+    def lose(source: int, target: int, message: Message) -> bool:
+        last = isinstance(message, Vote | Certificate) and message.kind == FINALIZE and is_last(message.hash)
+        if alone and 4 in (source, target):
+            return last or not late & {source, target}
+        return target in late and (last or (source not in late and world.invariants.height >= 3))
+
+    def is_last(block_hash: Hash32) -> bool:
+        return world._by_hash[block_hash].number == 3
+
+    with seated([0, 1, 2, 3], [4, 5, 6, 7]):
+        world = World(scenario(nodes=8, set_size=4, epoch_length=3))
+        world.network.loses = lose
+        run_until(world, lambda: views_of_epoch(world, 4, 1) > 2)
+        assert [driver_of(world, name).core.epoch.index for name in range(8)] == [1, 0, 0, 0, 1, 1, 1, 1]
+
+        alone = True
+        world._wipe(4)
+        world.loop.run(world.loop.now + 30_000, lambda: world.failure is not None)
+        assert world.failure is None
+        assert driver_of(world, 4).core.view > 1
+        assert driver_of(world, 4)._voting.permission.holds
+
+        world.network.loses = None
+        assert go_on(world)
