@@ -92,6 +92,10 @@ class Core:
         """Whether a vote could change anything; its signature need not be checked otherwise."""
         return tally.wants_vote(self._state, vote)
 
+    def note_seen(self, vote: Vote) -> None:
+        """Take from a vote that changes nothing, and that its signer sent itself, how far that one is."""
+        tally.note_seen(self._state, vote)
+
     def wants_certificate(self, certificate: Certificate) -> bool:
         """Whether a certificate is news; its signatures need not be checked otherwise."""
         return tally.wants_certificate(self._state, certificate)

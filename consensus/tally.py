@@ -66,7 +66,7 @@ def add_vote(state: State, vote: Vote) -> None:
     own = (found.my_notarize, found.my_nullify, found.my_finalize)
     if signer == state.me and vote.view > state.floor and vote not in own:
         _meet_doppelganger(state, vote)
-    state.seen_views[signer] = max(state.seen_views[signer], vote.view + (vote.kind == FINALIZE))
+    note_seen(state, vote)
     for other in (*_conflicts(found, vote), *_certified_conflicts(found, vote)):
         _accuse(state, found, other, vote)
     tally = _tally(found, vote.kind, vote.hash)
@@ -75,6 +75,13 @@ def add_vote(state: State, vote: Vote) -> None:
     state.dirty = True
     if tally.weight >= state.epoch.validators.quorum:
         _form(state, found, vote, tally)
+
+
+def note_seen(state: State, vote: Vote) -> None:
+    """Note how far the signer of a vote that it sent itself is: it needs no certificate of the views below."""
+    seen = state.seen_views
+    if vote.signer < len(seen):
+        seen[vote.signer] = max(seen[vote.signer], vote.view + (vote.kind == FINALIZE))
 
 
 def add_certificate(state: State, certificate: Certificate) -> None:

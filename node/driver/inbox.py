@@ -150,10 +150,16 @@ class Inbox:
                 raise BadSignature(f"certificate, validator {signer}")
 
     def _on_vote(self, peer: Peer, vote: Vote) -> None:
-        if self._is_current(peer, vote.epoch, vote) and self._driver.core.wants_vote(vote):
+        if not self._is_current(peer, vote.epoch, vote):
+            return
+        driver = self._driver
+        keys = driver.core.epoch.validators.keys
+        if driver.core.wants_vote(vote):
             self._check_vote(vote)
-            self._driver.relay(peer, vote)
-            self._driver.step(inputs.VoteReceived(vote))
+            driver.relay(peer, vote)
+            driver.step(inputs.VoteReceived(vote))
+        elif vote.signer < len(keys) and driver.transport.validator(keys[vote.signer]) == peer:
+            driver.core.note_seen(vote)
 
     def _on_certificate(self, peer: Peer, certificate: Certificate) -> None:
         if self._is_current(peer, certificate.epoch, certificate) and self._driver.core.wants_certificate(certificate):

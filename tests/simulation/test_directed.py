@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -321,6 +322,21 @@ def views_of_epoch(world: World, name: int, epoch: int) -> int:
     """How far a node that may not have started yet is in an epoch."""
     driver = world.nodes[name].driver
     return driver.core.view if driver is not None and driver.core.epoch.index == epoch else 0
+
+
+def test_when_all_goes_well_a_block_costs_a_proposal_and_two_votes_of_each() -> None:
+    world = World(scenario(nodes=10, jitter_ms=0, work="never"))
+    run_until(world, lambda: world.lowest >= 3)
+    sent: Counter[type] = Counter()
+
+    def watch(source: int, target: int, message: Message) -> bool:
+        sent[type(message)] += 1
+        return False
+
+    world.network.loses = watch
+    assert go_on(world, 5)
+    assert sent.keys() == {Proposal, Vote}  # whose vote came too late to count has shown that it needs no certificate
+    assert sent[Vote] <= 2 * 10 * 9 * 6
 
 
 def seated(*sets: list[int]) -> Any:
