@@ -60,6 +60,7 @@ class Node:
         self.fuse = None
         self.key = self.world.keys.of(self.account, 0)
         self.offences.clear()
+        self.world.registry.restore(self)
         committed = disk.committed
         elections, index = self.world.elections, committed.epoch
         epoch = elections.begin(index, disk.base_of(index)).epoch

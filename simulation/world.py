@@ -10,6 +10,7 @@ from typing import Final
 
 from aitoken.proto.votes import Vote
 from aitoken.types import Hash32
+from consensus.journal import OWN_VOTE
 from consensus.types import Block, Slot
 from simulation.disk import Disk
 from simulation.invariants import Invariants
@@ -84,6 +85,13 @@ class Registry:
             self.votes.append((key, vote))
             self._world.trace(key[4:9], vote.encode()[:51])
             self._world.invariants.made(key, vote, honest=honest)
+
+    def restore(self, node: Node) -> None:
+        """A node starts from its disk: its votes there count again, some of which may never have left before."""
+        for record in node.disk.journal or ():
+            if record[0] == OWN_VOTE:
+                vote = Vote.decode(record[1:])
+                self.make(self._world.elections.of(vote.epoch).authorities[vote.signer][0], vote, honest=node.honest)
 
     def is_made(self, key: bytes, vote: Vote) -> bool:
         """Whether the vote has left its owner before."""
@@ -171,6 +179,11 @@ class World:
         return (
             wrong + 2 * pace.status_interval_ms + restart + 60 * pace.delta_ms + 10 * pace.idle_interval_ms + 20 * slow
         )
+
+    @property
+    def lowest(self) -> int:
+        """The height that every honest node has committed."""
+        return min(node.disk.committed.number for node in self.honest)
 
     def fail(self, code: str, what: str, error: BaseException | None = None) -> None:
         """Note the first thing that went wrong."""
