@@ -92,7 +92,8 @@ class Relays:
             return
         self._tell_if_enough()
         if self._lacks_since is not None and not self._asked:
-            self._driver.broadcast(self._driver.core.status())
+            for peer in self._driver.transport.peers():  # also those that are no validators: they may be the only way
+                self._driver.send(peer, self._driver.core.status())
         self._look_again()
 
     def _look_again(self) -> None:

@@ -384,3 +384,10 @@ def test_a_lost_disk_does_not_take_the_word_of_those_who_missed_the_end_of_their
 
         world.network.loses = None
         assert go_on(world)
+
+
+def test_the_only_way_between_two_groups_of_validators_may_be_a_node_that_is_none() -> None:
+    made = scenario(nodes=5, graph="cliques", jitter_ms=0)  # 0, 1, 2 and 2, 3, 4 hear each other
+    with seated([0, 1, 3, 4]):
+        world = World(made)
+        run_until(world, lambda: world.lowest >= 6, 20_000)
