@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from aitoken.crypto import ed25519
 from aitoken.proto.votes import Certificate
 from aitoken.types import Hash32
 from consensus.messages import Evidence
@@ -84,6 +85,14 @@ class ConsensusFace:
     def rotate_keys(self, owner: bytes | None = None) -> tuple[bytes, bytes]:
         """Make session keys beside those in use."""
         return self._rotation.rotate(owner)
+
+    def insert_key(self, kind: str, pair: ed25519.Pair) -> None:
+        """Keep a key that the chain does not know."""
+        self._rotation.insert(kind, pair, self._chain.best.state)
+
+    def has_key(self, kind: str, public: bytes) -> bool:
+        """Whether a key of a kind is kept here."""
+        return self._rotation.holds(kind, public)
 
     def has_keys(self, publics: bytes) -> bool:
         """Whether this node signs with these session keys."""

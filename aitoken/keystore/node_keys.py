@@ -94,6 +94,21 @@ def add_session_pairs(directory: Path) -> SessionPairs:
     return pairs
 
 
+def add_key(directory: Path, kind: str, pair: ed25519.Pair) -> None:
+    """Keep a further key under the digits of its own public key; `kind` is "session" or "net".
+
+    Raises:
+        KeyFileExists: it is kept already.
+    """
+    _write(directory / f"{kind}-{pair.public.hex()[:16]}.key", pair.seed)
+
+
+def net_publics(directory: Path) -> list[bytes]:
+    """Return the public keys of all pairs that name a peer."""
+    paths = sorted(directory.glob("net*.key")) if directory.is_dir() else []
+    return [ed25519.Pair(_read(path)).public for path in paths]
+
+
 def session_pairs(directory: Path) -> SessionPairs:
     """Return the first keys of a validator; makes the net key where only the voting one is there."""
     bft = session_key(directory)

@@ -27,6 +27,9 @@ class Fees(Protocol):
     def check_payable(self, account: AccountInfo, amount: int) -> None:
         """Raise `CannotPay` unless the account can pay `amount` and live on."""
 
+    def spendable(self, account: AccountInfo) -> int:
+        """Return how much an account can pay in fees and live on."""
+
     def charged(self, who: AccountId, amount: int) -> None:
         """Note that `amount` was taken from `who`."""
 

@@ -72,7 +72,8 @@ _U64_MAX: Final = 2**64 - 1
 class ValidTransaction:
     """Answer of validation: order and lifetime of a transaction in the pool.
 
-    `requires` and `provides` are tags `account | nonce u32`; `longevity` counts blocks.
+    `requires` and `provides` are tags `account | nonce u32`; `longevity` counts blocks. `cost` is what the payer is
+    charged at least while it is in a block, `funds` what the payer has for that now.
     """
 
     priority: int
@@ -80,6 +81,8 @@ class ValidTransaction:
     provides: tuple[bytes, ...]
     longevity: int
     propagate: bool = True
+    cost: int = 0
+    funds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,10 +281,11 @@ class Executive:
         info = call.info
         fee = self._fees.fee(length, weight) if info.charges else 0
         sponsor = self._sponsors.get(info)
+        cost, payer = fee + extrinsic.tip, account
         if sponsor is None:
-            self._fees.check_payable(account, fee + extrinsic.tip)
+            self._fees.check_payable(account, cost)
         else:
-            self._sponsored(sponsor, signer, call, fee + extrinsic.tip)
+            payer = self._accounts.get(self._sponsored(sponsor, signer, call, cost))
         limit = min(self._weight_max[info.class_index], self._weight_max[OPERATIONAL])
         if weight + self._base_extrinsic > limit or length > self._length_max[info.class_index]:
             raise ExhaustsResources
@@ -292,6 +296,8 @@ class Executive:
             requires=requires,
             provides=(_tag(signer, nonce),),
             longevity=min(extrinsic.era.death(number) - number, _U64_MAX),
+            cost=cost,
+            funds=self._fees.spendable(payer),
         )
 
     def apply(self, extrinsic: Extrinsic) -> None:

@@ -81,7 +81,7 @@ class IssuanceLedger(Protocol):
     """Books every change of the total issuance by its reason; the Supply pallet."""
 
     def minted(self, amount: Balance, reason: MintReason) -> None:
-        """Book new money."""
+        """Book new money; raise `Overflow` where it may not be made."""
 
     def burned(self, amount: Balance, reason: BurnReason) -> None:
         """Book destroyed money."""

@@ -17,6 +17,7 @@ from aitoken.codec.hints import u128
 from aitoken.codec.records import Record, record
 from aitoken.errors import invariant
 from aitoken.types import Balance, BlockNumber
+from chain.frame.errors import Overflow
 from chain.frame.pallet import Ev, Events, Pallet, constant, runtime_api
 from chain.frame.storage import TWOX_64_CONCAT, Map, Value, storage_map, value
 from chain.pallets.balances import BurnReason, MintReason
@@ -92,7 +93,13 @@ class Supply(Pallet, index=13, crate="pallet_supply"):
         return Balance(self.max_issuance - self.issued_ever.get())
 
     def minted(self, amount: Balance, reason: MintReason) -> None:
-        """Book a mint; whoever calls has changed an account and the total issuance by as much."""
+        """Book a mint; whoever calls has changed an account and the total issuance by as much.
+
+        Raises:
+            Overflow: it would go beyond the cap; not even root may.
+        """
+        if amount > self.room():
+            raise Overflow
         self.minted_for.put(reason, Balance(self.minted_for.get(reason) + amount))
         self.issued_ever.put(Balance(self.issued_ever.get() + amount))
         self.emit(self.Event.Minted(reason, amount))
@@ -103,11 +110,12 @@ class Supply(Pallet, index=13, crate="pallet_supply"):
         self.emit(self.Event.Burned(reason, amount))
 
     def check_block(self, number: BlockNumber) -> None:
-        """Check the two equations of this module."""
+        """Check the equations of this module."""
         issued = self.genesis.get() + sum(self.minted_for.get(reason) for reason in MintReason)
         burned = sum(self.burned_for.get(reason) for reason in BurnReason)
         invariant(self._issuance.get() == issued - burned, f"block {number}: issuance is not the sum of its reasons")
         invariant(issued == self.issued_ever.get(), f"block {number}: issued-ever is not genesis and mints")
+        invariant(issued <= self.max_issuance, f"block {number}: more was issued than may ever be")
 
     @runtime_api("SupplyApi", 1)
     def summary(self) -> Summary:

@@ -183,6 +183,13 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         if not account.providers and not account.sufficients:
             raise CannotPay
 
+    def spendable(self, account: AccountInfo) -> int:
+        """Return how much an account can pay in fees and live on."""
+        untouchable: int = self._deposit
+        if account.frozen:
+            untouchable = max(untouchable, account.frozen - account.reserved)
+        return max(0, account.free - untouchable)
+
     def charged(self, who: AccountId, amount: int) -> None:
         """Note that `amount` was taken from `who`."""
         self.pending += amount

@@ -27,6 +27,10 @@ class Verdict(NamedTuple):
     """Whether peers are told."""
     additional: bytes | None
     """What the signature must cover besides what is sent: versions, genesis, birth block. None without a signature."""
+    cost: int = 0
+    """Fee and tip, which are taken whatever becomes of the call."""
+    funds: int = 0
+    """What whoever pays them has for that now."""
 
 
 class TransactionRuntime(Protocol):

@@ -41,6 +41,7 @@ class Rules:
         self._system = system
         self._account = system.account.get
         self._check_payable = executive.fees.check_payable
+        self._spendable = executive.fees.spendable
         self._head: Block | None = None
         self._eras: dict[int, tuple[bytes, int]] = {}
         """Era -> additional bytes, longevity; all have passed the plain way on this head."""
@@ -86,7 +87,9 @@ class Rules:
             self._check_payable(account, price[0])
         except CannotPay:
             return None
-        return Verdict(signer, xt.nonce, account.nonce, price[1], era[1], True, era[0])
+        return Verdict(
+            signer, xt.nonce, account.nonce, price[1], era[1], True, era[0], price[0], self._spendable(account)
+        )
 
     def check_plainly(self, parent: Block, xt: Extrinsic) -> Verdict:
         """What `check` does, without shortcuts; the reference.
@@ -115,7 +118,17 @@ class Rules:
             self._eras[xt.era_code] = (additional, valid.longevity)
             self._remember_price(xt, valid.priority)
         base = self._system.account_nonce(signer)
-        return Verdict(signer, xt.nonce, base, valid.priority, valid.longevity, valid.propagate, additional)
+        return Verdict(
+            signer,
+            xt.nonce,
+            base,
+            valid.priority,
+            valid.longevity,
+            valid.propagate,
+            additional,
+            valid.cost,
+            valid.funds,
+        )
 
     def _remember_price(self, xt: Extrinsic, priority: int) -> None:
         info, length, tip = xt.call.info, len(xt.raw), xt.tip

@@ -3,6 +3,7 @@
 Rules
 - Upon bytes: known ones are refused (1013, 1012), the rest is parsed, checked against the rules of the next block,
   and only then worth a signature check (done by `node.pool.pool`).
+- A sender has to be able to pay the fees and tips of all that waits of it; what calls move counts once it happened.
 - Upon a new head: what its blocks include leaves; what left the chain comes back; senders the blocks touched are
   rebased at once and their first waiting transaction is checked again, a few at a time (`work`), never all of them.
   Unsigned ones, which are few, have no sender to be touched: each is checked again, and leaves if it is not valid.
@@ -53,6 +54,8 @@ class Candidate(NamedTuple):
     """The head it was checked against."""
     additional: bytes | None
     """What its signature must cover besides; None where it has none."""
+    funds: int = 0
+    """What its sender, or who pays for it, has for fees and tips."""
 
     @property
     def needs_signature(self) -> bool:
@@ -164,10 +167,13 @@ class TransactionPool:
             PoolRejected: why it is not wanted.
         """
         best = self._best
-        sender, nonce, base, priority, longevity, propagate, additional = self._runtime.check(best, xt)
+        sender, nonce, base, priority, longevity, propagate, additional, cost, funds = self._runtime.check(best, xt)
         self._waiting.check_room(sender, nonce, base, priority, len(xt.raw))
+        if cost:
+            self._waiting.check_funds(sender, nonce, cost, funds)
         death = min(best.number + 1 + longevity, IMMORTAL)
-        return Candidate(Pooled(xt, sender, nonce, priority, death, propagate=propagate), base, best.hash, additional)
+        pooled = Pooled(xt, sender, nonce, priority, death, propagate=propagate, cost=cost)
+        return Candidate(pooled, base, best.hash, additional, funds)
 
     def settle(self, candidate: Candidate, watcher: Watcher | None = None) -> None:
         """Take in a candidate whose signature is good.
@@ -192,7 +198,10 @@ class TransactionPool:
             raise
 
     def _insert(self, candidate: Candidate) -> None:
-        self._waiting.insert(candidate.pooled, candidate.base)
+        pooled = candidate.pooled
+        if pooled.cost:  # others of its sender may have come in since it was examined
+            self._waiting.check_funds(pooled.sender, pooled.nonce, pooled.cost, candidate.funds)
+        self._waiting.insert(pooled, candidate.base)
         if candidate.pooled.xt.signer is None:
             self._unsigned[candidate.pooled.sender] = None
 
@@ -380,7 +389,9 @@ class TransactionPool:
             self._unsigned.pop(sender, None)
             return
         try:
-            self._runtime.check(self._best, head.xt)
+            verdict = self._runtime.check(self._best, head.xt)
+            if verdict.cost:
+                self._waiting.trim(sender, verdict.funds)
         except Invalid as error:
             if isinstance(error.cause, PASSING) and head.xt.signer is not None:
                 self._waiting.rebase(sender, self._runtime.nonce(self._best, sender))

@@ -7,6 +7,7 @@ Rules
   (a sender's later transaction is worth no more than the earlier ones it waits for), then the longest way, then the
   youngest. What ranks no higher than the victim is refused. So many transactions of one sender never keep out the
   first of another that pays the same.
+- What a sender's transactions are charged together, it must have; upon less, its last ones go.
 - Upon a block: `take` what it included, then `rebase` every sender it touched.
 - Only the last ready transaction of a sender is ever evicted, so no eviction opens a gap.
 
@@ -20,7 +21,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from chain.frame.errors import AncientBirthBlock, Stale
+from chain.frame.errors import AncientBirthBlock, CannotPay, Stale
 from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolRejected, PriorityTooLow
 from node.pool.lazyheap import LazyHeap
 from node.pool.status import Stage, Status
@@ -41,10 +42,20 @@ CROWDED = 0.5
 class Pooled:
     """One transaction in the pool."""
 
-    __slots__ = ("death", "floor", "hash", "nonce", "priority", "propagate", "ready", "sender", "size", "turn", "xt")
+    __slots__ = (
+        "cost", "death", "floor", "hash", "nonce", "priority", "propagate", "ready", "sender", "size", "turn", "xt",
+    )  # fmt: skip
 
     def __init__(
-        self, xt: Extrinsic, sender: bytes, nonce: int, priority: int, death: int, *, propagate: bool = True
+        self,
+        xt: Extrinsic,
+        sender: bytes,
+        nonce: int,
+        priority: int,
+        death: int,
+        *,
+        propagate: bool = True,
+        cost: int = 0,
     ) -> None:
         """Describe a validated transaction.
 
@@ -55,6 +66,7 @@ class Pooled:
             priority: the runtime's; higher is built first.
             death: first block number it can no longer be in; `IMMORTAL` for never.
             propagate: whether peers are told.
+            cost: what is charged for it, whatever becomes of its call.
         """
         self.xt = xt
         self.hash: Hash32 = xt.hash
@@ -67,15 +79,17 @@ class Pooled:
         self.turn = 0
         self.ready = False
         self.propagate = propagate
+        self.cost = cost
 
 
 class _Lane:
-    """The transactions of one sender: ready ones are base <= nonce < end."""
+    """The transactions of one sender: ready ones are base <= nonce < end; `cost` is what all are charged."""
 
-    __slots__ = ("base", "by_nonce", "end")
+    __slots__ = ("base", "by_nonce", "cost", "end")
 
     def __init__(self, base: int) -> None:
         self.base = base
+        self.cost = 0
         self.end = base
         self.by_nonce: dict[int, Pooled] = {}
 
@@ -197,6 +211,28 @@ class Waiting:
         elif nonce - base > self._limits.per_sender or size > self._limits.future_bytes:
             raise ImmediatelyDropped
 
+    def check_funds(self, sender: bytes, nonce: int, cost: int, funds: int) -> None:
+        """Make sure that a sender can pay for one more as well, or for it in the place of another.
+
+        Raises:
+            Invalid: it cannot.
+        """
+        lane = self._lanes.get(sender)
+        if lane is None:
+            return
+        old = lane.by_nonce.get(nonce)
+        if lane.cost + cost - (0 if old is None else old.cost) > funds:
+            raise Invalid(CannotPay())
+
+    def trim(self, sender: bytes, funds: int) -> None:
+        """Drop a sender's last ones until it can pay for what is left; the first is judged by the rules."""
+        lane = self._lanes.get(sender)
+        while lane is not None and lane.cost > funds and len(lane.by_nonce) > 1:
+            last = lane.by_nonce[max(lane.by_nonce)]
+            self._remove(last)
+            self._emit(last, Status(Stage.INVALID, error=Invalid(CannotPay())))
+            lane = self._lanes.get(sender)
+
     def insert(self, tx: Pooled, base: int) -> None:
         """Take in a validated transaction; `base` is its sender's on-chain nonce.
 
@@ -232,6 +268,7 @@ class Waiting:
         if lane is None:
             lane = self._lanes[tx.sender] = _Lane(base)
         lane.by_nonce[tx.nonce] = tx
+        lane.cost += tx.cost
         self.by_hash[tx.hash] = tx
         self.bytes += tx.size
         self.future_count += 1
@@ -264,6 +301,7 @@ class Waiting:
         self._turn += 1
         tx.turn = self._turn
         lane.by_nonce[nonce] = tx
+        lane.cost += tx.cost
         lane.end = nonce + 1
         by_hash[tx.hash] = tx
         self.bytes += tx.size
@@ -281,6 +319,7 @@ class Waiting:
     def _replace(self, old: Pooled, new: Pooled) -> None:
         lane = self._lanes[old.sender]
         lane.by_nonce[new.nonce] = new
+        lane.cost += new.cost - old.cost
         del self.by_hash[old.hash]
         self.by_hash[new.hash] = new
         self.bytes += new.size - old.size
@@ -405,6 +444,7 @@ class Waiting:
     def _forget(self, lane: _Lane, tx: Pooled) -> None:
         """Strike `tx` from the books; the caller sees to the rest of the lane."""
         del lane.by_nonce[tx.nonce]
+        lane.cost -= tx.cost
         del self.by_hash[tx.hash]
         self.bytes -= tx.size
         if not tx.ready:

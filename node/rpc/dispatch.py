@@ -35,11 +35,6 @@ SLICE_S: Final = 0.005
 ID_CHARS_MAX: Final = 1_024
 UNSAFE_ELSEWHERE: Final = frozenset(
     {
-        "author_hasKey",
-        "author_hasSessionKeys",
-        "author_insertKey",
-        "author_rotateKeys",
-        "author_rotateKeysWithOwner",
         "state_getPairs",
         "state_traceBlock",
         "system_addLogFilter",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from aitoken.crypto import ed25519
 from aitoken.proto.digest import DigestItem
 from aitoken.proto.header import Header
 from aitoken.types import AccountId, Hash32, Nonce
@@ -114,6 +115,16 @@ class ConsensusView(Protocol):
         Raises:
             Rejected: this node does not hold its keys itself.
         """
+
+    def insert_key(self, kind: str, pair: ed25519.Pair) -> None:
+        """Keep a key of the kind `bft_` or `net_`.
+
+        Raises:
+            Rejected: keys are not held here, or this one may be in use elsewhere.
+        """
+
+    def has_key(self, kind: str, public: bytes) -> bool:
+        """Whether a key of a kind is kept here."""
 
     def has_keys(self, publics: bytes) -> bool:
         """Whether this node signs with these session keys."""

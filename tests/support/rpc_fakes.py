@@ -286,8 +286,19 @@ class FakeNetwork:
 class FakeConsensus:
     is_validator = True
 
+    def __init__(self) -> None:
+        self.inserted: list[tuple[str, bytes]] = []
+
     def rotate_keys(self, owner: bytes | None = None) -> tuple[bytes, bytes]:
         return b"k" * 64, b"" if owner is None else b"p" * 128
+
+    def insert_key(self, kind: str, pair: Any) -> None:
+        if kind not in ("bft_", "net_"):
+            raise BadArguments("no such kind")
+        self.inserted.append((kind, pair.public))
+
+    def has_key(self, kind: str, public: bytes) -> bool:
+        return (kind, public) in self.inserted
 
     def has_keys(self, publics: bytes) -> bool:
         return publics == b"k" * 64
@@ -306,6 +317,7 @@ class RpcBench:
         self.runtime = FakeRuntime()
         self.metrics = settings.pop("metrics", None)
         port = settings.pop("port", 0)
+        self.consensus = FakeConsensus()
         self.settings = RpcSettings(port=port, limits=limits or Limits(), unsafe=unsafe, **settings)
 
     async def __aenter__(self) -> RpcBench:
@@ -314,7 +326,7 @@ class RpcBench:
             chain=self.chain,
             pool=self.pool,
             network=self.network,
-            consensus=FakeConsensus(),
+            consensus=self.consensus,
             runtime=self.runtime,
             info=ChainInfo(),
             metrics=self.metrics,

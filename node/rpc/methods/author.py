@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from aitoken.crypto import ed25519
+from aitoken.crypto.derive import Scheme, pair_from_uri
 from aitoken.errors import Rejected
 from aitoken.types import Hash32
 from node.pool.status import Stage, Status
@@ -59,6 +61,27 @@ def rotate_keys_with_owner(consensus: ConsensusView, owner: HexBytes) -> dict[st
         raise errors.invalid_params("parameter 1 (owner): an account has 32 bytes")
     keys, proof = _rotated(consensus, owner)
     return {"keys": keys, "proof": proof}
+
+
+@rpc("author_insertKey", safe=False)
+def insert_key(consensus: ConsensusView, key_type: str, suri: str, public_key: HexBytes) -> None:
+    """Keep a session key somebody made: `bft_` votes, `net_` names the peer; one the chain knows is refused."""
+    try:
+        pair = pair_from_uri(suri, Scheme.ED25519)
+    except Rejected as error:
+        raise errors.invalid_params(f"parameter 2 (suri): {error}") from None
+    if not isinstance(pair, ed25519.Pair) or pair.public != public_key:
+        raise errors.invalid_params("parameter 3 (publicKey): it is not the ed25519 key of the secret")
+    try:
+        consensus.insert_key(key_type, pair)
+    except Rejected as error:
+        raise errors.RpcError(errors.INTERNAL, str(error)) from None
+
+
+@rpc("author_hasKey", safe=False)
+def has_key(consensus: ConsensusView, public_key: HexBytes, key_type: str) -> bool:
+    """Return whether this node keeps a key of the type `bft_` or `net_`."""
+    return consensus.has_key(key_type, public_key)
 
 
 @rpc("author_hasSessionKeys", safe=False)

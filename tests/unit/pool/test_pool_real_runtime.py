@@ -100,6 +100,71 @@ async def test_poor_sender_cannot_pay(chain, pool) -> None:
     assert refused.value.data == "Inability to pay some fees (e.g. account balance too low)"
 
 
+def owner_of(chain: Chain, fees: int) -> Chain:
+    """A chain whose Alice can pay for so many of her transfers, and no more."""
+    length = len(pay(chain, 0).raw)
+    fee = chain.payment.fee(length, chain.schema.make_call("Balances.transfer_keep_alive", account(BOB), AIT).weight)
+    return Chain({account(ALICE): chain.schema.params.existential_deposit + fees * fee, account(BOB): AIT})
+
+
+async def pool_of(chain: Chain) -> Pool:
+    head = Block(chain.header.hash, chain.header, (), chain.state)
+    _, system, _, _, executive = assemble(chain.schema)
+    pool = Pool(Rules(executive, system), FakeChain(head, head), FakeClock(), limits=Limits())
+    pool.start()
+    return pool
+
+
+CANNOT_PAY = "Inability to pay some fees (e.g. account balance too low)"
+
+
+async def test_all_that_waits_of_a_sender_has_to_be_payable() -> None:
+    chain = owner_of(Chain(), 3)
+    pool = await pool_of(chain)
+    for nonce in (0, 2, 1):
+        await pool.submit(pay(chain, nonce).raw)
+    with pytest.raises(Invalid) as refused:
+        await pool.submit(pay(chain, 3).raw)
+    assert (refused.value.number, refused.value.data) == (1010, CANNOT_PAY)
+    with pytest.raises(Invalid) as refused:
+        await pool.submit(pay(chain, 1, tip=10**9).raw)
+    assert refused.value.data == CANNOT_PAY
+    assert len(pool.ready()) == 3
+    await pool.close()
+
+
+async def test_one_in_the_place_of_another_costs_only_the_difference() -> None:
+    chain = owner_of(Chain(), 3)
+    pool = await pool_of(chain)
+    first, second, tipped = pay(chain, 0), pay(chain, 1), pay(chain, 1, tip=10**8)
+    await pool.submit(first.raw)
+    await pool.submit(second.raw)
+    await pool.submit(tipped.raw)
+    assert pool.ready() == [first.raw, tipped.raw]
+    await pool.close()
+
+
+async def test_what_cannot_be_paid_any_more_goes_from_the_end() -> None:
+    chain = owner_of(Chain(), 4)
+    pool = await pool_of(chain)
+    stages: list[list[str]] = [[] for _ in range(4)]
+    spends = chain.sign(ALICE, "Balances.transfer_keep_alive", account(BOB), AIT // 1000, nonce=0)
+    rows = [spends, *[pay(chain, nonce) for nonce in (1, 2, 3)]]
+    for row, told in zip(rows, stages, strict=True):
+        await pool.submit(row.raw, lambda status, told=told: told.append(status.stage.value))
+    chain.open()
+    chain.executive.apply(spends)
+    executed = chain.seal()
+    block = Block(executed.header.hash, executed.header, executed.body, executed.state)
+    pool.on_block(block)
+    pool.on_best(block)
+    pool.work(100)
+
+    assert [told[-1] for told in stages] == ["inBlock", "ready", "invalid", "invalid"]
+    assert pool.ready() == [rows[1].raw]
+    await pool.close()
+
+
 async def test_inherent_and_other_addresses_are_refused(chain, pool) -> None:
     inherent = extend(chain, pool).body[0]
     with pytest.raises(Invalid) as refused:

@@ -1,5 +1,6 @@
 """Laws of the order of waiting transactions, for any sequence of events."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -38,13 +39,14 @@ class WaitingMachine(RuleBasedStateMachine):
         priority=st.integers(0, 40),
         pad=st.integers(0, 90),
         life=st.integers(1, 9),
+        cost=st.integers(0, 9),
     )
-    def insert(self, who, ahead, priority, pad, life) -> None:
+    def insert(self, who, ahead, priority, pad, life, cost) -> None:
         self.salt += 1
         base = self.bases[who]
         xt = make_xt(who, base + ahead, self.salt, pad=pad)
         death = IMMORTAL if life == 9 else life
-        tx = Pooled(xt, ACCOUNT_OF[who], xt.nonce, priority, death)
+        tx = Pooled(xt, ACCOUNT_OF[who], xt.nonce, priority, death, cost=cost)
         there = {t.nonce: t for t in self.waiting.by_hash.values() if t.sender == tx.sender}
         old = there.get(tx.nonce)
         try:
@@ -84,6 +86,17 @@ class WaitingMachine(RuleBasedStateMachine):
         if known:
             self.waiting.discard(known[index % len(known)], Invalid(CannotPay()), with_later=with_later)
 
+    @rule(who=senders, funds=st.integers(0, 30))
+    def money_leaves(self, who, funds) -> None:
+        before = [t for t in self.waiting.by_hash.values() if t.sender == ACCOUNT_OF[who]]
+        self.waiting.trim(ACCOUNT_OF[who], funds)
+        kept = [t for t in self.waiting.by_hash.values() if t.sender == ACCOUNT_OF[who]]
+        assert len(kept) <= 1 or sum(t.cost for t in kept) <= funds
+        gone = [t for t in before if t not in kept]
+        assert all(t.nonce < g.nonce for t in kept for g in gone), "the last ones go first"
+        if gone and kept:
+            assert sum(t.cost for t in kept) + min(gone, key=lambda t: t.nonce).cost > funds, "no more than needed"
+
     @rule(number=st.integers(0, 8))
     def era_ends(self, number) -> None:
         self.waiting.expire(number)
@@ -103,6 +116,20 @@ class WaitingMachine(RuleBasedStateMachine):
         assert waiting.future_bytes == sum(tx.size for tx in future) <= LIMITS.future_bytes
         for who in range(4):
             assert sum(tx.sender == ACCOUNT_OF[who] for tx in txs) <= LIMITS.per_sender
+
+    @invariant()
+    def what_a_sender_owes_is_known(self) -> None:
+        txs = list(self.waiting.by_hash.values())
+        for who in range(4):
+            own = [tx for tx in txs if tx.sender == ACCOUNT_OF[who]]
+            owed = sum(tx.cost for tx in own)
+            if not own:
+                continue
+            fresh = max(tx.nonce for tx in own) + 1
+            self.waiting.check_funds(ACCOUNT_OF[who], fresh, 5, owed + 5)
+            with pytest.raises(Invalid):
+                self.waiting.check_funds(ACCOUNT_OF[who], fresh, 5, owed + 4)
+            self.waiting.check_funds(ACCOUNT_OF[who], own[0].nonce, 5, owed - own[0].cost + 5)
 
     @invariant()
     def ready_means_no_gap(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 
+from aitoken.crypto import ed25519
 from node.rpc.assemble import PUBLIC_CONNECTIONS_PER_ADDRESS, PUBLIC_TOKENS_PER_S, RpcSettings, exposed, make_registry
 from node.rpc.door import group_of
 from node.rpc.limits import Limits
@@ -34,7 +36,6 @@ def test_elsewhere_stricter_limits_stay() -> None:
 
 
 async def test_unsafe_methods_work_and_are_listed_where_they_are_allowed() -> None:
-    import aiohttp
 
     async with (
         RpcBench(unsafe=True) as bench,
@@ -45,7 +46,31 @@ async def test_unsafe_methods_work_and_are_listed_where_they_are_allowed() -> No
         assert "system_addReservedPeer" in (await client.call("rpc_methods"))["methods"]
         assert await client.call("system_addReservedPeer", "192.0.2.7:30333") is None
         assert bench.network.reserved == ["192.0.2.7:30333"]
-        assert (await client.call("author_insertKey"))["message"] == "Method not found"
+        assert (await client.call("state_getPairs"))["message"] == "Method not found"
+
+
+async def test_a_key_is_inserted_by_its_secret_and_asked_for() -> None:
+    pair = ed25519.Pair(b"\x07" * 32)
+    secret, public = "0x" + "07" * 32, "0x" + pair.public.hex()
+    async with (
+        RpcBench(unsafe=True) as bench,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(bench.ws) as socket,
+    ):
+        client = RpcClient(socket)
+        assert await client.call("author_hasKey", public, "bft_") is False
+        assert await client.call("author_insertKey", "bft_", secret, public) is None
+        assert await client.call("author_hasKey", public, "bft_") is True
+        assert await client.call("author_hasKey", public, "net_") is False
+
+        other = await client.call("author_insertKey", "bft_", secret, "0x" + "11" * 32)
+        assert (other["code"], "publicKey" in other["data"]) == (-32602, True)
+        assert (await client.call("author_insertKey", "gran", secret, public))["code"] == -32603
+        for bad in ("no such words", "//Alice/soft", ""):
+            answer = await client.call("author_insertKey", "bft_", bad, public)
+            assert answer["code"] == -32602
+            assert not bad or bad not in str(answer), "a secret is not repeated"
+        assert bench.consensus.inserted == [("bft_", pair.public)]
 
 
 def test_every_method_is_classified_and_acting_on_the_node_is_unsafe() -> None:
@@ -54,6 +79,8 @@ def test_every_method_is_classified_and_acting_on_the_node_is_unsafe() -> None:
     unsafe = {method.name for method in registry.methods.values() if not method.safe}
 
     assert unsafe == {
+        "author_hasKey",
+        "author_insertKey",
         "author_removeExtrinsic",
         "author_rotateKeys",
         "author_rotateKeysWithOwner",
