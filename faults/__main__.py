@@ -21,9 +21,9 @@ import click
 
 from faults.figures import spread
 from faults.links import Links
-from faults.load import Load
+from faults.load import SETTLE_S, Load
 from faults.nodes import make_nodes
-from faults.program import KINDS, START_S, WHOLE_S, NotWhole, Program
+from faults.program import KINDS, START_S, NotWhole, Program
 from faults.watch import Watch
 
 
@@ -65,7 +65,7 @@ async def _run(
         except NotWhole as failure:
             wrong.append(str(failure))
         ended = time.monotonic()
-        wrong += await load.settle(WHOLE_S)
+        wrong += await load.settle(SETTLE_S)
         wrong += watch.forks + nodes.conflicts() + nodes.fallen() + nodes.complaints()
         if not wrong:
             wrong += await load.check(watch.top)

@@ -32,7 +32,7 @@ import click
 from cli.devnet.plan import NodePlan
 from faults.figures import percentile
 from faults.links import Links
-from faults.load import Load
+from faults.load import SETTLE_S, Load
 from faults.nodes import Nodes, RiggedPlan, plan_of, through
 from faults.program import START_S, WHOLE_S
 from faults.switch import READY, NoNamespaces, address, namespace
@@ -202,7 +202,7 @@ async def _run(
         await asyncio.sleep(seconds)
         ended, last = time.monotonic(), min(told.height for told in watch.told)
         sent = list(load.latencies)
-        wrong = await load.settle(WHOLE_S)
+        wrong = await load.settle(SETTLE_S)
         wrong += watch.forks + nodes.conflicts() + nodes.fallen() + nodes.complaints()
         wrong += [] if wrong else await load.check(watch.top)
         gap = watch.longest_gap(began, ended)

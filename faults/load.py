@@ -23,6 +23,8 @@ FUNDS: Final = "1_000 AIT"
 VALUE: Final = 10**9
 AGAIN_S: Final = 3.0
 """A transfer that is not final by then is sent again: the node that took it may have lost its pool."""
+SETTLE_S: Final = 180.0
+"""What is under way in the end has so long; a transfer is sent again to one node every few seconds until it is final."""
 RETRY_S: Final = 0.1
 ANSWER_S: Final = 2.0
 SUBMITTING_MAX: Final = 32
@@ -91,7 +93,8 @@ class Load:
                     await asyncio.sleep(RETRY_S)
             await self._watch.until(self._watch.top + 2, range(len(self._watch.urls)), seconds)
         except TimeoutError as late:
-            return [f"in the end: {late}; {self.under_way} transfers are not final"]
+            why = str(late) or f"not within {seconds:g} s"
+            return [f"in the end: {why}; {self.under_way} transfers are not final; refused: {self.refusals}"]
         return []
 
     async def check(self, top: int) -> list[str]:

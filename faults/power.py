@@ -32,7 +32,7 @@ from aitoken.client.client import Client
 from aitoken.types import Hash32
 from faults.disks import EXT4, LAX_EXT4, XFS, Disk, NoDisk
 from faults.figures import spread
-from faults.load import Load
+from faults.load import SETTLE_S, Load
 from faults.nodes import Nodes, RiggedPlan, plan_of
 from faults.program import START_S, WHOLE_S, NotWhole
 from faults.remains import look
@@ -193,7 +193,7 @@ async def cut_power(folder: Path, runs: int, seed: int, count: int, rate: float)
         except NotWhole as failure:
             wrong.append(str(failure))
         ended = time.monotonic()
-        wrong += await load.settle(WHOLE_S)
+        wrong += await load.settle(SETTLE_S)
         wrong += power.wrong + nodes.conflicts() + watch.forks + nodes.fallen() + nodes.complaints()
         if not wrong:
             wrong += await load.check(watch.top)

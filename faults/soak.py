@@ -27,9 +27,9 @@ from typing import Any, Final
 import aiohttp
 import click
 
-from faults.load import Load
+from faults.load import SETTLE_S, Load
 from faults.nodes import Nodes, plan_of
-from faults.program import START_S, WHOLE_S
+from faults.program import START_S
 from faults.watch import Watch
 
 MIB: Final = 1 << 20
@@ -155,7 +155,7 @@ async def soak(
             while (now := time.monotonic() - began) < seconds:
                 samples += await asyncio.gather(*(_sample(session, nodes, watch, each, now) for each in range(count)))
                 await asyncio.sleep(min(every, seconds / SAMPLES_MIN))
-        wrong = await load.settle(WHOLE_S)
+        wrong = await load.settle(SETTLE_S)
         wrong += watch.forks + nodes.conflicts() + nodes.fallen() + nodes.complaints()
         wrong += [] if wrong else await load.check(watch.top)
         _write(table or folder / "soak.csv", samples)
