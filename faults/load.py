@@ -24,7 +24,7 @@ VALUE: Final = 10**9
 AGAIN_S: Final = 3.0
 """A transfer that is not final by then is sent again: the node that took it may have lost its pool."""
 SETTLE_S: Final = 180.0
-"""What is under way in the end has so long; it is sent again to a node every few seconds until it is final."""
+"""What is under way in the end has so long; it is sent again every few seconds until it is final."""
 RETRY_S: Final = 0.1
 ANSWER_S: Final = 2.0
 SUBMITTING_MAX: Final = 32

@@ -1,7 +1,7 @@
 """What a data folder holds after its disk lost power, looked at before the node starts again and asks its peers.
 
     every block the node told final is in the database, with the hash it told, and the database opens without repair
-    every vote that left is in the journal, unless a block of its view or a later one is final
+    every vote that left is in the journal, unless a later block or the end of its epoch is final
     every vote that was signed is in the sign-state
 
 Reading is done in a copy, with the node's own code, so that the node finds everything as the power cut left it.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from aitoken.errors import AiTokenError
-from aitoken.proto.digest import smpx_of
+from aitoken.proto.digest import next_epoch_of, smpx_of
 from aitoken.proto.header import Header
 from aitoken.proto.offences import offence_of
 from aitoken.proto.votes import KIND_NAMES, VOTE_BYTES, Vote
@@ -114,12 +114,15 @@ def _lost_votes(folder: Path, genesis_hash: Hash32, left: Iterable[Vote]) -> lis
 
 
 def _final_view(folder: Path, genesis_hash: Hash32) -> tuple[int, int]:
-    """Epoch and view of the last final block."""
+    """Epoch and view up to which no vote counts any more: all of an epoch whose last block is final."""
     database = Database.open(folder / DATABASE, genesis_hash)
     try:
         number, _ = database.finalized()
-        smpx = smpx_of(Header.decode(database.header(number) or b"").digest) if number else None
-        return (smpx.epoch, smpx.view) if smpx else (0, 0)
+        if number == 0:
+            return 0, 0
+        digest = Header.decode(database.header(number) or b"").digest
+        smpx = smpx_of(digest)
+        return (smpx.epoch + 1, 0) if next_epoch_of(digest) is not None else (smpx.epoch, smpx.view)
     finally:
         database.close()
 

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from aitoken.proto.digest import Digest, NextEpoch, SmpxDigest, leading_items_of, next_epoch_item
+from aitoken.proto.header import Header
 from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, Vote
-from aitoken.types import Hash32
+from aitoken.types import BlockNumber, Hash32
+from chain.state.ordered import ordered_root
 from consensus.journal import Opening, encode_record
 from faults.remains import conflicts, look, notes_of
 from faults.rigged import LEAVES, SIGNED
 from node.chain.opening import DATABASE
 from node.signer.state_file import Owner, SignState, create, path_of
-from node.store.database import Database
+from node.store.database import CommittedBlock, Database
 from node.store.files import DiskFiles
 from node.store.journal import Journal
 from tests.support.chains import genesis
@@ -67,6 +70,28 @@ def test_a_block_that_was_told_final_and_is_not_there_is_missed(folder: Path) ->
 def test_a_vote_that_left_and_is_not_in_the_journal_is_missed(folder: Path) -> None:
     [wrong] = found(folder, left=[*KEPT, vote(NULLIFY, 2)])
     assert "not in the journal: nullify" in wrong
+
+
+def test_what_is_settled_by_a_final_block_need_not_be_kept(folder: Path) -> None:
+    """The last block of an epoch may be voted for in many views: none of them counts any more."""
+    database = Database.open(folder / DATABASE, GENESIS.hash)
+    announced = next_epoch_item(NextEpoch(1, [(bytes(32), 1)], bytes(32), 2, 5))
+    head, state, hashes = GENESIS, database.state, dict(TOLD)
+    for view, further in ((3, ()), (5, (announced,))):
+        digest = Digest(
+            (*leading_items_of(SmpxDigest(1, 0, view, view - 1, 0, 1_000 * view, bytes(32), bytes(80))), *further)
+        )
+        head = Header(head.hash, BlockNumber(head.number + 1), state.root, ordered_root([]), digest)
+        block = CommittedBlock(head.number, head.hash, head.encode(), (), None, {}, {})
+        database.commit([block], {})
+        hashes[head.number] = "0x" + head.hash.hex()
+        database.close()
+
+        settled = [vote(NULLIFY, view), vote(NOTARIZE, 9)] if further else [vote(NULLIFY, view)]
+        assert found(folder, told=hashes, left=[*KEPT, *settled]) == []
+        assert bool(found(folder, told=hashes, left=[vote(NULLIFY, view + 1)])) == (not further)
+        database = Database.open(folder / DATABASE, GENESIS.hash)
+    database.close()
 
 
 def test_a_vote_that_was_signed_and_is_not_in_the_sign_state_is_missed(folder: Path) -> None:
