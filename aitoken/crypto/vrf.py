@@ -14,7 +14,7 @@ the subgroup pass; they never change an output, and no honest prover makes one.
 Nonces of RFC 8032 signatures and of these proofs come from the same secret prefix: who could have any 32 bytes signed
 with a key could learn it from a proof. Whatever signs with such a key must never sign 32 bytes chosen by others.
 
-Cost, where an ed25519 verification takes 0.1 ms: prove 0.77 ms, verify 0.89 ms.
+Cost, where an ed25519 verification takes 61 us: prove 470 us, verify 690 us, 210 of them for the map of the input.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 One consensus epoch is one session of validators. The last block of a session carries a `NextEpoch` digest item: keys
 and weights of those who vote in the next one, and the seed of its leader schedule, which is made of the VRF outputs of
 the leaders of all blocks of the session (`aitoken.proto.randomness`). The output of a block made elsewhere is believed
-only with its proof; that costs about as much as ten signatures, once a block.
+only with its proof; that costs as much as eleven signatures, once a block.
 
 Evidence: two votes of one validator in one view that exclude each other cost it a part of its stake, once an epoch, as
 long as the stake of that epoch is bonded (`aitoken.proto.offences` says which pairs; Offences says how much). What was
