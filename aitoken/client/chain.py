@@ -35,6 +35,17 @@ _HASHERS: Final[tuple[tuple[Callable[[bytes], bytes], int | None], ...]] = (
 """By their number in metadata: the function, and how many bytes to skip to find the key again."""
 
 
+def _shown(value: Any) -> str:
+    """A value for people: bytes as hex, wherever they are."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_shown(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    return str(value) if isinstance(value, Call) else repr(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a transaction does: `pallet.name(arguments)`.
@@ -49,7 +60,7 @@ class Call:
     call_bytes: bytes
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        shown = ", ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items())
         return f"{self.pallet}.{self.name}({shown})"
 
 

@@ -309,6 +309,8 @@ def test_calls_inside_calls() -> None:
         "Utility": {"batch_all": {"calls": [{"System": {"remark": {"remark": b"hi"}}}] * 2}}
     }
     assert str(remark) == "System.remark(remark='hi')"
+    assert str(REFNODE.call("System", "remark", remark=b"hi")) == "System.remark(remark=0x6869)"
+    assert str(batch) == ("Utility.batch_all(calls=[System.remark(remark='hi'), {System: {remark: {remark: 0x6869}}}])")
 
 
 def test_calls_that_make_no_sense() -> None:
