@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aitoken.pay.book import MINUTES_A_DAY
@@ -12,9 +12,11 @@ from aitoken.pay.units import REQUEST
 from aitoken.types import Balance, Moment
 from gateway.apis.base import Ask
 from gateway.catalogue import Edition
+from gateway.passes import beyond
 from gateway.refusals import TooDear
 
 ONE_REQUEST: Final = ((REQUEST, 1),)
+NONE: Final[Mapping[int, int]] = {}
 
 
 def situation(ask: Ask, started: Moment) -> Situation:
@@ -22,16 +24,26 @@ def situation(ask: Ask, started: Moment) -> Situation:
     return Situation(ask.tier, 0, ask.quality, started // 60_000 % MINUTES_A_DAY)
 
 
-def most(ask: Ask, edition: Edition, rate: int, started: Moment, output: int) -> Balance:
+def most(
+    ask: Ask, edition: Edition, rate: int, started: Moment, output: int, covered: Mapping[int, int] = NONE
+) -> Balance:
     """Return the most a request can cost with `output` tokens a choice.
+
+    Args:
+        ask: the request.
+        edition: the prices.
+        rate: base units per quote unit.
+        started: when it begins.
+        output: most output tokens of a choice.
+        covered: units that are paid already.
 
     Raises:
         TooDear: it is more than an amount can be.
     """
     units = edition.units
-    priced = tuple((unit, quantity) for unit, quantity in ask.usage_max(output) if unit in units)
+    priced = tuple((unit, quantity) for unit, quantity in ask.usage_max(output) if unit in units) or ONE_REQUEST
     try:
-        return edition.prices.charge(priced or ONE_REQUEST, situation(ask, started), rate)
+        return edition.prices.charge(beyond(priced, dict(covered)), situation(ask, started), rate)
     except ChargeTooLarge:
         raise TooDear("this may cost more than there is money") from None
 

@@ -24,9 +24,11 @@ from gateway.apis.base import Api, Ask
 from gateway.catalogue import Catalogue
 from gateway.cost import fitting, most
 from gateway.headers import PaymentHeaders, show_ait
-from gateway.paid import Leg, Order, Paid, Settled
+from gateway.paid import Leg, Order, Paid, Settled, Usage
+from gateway.passes import Taken
+from gateway.passes import fitting as fitting_passes
 from gateway.places import Places
-from gateway.ports import ChainSide, Clock
+from gateway.ports import ChainSide, Clock, PassFacts
 from gateway.sessions import Known, Sessions
 from gateway.store import Store, StoredAnswer
 
@@ -147,23 +149,54 @@ class Door:
         """
         ask, known, payment = asked.ask, asked.known, asked.payment
         legs = self._legs(ask, known)
-        self._check_tier(ask, known)
         now = self._clock.now()
+        passes = fitting_passes(known.facts.passes, legs[0].model.name, now)
+        self._check_tier(ask, passes)
         request = request_hash(asked.body, payment.key)
         quoted, quoted_rate = self._quote(payment, request, legs, now)
         order = Order(
             asked.api, ask, legs, None, False, request, key, blake2_256(asked.body), known.facts.rate_lock,
             quoted_rate, now,
         )  # fmt: skip
-        bound = self._bound(order, asked.voucher, payment, quoted)
-        order = replace(order, output_limit=bound.output_limit, window=bound.window)
-        async with self._places.place(known.facts.payer, ask.tier):
-            admission = await self._reserve(known, payment, bound)
-            paid = Paid(order, known, admission, self._operator, self._store, self._clock, self._chain.rate, self._done)
+        queue = max((one.queue for one in passes), default=0)
+        async with self._places.place(known.facts.payer, max(ask.tier, queue)):
+            taken = self._take(passes, order)
+            usage: Usage = ()
             try:
-                yield paid
+                bound = self._bound(order, asked.voucher, payment, quoted, {} if taken is None else taken.units)
+                order = replace(order, output_limit=bound.output_limit, window=bound.window)
+                admission = await self._reserve(known, payment, bound)
+                paid = self._paid(order, known, admission, taken)
+                try:
+                    yield paid
+                finally:
+                    usage = paid.settle(r.UNEXPECTED).receipt.usage
             finally:
-                paid.settle(r.UNEXPECTED)
+                if taken is not None:
+                    self._sessions.passes.settle(taken, usage)
+
+    def _paid(self, order: Order, known: Known, admission: Admission, taken: Taken | None) -> Paid:
+        covered = {} if taken is None else taken.units
+        return Paid(
+            order, known, admission, self._operator, self._store, self._clock, self._chain.rate, self._done, covered
+        )  # fmt: skip
+
+    def _take(self, passes: list[PassFacts], order: Order) -> Taken | None:
+        """Set aside what the request may use of a pass at most."""
+        with_units = next((one for one in passes if one.included), None)
+        if with_units is None:
+            return None
+        units = frozenset[int]().union(*(leg.edition.units for leg in order.legs))
+        usage = order.ask.usage_max(self._wanted(order))
+        return self._sessions.passes.take(with_units, tuple((u, q) for u, q in usage if u in units))
+
+    @staticmethod
+    def _wanted(order: Order) -> int:
+        """The most output tokens of a choice; 0 where an API has none."""
+        if not order.api.may_stream:
+            return 0
+        longest = max(leg.model.max_output for leg in order.legs)
+        return min(order.ask.output_limit or longest, longest)
 
     def _legs(self, ask: Ask, known: Known) -> tuple[Leg, ...]:
         version = known.facts.book_version
@@ -179,8 +212,8 @@ class Door:
             )
         return legs
 
-    def _check_tier(self, ask: Ask, known: Known) -> None:
-        if ask.tier > 1 and ask.tier not in known.facts.tiers:
+    def _check_tier(self, ask: Ask, passes: list[PassFacts]) -> None:
+        if ask.tier > 1 and not any(one.tier >= ask.tier for one in passes):
             raise r.NotEntitled("this service tier needs a plan that the payer does not have", {"tier": ask.tier})
 
     def _quote(
@@ -204,37 +237,36 @@ class Door:
             raise r.QuoteMismatch("the quote has ended")
         return min(offer.max_charge, stored if stored is not None else offer.max_charge), offer.rate
 
-    def _bound(self, order: Order, voucher: Voucher, payment: PaymentHeaders, quoted: Balance | None) -> Bound:
+    def _bound(
+        self, order: Order, voucher: Voucher, payment: PaymentHeaders, quoted: Balance | None, covered: dict[int, int]
+    ) -> Bound:
         """Decide how much output fits, and what that may cost at most."""
         ask = order.ask
         room = voucher.ceiling - voucher.acked
         limit = room if payment.max_cost is None else min(room, payment.max_cost)
-        longest = max(leg.model.max_output for leg in order.legs)
-        wanted = min(ask.output_limit or longest, longest)
-        if not order.api.may_stream:
-            wanted = 0
-        full = self._most(order, wanted)
+        wanted = self._wanted(order)
+        full = self._most(order, wanted, covered)
         if quoted is not None:
             full = min(full, quoted)
         if full <= limit:
             return Bound(full, wanted or None, window=False)
         if payment.window is not None and ask.stream and wanted:
-            first = self._most(order, min(payment.window, wanted))
+            first = self._most(order, min(payment.window, wanted), covered)
             if first <= limit:
                 return Bound(Balance(limit), wanted, window=True)
-        fits = fitting(Balance(limit), wanted, lambda output: self._most(order, output))
+        fits = fitting(Balance(limit), wanted, lambda output: self._most(order, output, covered))
         may_cut = ask.output_limit is None or payment.max_cost is not None
         if fits and may_cut:
-            return Bound(self._most(order, fits), fits, window=False)
+            return Bound(self._most(order, fits, covered), fits, window=False)
         hint = {"needed": str(full), "ceiling": str(voucher.acked + full), "affordable_output_tokens": fits}
         raise r.TooDear(f"this may cost {show_ait(full)} AIT, {show_ait(limit)} are allowed", hint)
 
-    def _most(self, order: Order, output: int) -> Balance:
+    def _most(self, order: Order, output: int, covered: dict[int, int]) -> Balance:
         """The most a request can cost with `output` tokens a choice, whichever leg answers."""
         costs = []
         for leg in order.legs:
             rate = 0 if leg.edition.prices.in_asset else self._admission_rate(order, leg)
-            costs.append(most(order.ask, leg.edition, rate, order.started, output))
+            costs.append(most(order.ask, leg.edition, rate, order.started, output, covered))
         return max(costs)
 
     def _admission_rate(self, order: Order, leg: Leg) -> int:

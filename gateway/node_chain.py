@@ -20,7 +20,7 @@ from aitoken.errors import Rejected, Unavailable
 from aitoken.pay.book import BOOK, IN_ASSET
 from aitoken.types import AccountId, Balance, Hash32, Moment
 from gateway.catalogue import Catalogue
-from gateway.ports import ChainDown, ClaimItem, RateLock, SessionFacts
+from gateway.ports import ChainDown, ClaimItem, PassFacts, RateLock, SessionFacts
 
 log = logging.getLogger(__name__)
 
@@ -104,11 +104,19 @@ class NodeChain:
         try:
             head = await client.request("chain_getFinalizedHead")
             found = await client.query("Sessions", "Sessions", session, at=head)
+            passes = await self._passes(client, found)
         except (Unavailable, Rejected) as error:
             raise await self._down(error) from error
         if found is None or found["provider"] != self._catalogue.provider:
             return None
-        return facts_of(session, found)
+        return facts_of(session, found, passes)
+
+    async def _passes(self, client: Client, found: Mapping[str, Any] | None) -> tuple[PassFacts, ...]:
+        """What the payer of a session may do by its plans with this provider."""
+        if found is None or "PlansApi" not in client.chain.metadata.apis:
+            return ()
+        told = await client.runtime_call("PlansApi", "passes_of", found["payer"], self._catalogue.provider)
+        return tuple(pass_of(one) for one in told)
 
     async def changes(self) -> AsyncIterator[Hash32 | None]:
         """Go through sessions that changed; None where any may have."""
@@ -187,7 +195,22 @@ class NodeChain:
         return ChainDown(str(error))
 
 
-def facts_of(session: Hash32, found: Mapping[str, Any]) -> SessionFacts:
+def pass_of(told: Mapping[str, Any]) -> PassFacts:
+    """Return what the gateway needs of a pass as the chain tells it."""
+    granted = told["entitlements"]
+    return PassFacts(
+        subscription=int(told["subscription"]),
+        period=int(told["period"]),
+        ends=Moment(int(told["ends"])),
+        models=frozenset(Hash32(_bytes(name)) for name in granted["models"]),
+        tier=int(granted["tier"]),
+        queue=int(granted["queue"]),
+        included={int(unit): int(quantity) for unit, quantity in told["included"]},
+        used={int(unit): int(quantity) for unit, quantity in told["used"]},
+    )
+
+
+def facts_of(session: Hash32, found: Mapping[str, Any], passes: tuple[PassFacts, ...]) -> SessionFacts:
     """Return what the gateway needs of a session as the chain stores it."""
     frozen = found["key"] is None
     former = found["former_key"]
@@ -204,6 +227,7 @@ def facts_of(session: Hash32, found: Mapping[str, Any]) -> SessionFacts:
         closing=frozen or found["state"] != "Open",
         frozen=frozen,
         rate_lock=lock,
+        passes=passes,
     )
 
 

@@ -22,6 +22,7 @@ from gateway import headers as h
 from gateway.apis.base import Api, Ask, Meter
 from gateway.catalogue import Edition, Model
 from gateway.cost import situation
+from gateway.passes import beyond
 from gateway.ports import Clock, RateLock
 from gateway.sessions import Known
 from gateway.store import Store, StoredAnswer
@@ -102,7 +103,7 @@ class Paid:
 
     def __init__(
         self, order: Order, known: Known, admission: Admission, operator: Pair, store: Store, clock: Clock,
-        rate_now: Callable[[int], int | None], done: Callable[[Settled], None],
+        rate_now: Callable[[int], int | None], done: Callable[[Settled], None], covered: dict[int, int] | None = None,
     ) -> None:  # fmt: skip
         self.order = order
         self.known = known
@@ -113,6 +114,7 @@ class Paid:
         self._clock = clock
         self._rate_now = rate_now
         self._done = done
+        self._covered = covered or {}
         self._fixed: _End | None = None
 
     @property
@@ -132,11 +134,12 @@ class Paid:
     def price(self, leg: Leg, usage: Usage) -> Balance:
         """Return what a usage would cost if the request ended now, not cut to the allowance."""
         rate = self._rate(leg, self._clock.now())
-        return (
-            NOTHING
-            if rate is None
-            else leg.edition.prices.charge(usage, situation(self.order.ask, self.order.started), rate)
-        )
+        return NOTHING if rate is None else self._price(leg, usage, rate)
+
+    def _price(self, leg: Leg, usage: Usage, rate: int) -> Balance:
+        """What a usage costs beyond what a pass covers."""
+        rest = beyond(usage, self._covered)
+        return leg.edition.prices.charge(rest, situation(self.order.ask, self.order.started), rate)
 
     def fix(self, leg: Leg, usage: Usage) -> Balance:
         """Decide what the request is charged, so that its answer can tell it before it is settled."""
@@ -204,7 +207,7 @@ class Paid:
         if not usage:
             return NOTHING
         try:
-            price = leg.edition.prices.charge(usage, situation(self.order.ask, self.order.started), rate)
+            price = self._price(leg, usage, rate)
         except PayRejected:
             log.exception("a usage that has no price: nothing is charged")
             return NOTHING

@@ -32,6 +32,31 @@ class RateLock:
 
 
 @dataclass(frozen=True, slots=True)
+class PassFacts:
+    """A pass of a payer's plan with this provider.
+
+    Attributes:
+        subscription: its number.
+        period: number of the period that is paid.
+        ends: when that ends.
+        models: blake2b-256 of the names of models it is good for; none means all.
+        tier: the best service tier it entitles to.
+        queue: its class in the queue, a higher one first.
+        included: units that are paid with it, by unit.
+        used: how many of them the chain knows to be used.
+    """
+
+    subscription: int
+    period: int
+    ends: Moment
+    models: frozenset[Hash32] = frozenset()
+    tier: int = 0
+    queue: int = 0
+    included: Mapping[int, int] = field(default_factory=dict)
+    used: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class SessionFacts:
     """What the chain knows of a session.
 
@@ -45,7 +70,7 @@ class SessionFacts:
         closing: nothing new is to be served: closing was asked for, or it is frozen or about to expire.
         frozen: what is being served stops as well.
         rate_lock: the agreed rate, if any.
-        tiers: service tiers the payer is entitled to by a plan.
+        passes: the payer's, with this provider.
     """
 
     id: Hash32
@@ -57,7 +82,7 @@ class SessionFacts:
     closing: bool = False
     frozen: bool = False
     rate_lock: RateLock | None = None
-    tiers: frozenset[int] = frozenset()
+    passes: tuple[PassFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Final
 
 from aitoken.pay.seller import SellerSession
 from aitoken.types import Balance, Hash32, Moment
+from gateway.passes import PassBook
 from gateway.ports import ChainDown, ChainSide, Clock, SessionFacts
 from gateway.refusals import ChainUnavailable, TooBusy
 from gateway.store import Store
@@ -25,6 +26,9 @@ SESSIONS_MAX: Final = 10_000
 UNKNOWN_MAX: Final = 10_000
 UNKNOWN_MS: Final = 2_000
 QUESTIONS_MAX: Final = 64
+NEVER: Final = Moment(0)
+FACTS_MS: Final = 30_000
+"""Facts in use are read again when they are older: plans change without an event of the session."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,7 @@ class Known:
         facts: what the chain knows.
         seller: its lanes.
         claimed: what was claimed of each lane.
+        read_at: when the facts were read.
         ended: its final total was signed.
         urgent: what is owed is to be claimed at once.
         raised: set whenever a ceiling is raised or the facts change, for streams that wait.
@@ -43,6 +48,7 @@ class Known:
     facts: SessionFacts
     seller: SellerSession
     claimed: dict[int, Balance] = field(default_factory=dict)
+    read_at: Moment = NEVER
     ended: bool = False
     urgent: bool = False
     raised: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,12 +66,17 @@ class Known:
 
 
 class Sessions:
-    """All sessions in memory, at most `SESSIONS_MAX`; those that were not used longest give way."""
+    """All sessions in memory, at most `SESSIONS_MAX`; those that were not used longest give way.
+
+    Attributes:
+        passes: what is used of payers' plans.
+    """
 
     def __init__(self, chain: ChainSide, store: Store, clock: Clock) -> None:
         self._chain = chain
         self._store = store
         self._clock = clock
+        self.passes = PassBook(store)
         self._known: OrderedDict[Hash32, Known] = OrderedDict()
         self._unknown: OrderedDict[Hash32, Moment] = OrderedDict()
         self._asking: dict[Hash32, asyncio.Future[Known | None]] = {}
@@ -88,6 +99,12 @@ class Sessions:
         now = self._clock.now()
         if known is not None:
             self._known.move_to_end(session)
+            if now - known.read_at > FACTS_MS:
+                known.read_at = now
+                try:
+                    await self.refresh(session)
+                except ChainUnavailable as error:
+                    log.warning("a session could not be read again", extra={"reason": str(error)})
             return known
         if self._unknown.get(session, Moment(-UNKNOWN_MS)) + UNKNOWN_MS > now:
             return None
@@ -125,7 +142,7 @@ class Sessions:
         seller = SellerSession(session, facts.key, facts.deposit, facts.max_lanes)
         signed = await self._store.is_closing(session)
         seller.closing = facts.closing or signed
-        known = Known(facts, seller, ended=signed)
+        known = Known(facts, seller, read_at=self._clock.now(), ended=signed)
         for stored in await self._store.lanes(session):
             retired = stored.retired or not self._store.clean
             seller.restore(stored.lane, stored.voucher, stored.receipt, retired=retired)

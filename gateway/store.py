@@ -5,6 +5,7 @@
     answers    answers by `Idempotency-Key`, with their receipt
     offers     signed quotes, until they end
     closings   sessions whose final total was signed
+    used       included units of plans that are used
     meta       whose store this is, and whether it was closed properly
 
 Nothing waits for the disk on the way of a request: changes are collected and committed together every few milliseconds
@@ -53,6 +54,9 @@ CREATE TABLE IF NOT EXISTS answers (
   PRIMARY KEY (session, key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS answers_by_age ON answers (at);
 CREATE TABLE IF NOT EXISTS closings (session BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS used (
+  subscription INTEGER NOT NULL, period INTEGER NOT NULL, unit INTEGER NOT NULL, quantity TEXT NOT NULL,
+  PRIMARY KEY (subscription, period, unit)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS offers (
   request BLOB NOT NULL, service INTEGER NOT NULL, book INTEGER NOT NULL, max_charge TEXT NOT NULL,
   until INTEGER NOT NULL, PRIMARY KEY (request, service, book)) WITHOUT ROWID;
@@ -178,6 +182,20 @@ class Store:
     def put_closing(self, session: Hash32) -> None:
         """Remember that a session's final total was signed, so nothing more is served from it."""
         self._put("INSERT OR IGNORE INTO closings VALUES (?)", session)
+
+    def put_used(self, subscription: int, period: int, unit: int, quantity: int) -> None:
+        """Remember how many included units of a plan's period are used."""
+        self._put(
+            "INSERT INTO used VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET quantity = excluded.quantity",
+            subscription, period, unit, str(quantity),
+        )  # fmt: skip
+
+    def used_units(self) -> dict[tuple[int, int], dict[int, int]]:
+        """Return the used units of all periods, by (subscription, period); before anything is written."""
+        found: dict[tuple[int, int], dict[int, int]] = {}
+        for subscription, period, unit, quantity in self._connection.execute("SELECT * FROM used"):
+            found.setdefault((subscription, period), {})[unit] = int(quantity)
+        return found
 
     async def is_closing(self, session: Hash32) -> bool:
         """Tell whether a session's final total was signed."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import msgspec
 from aitoken.pay.headers import decode_signed
 from aitoken.pay.layouts import Status
 from aitoken.pay.seller import Signed
-from gateway.ports import Answer, RateLock, UpstreamFailed
+from aitoken.types import Moment
+from gateway.ports import Answer, PassFacts, RateLock, UpstreamFailed
 from tests.support.gateways import (
     DONE,
     Buyer,
@@ -430,10 +432,43 @@ async def test_b24_a_tier_without_a_plan_is_refused_and_with_one_has_its_price(t
         refused = await buyer.ask(ask(service_tier="priority"))
         assert (refused.status, refused.json["code"]) == (402, "gateway.not_entitled")
         assert here.script.bodies == []
-        here.chain.change(buyer.id, tiers=frozenset({2}))
+        here.chain.change(buyer.id, passes=(PassFacts(1, 1, Moment(2**60), tier=2),))
         await asyncio.sleep(0.05)
         reply = await buyer.ask(ask(service_tier="priority"))
         assert end(reply) == (Status.OK, 2 * 10**6 + 6 * 10**6)
+
+
+async def test_b25_included_units_first_and_then_what_the_book_says(tmp_path: Path) -> None:
+    async with shop(tmp_path) as here:
+        buyer = here.buyer()
+        plan = PassFacts(9, 1, Moment(2**60), included={1: 100, 2: 10}, used={2: 1})
+        here.chain.change(buyer.id, passes=(plan,))
+        here.script.play(chat_answer("one", usage(2, 4)))
+        told = [end(await buyer.ask(ask())) for _ in range(4)]
+        # 9 of 10 output tokens are left: 4, 4 and 1 of them are free.
+        assert told == [(Status.OK, 0), (Status.OK, 0), (Status.OK, 3 * OUT), (Status.OK, 4 * OUT)]
+        # A voucher over nothing is enough as long as the plan covers what a request may cost.
+        covered = here.buyer()
+        large = replace(plan, subscription=10, included={1: 10**6, 2: 10**6}, used={})
+        here.chain.change(covered.id, passes=(large,))
+        assert end(await covered.ask(ask(max_tokens=10), ceiling=0)) == (Status.OK, 0)
+        gate = Gate()
+        here.script.scripts = [[gate, chat_answer("one", usage(2, 4))]]
+        last = replace(plan, subscription=11, included={1: 10**6, 2: 10}, used={})
+        here.chain.change(covered.id, passes=(last,))
+        await asyncio.sleep(0.05)
+        promises = [covered.promise(10**8) for _ in range(5)]
+        running = [asyncio.ensure_future(covered.ask(ask(max_tokens=4), promise=one)) for one in promises]
+        await gate.reached.wait()
+        gate.open()
+        charges = sorted(end(reply)[1] for reply in await asyncio.gather(*running))
+        # Set aside 4, 4 and 2 at the same time: no included unit counts twice.
+        assert charges == [0, 0, 2 * OUT, 4 * OUT, 4 * OUT]
+        chain = here.chain
+    async with shop(tmp_path, chain=chain) as here:
+        buyer.shop = here
+        here.script.play(chat_answer("one", usage(2, 4)))
+        assert end(await buyer.ask(ask())) == (Status.OK, 4 * OUT)
 
 
 async def test_b29_b30_cached_and_reasoning_tokens_have_their_own_prices(tmp_path: Path) -> None:

@@ -41,6 +41,26 @@ def net(tmp_path: Path) -> Iterator[Net]:
     net.close()
 
 
+async def subscribe(client: Client, provider: int) -> None:
+    """Alice offers a plan with four tokens in and four out a day, and Bob takes it."""
+    granted = {"models": [], "tier": 0, "per_minute": 0, "at_once": 0, "queue": 1}
+    terms = {
+        "currency": 0, "price": AIT // 100, "entitlements": granted, "included": [(1, 4), (2, 4)], "trial_days": 0,
+        "refund": "Nothing", "transferable": False,
+    }  # fmt: skip
+    period = {"unit": "Day", "count": 1}
+    published = await do(
+        client, "//Alice", "Plans", "publish", provider=provider, plan=None, period=period, terms=terms
+    )  # fmt: skip
+    plan = next(found.fields["plan"] for found in published.events if found.pallet == "Plans")
+    mandate = {"max_price": AIT, "max_amount": AIT, "until": now() + 86_400_000, "auto_renew": False}
+    version = (await client.query("Plans", "Plans", plan))["version"]
+    await do(
+        client, "//Bob", "Plans", "subscribe", plan=plan, version=version, mandate=mandate, beneficiary=None,
+        trial=False,
+    )  # fmt: skip
+
+
 async def test_answers_are_paid_though_the_node_dies_and_the_rest_comes_back(net: Net, tmp_path: Path) -> None:
     operator = pair_from_uri("//Alice//operator", "ed25519")
     assert isinstance(operator, Pair)
@@ -50,6 +70,7 @@ async def test_answers_are_paid_though_the_node_dies_and_the_rest_comes_back(net
         provider, service = await sell(client, operator)
         book = tmp_path / "prices.toml"
         book.write_text(PRICES.format(provider=provider, service=service))
+        await subscribe(client, provider)
         key, payer = Pair(b"\x31" * 32), pair_from_uri("//Bob")
         head = await client.head()
         grace = client.constant("Sessions", "MinGrace")
@@ -71,8 +92,8 @@ async def test_answers_are_paid_though_the_node_dies_and_the_rest_comes_back(net
             headers = {"AI-Voucher": encode_signed(ack.statement, ack.signature)}
             async with http.post(shop + "/.well-known/aitp/voucher", headers=headers) as response:
                 assert response.status == 200, await response.text()
-            # "hello chain" is 4 pieces in and out.
-            assert buyer.spent == 3 * (4 + 8) * 10**9
+            # "hello chain" is 4 pieces in and out; Bob's plan pays the first request.
+            assert buyer.spent == 2 * (4 + 8) * 10**9
             async with client_of(net.url(0)) as again:
                 await paid(again, session, buyer.spent)
                 after = (await again.account(pair_from_uri("//Eve")))["data"]["free"]
