@@ -365,7 +365,7 @@ class Pair:
             assert best is None or claim(NEW_LANE, best, Balance(deposit), 0, NOW).committed <= lane.total
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(STEPS, st.integers(0, 200), st.integers(0, 120))
 def test_whatever_happens_nothing_is_admitted_beyond_the_deposit_or_the_cap(
     steps: list[tuple[str, int, int]], deposit: int, cap: int
