@@ -43,8 +43,10 @@ class Fees(Protocol):
 class Sponsor(Protocol):
     """Has the fee of a call paid by somebody else than its signer, as far as it allows that."""
 
-    def payer(self, signer: AccountId, args: tuple[Any, ...], amount: int) -> AccountId:
-        """Return who pays fee and tip of the call with these arguments; cheap, asked before the signature is checked.
+    def payer(self, signer: AccountId, args: tuple[Any, ...], amount: int) -> tuple[AccountId, int]:
+        """Return who pays fee and tip of the call with these arguments, and how much it would pay like that in all.
+
+        Cheap: asked before the signature is checked.
 
         Raises:
             InvalidTransaction: nobody does; the transaction is invalid.

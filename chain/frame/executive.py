@@ -247,11 +247,12 @@ class Executive:
             raise InvalidTransaction from None
         return valid
 
-    def _sponsored(self, sponsor: Sponsor, signer: AccountId, call: Call, amount: int) -> AccountId:
-        """Return who pays instead of the signer, after making sure that it can."""
-        payer = sponsor.payer(signer, call.args, amount)
-        self._fees.check_payable(self._accounts.get(payer), amount)
-        return payer
+    def _sponsored(self, sponsor: Sponsor, signer: AccountId, call: Call, amount: int) -> tuple[AccountId, int]:
+        """Return who pays instead of the signer, after making sure that it can, and what it has for that."""
+        payer, most = sponsor.payer(signer, call.args, amount)
+        purse = self._accounts.get(payer)
+        self._fees.check_payable(purse, amount)
+        return payer, min(most, self._fees.spendable(purse))
 
     def _charge(self, signer: AccountId, account: AccountInfo, payer: AccountId, amount: int) -> None:
         """Count the transaction and take fee and tip."""
@@ -281,11 +282,12 @@ class Executive:
         info = call.info
         fee = self._fees.fee(length, weight) if info.charges else 0
         sponsor = self._sponsors.get(info)
-        cost, payer = fee + extrinsic.tip, account
+        cost = fee + extrinsic.tip
         if sponsor is None:
             self._fees.check_payable(account, cost)
+            funds = self._fees.spendable(account)
         else:
-            payer = self._accounts.get(self._sponsored(sponsor, signer, call, cost))
+            funds = self._sponsored(sponsor, signer, call, cost)[1]
         limit = min(self._weight_max[info.class_index], self._weight_max[OPERATIONAL])
         if weight + self._base_extrinsic > limit or length > self._length_max[info.class_index]:
             raise ExhaustsResources
@@ -297,7 +299,7 @@ class Executive:
             provides=(_tag(signer, nonce),),
             longevity=min(extrinsic.era.death(number) - number, _U64_MAX),
             cost=cost,
-            funds=self._fees.spendable(payer),
+            funds=funds,
         )
 
     def apply(self, extrinsic: Extrinsic) -> None:
@@ -325,7 +327,7 @@ class Executive:
             fees.check_payable(account, charged)
             payer = signer
         else:
-            payer = self._sponsored(sponsor, signer, call, charged)
+            payer = self._sponsored(sponsor, signer, call, charged)[0]
         self._check_room(info.class_index, weight, length)
 
         phase = self._store.phase = b"\x00" + len(self._body).to_bytes(4, "little")

@@ -8,6 +8,7 @@ import pytest
 
 from aitoken.pay.book import ALWAYS, IN_ASSET, Book, Component, Price
 from aitoken.pay.units import INPUT_TOKEN, OUTPUT_TOKEN
+from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.types import AIT
 from chain.frame import errors
 from chain.pallets.ai import providers_types as p
@@ -135,4 +136,14 @@ class PayChain(StakingChain):
         assert not any(deposits.values())
 
 
-__all__ = ["FREE", "USD", "PayChain", "account", "book", "pair", "terms"]
+def spending(chain: PayChain, grant: int, call: Any, nonce: int | None = None) -> Extrinsic:
+    """A transaction in which the agent spends the payer's money, with the agent's next nonce by default."""
+    wrapped = chain.schema.make_call("Allowances.spend", account("payer"), grant, call)
+    version, genesis = chain.schema.version, chain.genesis_hash
+    additional = additional_signed(version.spec_version, version.transaction_version, genesis, genesis)
+    if nonce is None:
+        nonce = chain.system.account.get(account("agent")).nonce
+    return sign_extrinsic(wrapped.encode(), pair("agent"), additional, nonce=nonce)
+
+
+__all__ = ["FREE", "USD", "PayChain", "account", "book", "pair", "spending", "terms"]

@@ -262,8 +262,8 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
 
     # --------------------------------------------------------------------------------------------- paying the fee
 
-    def payer(self, signer: AccountId, args: tuple[Any, ...], amount: int) -> AccountId:
-        """Return the owner, if the grant covers a fee of `amount` and the call.
+    def payer(self, signer: AccountId, args: tuple[Any, ...], amount: int) -> tuple[AccountId, int]:
+        """Return the owner, if the grant covers a fee of `amount` and the call, and how much more it covers.
 
         Raises:
             SpendRefused: it does not.
@@ -278,7 +278,7 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
                 self._check_limits(each, amount, amount)
         except DispatchError as error:
             raise SpendRefused(error.code) from None
-        return AccountId(owner)
+        return AccountId(owner), min(self._left(each) for _, each in path)
 
     def charged(self, args: tuple[Any, ...], amount: int) -> None:
         """Count the fee on each grant, whatever becomes of the call."""
@@ -389,6 +389,12 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
             raise self.Error.OverPeriod
         if grant.spent + more > limits.total:
             raise self.Error.OverTotal
+
+    def _left(self, grant: Grant) -> int:
+        """Return what can still be spent now, in however many transactions."""
+        limits = grant.limits
+        total = limits.total - grant.spent
+        return min(total, limits.per_period - self._spent_now(grant)) if limits.period else total
 
     def _count(self, owner: AccountId, number: int, moved: Balance) -> None:
         found = self._find(owner, number)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aitoken.pay.layouts import OpenParams
-from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
+from aitoken.proto.extrinsic import Extrinsic
 from aitoken.types import AIT
 from chain.frame.executive import Executive
 from chain.pallets.ai.allowances import SpendRefused
@@ -15,7 +15,7 @@ from chain.pallets.ai.allowances_types import Limits, Purpose, Scope
 from chain.pallets.ai.pay_types import ToProvider
 from chain.pallets.ai.sessions_types import Agreement
 from chain.pallets.ai.spending import DELEGATES, Spendable
-from tests.support.pay_chain import PayChain, account, pair
+from tests.support.pay_chain import PayChain, account, pair, spending
 
 DAY = 86_400_000
 
@@ -74,22 +74,13 @@ def test_a_key_without_money_opens_tops_up_and_closes_sessions_with_its_provider
     chain.call(*spend, make("Sessions.close", opened.session, None))
 
 
-def transaction(chain: PayChain, grant: int, call: Any) -> Extrinsic:
-    wrapped = chain.schema.make_call("Allowances.spend", account("payer"), grant, call)
-    version = chain.schema.version
-    genesis = chain.genesis_hash
-    additional = additional_signed(version.spec_version, version.transaction_version, genesis, genesis)
-    nonce = chain.system.account.get(account("agent")).nonce
-    return sign_extrinsic(wrapped.encode(), pair("agent"), additional, nonce=nonce)
-
-
 def test_a_real_block_takes_the_fee_from_the_owner_and_refuses_what_is_revoked() -> None:
     chain = PayChain()
     limits, scope = Limits(60 * AIT, 100 * AIT, 100 * AIT, 0), Scope([Purpose.Pay, Purpose.Transfer], [])
     chain.run("payer", "Allowances.grant", account("agent"), limits, scope, chain.time_ms + DAY, None)
     assert chain.free("agent") == 0
     before = chain.free("payer")
-    spend = transaction(chain, 0, chain.schema.make_call("Balances.transfer_keep_alive", account("other"), 3 * AIT))
+    spend = spending(chain, 0, chain.schema.make_call("Balances.transfer_keep_alive", account("other"), 3 * AIT))
 
     chain.block(spend)
 
@@ -98,7 +89,7 @@ def test_a_real_block_takes_the_fee_from_the_owner_and_refuses_what_is_revoked()
     assert before - chain.free("payer") == 3 * AIT + fee.actual_fee
     assert chain.allowances.grants.get((account("payer"), 0)).spent == 3 * AIT + fee.actual_fee
     chain.check_money()
-    late = transaction(chain, 0, chain.schema.make_call("Balances.transfer_keep_alive", account("other"), AIT))
+    late = spending(chain, 0, chain.schema.make_call("Balances.transfer_keep_alive", account("other"), AIT))
     assert valid(chain, late) is None
     chain.run("payer", "Allowances.revoke_all")
     assert valid(chain, late) is not None
