@@ -26,6 +26,7 @@ from chain.pallets.consensus import Consensus
 from chain.pallets.fast_transfer import FastTransfer
 from chain.pallets.historical import Historical
 from chain.pallets.offences import Offences
+from chain.pallets.parameters import Parameters
 from chain.pallets.session import Session
 from chain.pallets.staking.pallet import Staking
 from chain.pallets.sudo import Sudo
@@ -59,6 +60,7 @@ PALLETS: Final = (
     Consensus,
     Activity,
     Supply,
+    Parameters,
     Oracle,
     Providers,
     Sessions,
@@ -109,7 +111,7 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     disputes = Disputes(machine, balances, timestamp, consensus.current_epoch, sessions, plans, providers)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
-        offences, consensus, activity, supply, oracle, providers, sessions, pay, plans, allowances,
+        offences, consensus, activity, supply, Parameters(machine), oracle, providers, sessions, pay, plans, allowances,
         disputes, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)

@@ -37,12 +37,15 @@ class Machine:
     """Pallets of one runtime on one store. Works on one block at a time.
 
     Attributes:
+        parameter_values: what parameters are set to, shared by all pallets; None in a runtime that cannot set them.
         faults: exceptions other than dispatch errors that calls raised; the node logs them, loudly.
     """
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.store = Store(MemoryKeyValue())
+        stored = schema.parameter_storage
+        self.parameter_values: Any = None if stored is None else self.store.bind(stored)
         self.pallets: dict[str, Pallet] = {}
         self.faults: list[Exception] = []
         self._depth = 0

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from aitoken.codec.records import Record
 from aitoken.types import BlockNumber
 from chain.frame.errors import ModuleError
+from chain.frame.parameters import Parameter
 from chain.frame.weights import Linear
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Pallet:
             error.code = f"{cls.name}.{error.__name__}"
 
     def __init__(self, machine: Machine) -> None:
-        """Bind storage items and constants to this instance."""
+        """Bind storage items, constants and parameters to this instance."""
         self._store = machine.store
         schema = machine.schema
         self._event_encoders = schema.event_encoders
@@ -133,6 +134,8 @@ class Pallet:
             setattr(self, info.attribute, machine.store.bind(info))
         for item in schema.constants[type(self)]:
             setattr(self, item.attribute, item.value)
+        for parameter in schema.parameters[type(self)]:
+            setattr(self, parameter.attribute, Parameter(parameter, machine.parameter_values))
 
     def cost_of(self, what: str) -> Linear:
         """Return the measured weight of a call or hook of this pallet, by its name."""

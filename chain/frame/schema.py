@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from aitoken.codec.base import (
     AnyCodec,
@@ -51,6 +51,7 @@ from chain.frame.outer import (
     value_classes,
 )
 from chain.frame.pallet import ApiDeclaration, ConstantDeclaration, Err, Ev, Pallet, attributes_of, members_of
+from chain.frame.parameters import ParameterDeclaration, ParameterInfo, enums
 from chain.frame.storage import Declaration, OptionMap, OptionValue, StorageInfo, storage_prefix, type_arguments
 from chain.frame.types import RuntimeVersion
 from chain.frame.weights import Weights
@@ -198,7 +199,9 @@ class Schema:
                 for item in items
             ]
         )
-        return b"aitoken python runtime " + blake2_256(self.version_bytes + constants + self.weights.encode())
+        parameters = repr([(info.key, info.default, info.bounds) for info in self.all_parameters]).encode()
+        whole = self.version_bytes + constants + parameters + self.weights.encode()
+        return b"aitoken python runtime " + blake2_256(whole)
 
     def call_info(self, name: str) -> CallInfo:
         """Return what is known of "Pallet.call".
@@ -238,6 +241,10 @@ class Schema:
     # --------------------------------------------------------------------------------------------- building it
 
     def _bind_enums(self) -> None:
+        self.parameters = {pallet: self._collect_parameters(pallet) for pallet in self.pallets}
+        self.all_parameters = sorted((info for infos in self.parameters.values() for info in infos), key=_key_of)
+        for stand_in, codec in enums(self.all_parameters).items():
+            self.resolver.bind(stand_in, codec)
         for stand_in, group in ((RUNTIME_HOLD_REASON, "HoldReason"), (RUNTIME_FREEZE_REASON, "FreezeReason")):
             families = {p.index: (p, getattr(p, group)) for p in self.pallets if hasattr(p, group)}
             inner = {
@@ -413,6 +420,30 @@ class Schema:
                 found.append(ConstantInfo(attribute, name, codec, value, declaration.doc))
         return found
 
+    def _collect_parameters(self, pallet: type[Pallet]) -> list[ParameterInfo]:
+        found: list[ParameterInfo] = []
+        hints = get_type_hints(pallet, include_extras=True)
+        for attribute, declaration in attributes_of(pallet).items():
+            if isinstance(declaration, ParameterDeclaration):
+                hint = get_args(hints[attribute])[0]
+                key = (pallet.index, declaration.index)
+                if any(other.key == key for other in found):
+                    raise TypeError(f"{pallet.name}: parameter index {declaration.index} is used twice")
+                found.append(
+                    ParameterInfo(
+                        pallet.name, attribute, declaration.name or pascal_case(attribute), key,
+                        self.resolver.codec_of(hint), type_name_of(hint), declaration.default, declaration.bounds,
+                        declaration.doc,
+                    )
+                )  # fmt: skip
+        return found
+
+    @property
+    def parameter_storage(self) -> StorageInfo | None:
+        """Return where parameters are stored, None for a runtime that cannot change them."""
+        pallet = next((pallet for pallet in self.pallets if pallet.name == "Parameters"), None)
+        return None if pallet is None else self.storage[pallet][0]
+
     def _collect_apis(self, owner: type) -> None:
         for attribute, function in vars(owner).items():
             declaration: ApiDeclaration | None = getattr(function, "scale_api", None)
@@ -428,6 +459,10 @@ class Schema:
                 compile_arguments(list(inputs))[1], self.resolver.codec_of(hints.get("return")), docs_of(function),
             )  # fmt: skip
             self.api_methods[f"{declaration.api}_{attribute}"] = method
+
+
+def _key_of(info: ParameterInfo) -> tuple[int, int]:
+    return info.key
 
 
 def _prefixed(head: bytes, encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:

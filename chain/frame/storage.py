@@ -142,7 +142,10 @@ class Store:
         self._items: list[Item[Any, Any]] = []
 
     def bind(self, info: StorageInfo) -> Item[Any, Any]:
-        """Return a new bound item."""
+        """Return the bound item of a storage item; there is one, however often it is asked for."""
+        known = next((item for item in self._items if item.info is info), None)
+        if known is not None:
+            return known
         item = info.bound_class(self, info)
         self._items.append(item)
         return item

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from chain.frame.pallet import Err, Ev, members_of
+from chain.frame.pallet import Err, Ev, Pallet, members_of
+from chain.frame.schema import Schema
 from chain.params import PRESETS
 from chain.runtime import PALLETS, SPEC_VERSION, TRANSACTION_VERSION, build_schema
 
@@ -36,8 +37,13 @@ def indices() -> dict[str, Any]:
                 for info in schema.storage[pallet]
             ),
             "constants": sorted(item.name for item in schema.constants[pallet]),
+            **({"parameters": parameters} if (parameters := parameters_of(schema, pallet)) else {}),
         }
     return found
+
+
+def parameters_of(schema: Schema, pallet: type[Pallet]) -> dict[str, str]:
+    return {str(info.key[1]): f"{info.name} {info.bounds}" for info in schema.parameters[pallet]}
 
 
 def test_indices_are_those_of_the_lock_file() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from aitoken.types import AIT, AccountId, Balance
+from chain.frame.parameters import Parameter
 from chain.frame.storage import OptionMap, Value
 from chain.pallets.ai.disputes_events import DisputesErrors as Error
 from chain.pallets.ai.disputes_events import DisputesEvents as Event
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 ARBITERS_MAX: Final = 256
 STAKE_MIN: Final = 100 * AIT
-STAKE_COUNTED: Final = 10 * STAKE_MIN
-"""Stake beyond this does not make it likelier to be drawn."""
+"""The least to begin with; a parameter."""
+STAKES_COUNTED: Final = 10
+"""Stake beyond so many times the least does not make it likelier to be drawn."""
 SILENCE_PERCENT: Final = 5
 STAKE: Final = DisputesHoldReason.Stake
 
@@ -36,12 +38,14 @@ class Arbiters:
         rows: OptionMap[AccountId, Arbiter],
         count: Value[int],
         panels: OptionMap[int, list[Seat]],
+        least: Parameter[Balance],
         balances: Balances,
         emit: Callable[[Ev], None],
     ) -> None:
         self._rows = rows
         self._count = count
         self._panels = panels
+        self._least = least
         self._balances = balances
         self._emit = emit
 
@@ -54,7 +58,7 @@ class Arbiters:
         before = self._rows.get(who)
         row = Arbiter(Balance(0), 0) if before is None else before.copy()
         row.stake = Balance(row.stake + stake)
-        if row.stake < STAKE_MIN:
+        if row.stake < self._least.get():
             raise Error.StakeTooLow
         if before is None:
             if self._count.get() >= ARBITERS_MAX:
@@ -80,10 +84,11 @@ class Arbiters:
 
     def seat(self, case: int, panel: int, seed: bytes, barred: Collection[AccountId], seats: int) -> list[AccountId]:
         """Draw a panel and seat it; return who sits."""
+        least = self._least.get()
         candidates = [
-            (who, min(row.stake, STAKE_COUNTED))
+            (who, min(row.stake, STAKES_COUNTED * least))
             for who, row in self._rows.items()
-            if row.stake >= STAKE_MIN and who not in barred
+            if row.stake >= least and who not in barred
         ]
         drawn = draw(seed, case, panel, candidates, seats)
         for who in drawn:

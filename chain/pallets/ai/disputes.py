@@ -35,6 +35,7 @@ from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
 from chain.frame.calls import call
 from chain.frame.origin import Origin, Signed, ensure_signed
 from chain.frame.pallet import Pallet, constant
+from chain.frame.parameters import Parameter, parameter
 from chain.frame.results import attempt
 from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, Map, OptionMap, Value, storage_map, value
 from chain.frame.types import CompactBalance
@@ -157,8 +158,11 @@ class Disputes(Pallet, index=46, crate="pallet_disputes"):
         lambda env: env.params.case_step_ms, name="Step", doc="Phases last one or two of these, in milliseconds."
     )
     max_arbiters: u32 = constant(ARBITERS_MAX, doc="Most arbiters.")
-    min_stake: Balance = constant(STAKE_MIN, doc="The least an arbiter has at stake.")
     min_bond: Balance = constant(BOND_MIN, doc="The least bond of a party.")
+
+    min_stake: Parameter[Balance] = parameter(
+        0, STAKE_MIN, bounds=(AIT, 1_000_000 * AIT), doc="The least an arbiter has at stake."
+    )
 
     def __init__(
         self,
@@ -178,7 +182,7 @@ class Disputes(Pallet, index=46, crate="pallet_disputes"):
         self._plans = plans
         self._providers = providers
         self._agenda = Agenda(self.agenda, self.agenda_counts, self.agenda_front)
-        self._arbiters = Arbiters(self.arbiters, self.arbiter_count, self.panels, balances, self.emit)
+        self._arbiters = Arbiters(self.arbiters, self.arbiter_count, self.panels, self.min_stake, balances, self.emit)
         self._machine = machine
         self._make_call = machine.schema.make_call
         self._sweeping = self.cost_of("on_initialize")

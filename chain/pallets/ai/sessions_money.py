@@ -1,6 +1,6 @@
 """Escrows: money of payers that is held for sessions, and how it moves.
 
-Every payment goes from what is held of the payer to the provider's payout account, less the protocol fee of 0.1 %:
+Every payment goes from what is held of the payer to the provider's payout account, less a fee (a parameter, 0.1 %):
 half of it is burned, 30 % go to the author of the block, 20 % to the treasury. A share that its account cannot take
 goes to the treasury, else it is burned. A payout account that cannot take a payment is passed over for the owner,
 whose account exists as long as its deposits.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aitoken.types import AccountId, Balance, Hash32
 from chain.pallets.ai.sessions_events import SessionsEvents as Event
-from chain.pallets.ai.sessions_storage import FEE_PER_MILLE
+from chain.pallets.ai.sessions_storage import FEE_ONE
 from chain.pallets.ai.sessions_types import Closed, Session, SessionsHoldReason
 from chain.pallets.balances import BurnReason
 from chain.pallets.transaction_payment import TREASURY
@@ -85,7 +85,7 @@ class Escrows:
         """
         if not amount:
             return 0
-        fee = amount * FEE_PER_MILLE // 1000
+        fee = amount * self._store.protocol_fee.get() // FEE_ONE
         session.escrow = Balance(session.escrow - amount)
         session.claimed = Balance(session.claimed + amount)
         net = Balance(amount - fee)

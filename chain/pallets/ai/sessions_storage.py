@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from aitoken.codec.hints import TypeName, u8, u16, u32, u64
 from aitoken.types import AIT, Balance, BlockNumber, Hash32, Moment
 from chain.frame.pallet import Ev, constant
+from chain.frame.parameters import Parameter, parameter
 from chain.frame.storage import (
     BLAKE2_128_CONCAT,
     TWOX_64_CONCAT,
@@ -35,7 +36,9 @@ MIN_DEPOSIT: Final = Balance(AIT // 100)
 DEMAND_BOND: Final = Balance(AIT // 10)
 LIFE_MS: Final = 90 * DAY_MS
 GRACE_MAX_MS: Final = 30 * DAY_MS
-FEE_PER_MILLE: Final = 1
+FEE_DEFAULT: Final = 1_000
+FEE_MAX: Final = 20_000
+FEE_ONE: Final = 1_000_000
 SESSION_BYTES: Final = 400
 LANE_BYTES: Final = 60
 TOMBSTONE_BYTES: Final = 100
@@ -102,7 +105,9 @@ class SessionsStorage:
     )
     max_lanes: u16 = constant(LANES_MAX, doc="Most lanes of a session.")
     max_items: u16 = constant(ITEMS_MAX, doc="Most claims in one call.")
-    protocol_fee: u16 = constant(FEE_PER_MILLE, doc="The fee on what is claimed, in thousandths.")
+    protocol_fee: Parameter[u32] = parameter(
+        0, FEE_DEFAULT, bounds=(0, FEE_MAX), doc="The fee on what is claimed, in millionths."
+    )
 
     def emit(self, event: Ev) -> None:
         """Record an event; the pallet's own method."""

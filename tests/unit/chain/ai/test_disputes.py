@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aitoken.types import AccountId, Balance, Hash32
 from chain.pallets.ai.agenda import SLOT_MS
-from chain.pallets.ai.arbiters import ARBITERS_MAX, SILENCE_PERCENT, STAKE_COUNTED, STAKE_MIN
+from chain.pallets.ai.arbiters import ARBITERS_MAX, SILENCE_PERCENT, STAKE_MIN, STAKES_COUNTED
 from chain.pallets.ai.disputes import APPEAL_BONDS, Disputes, bond_of
 from chain.pallets.ai.disputes_types import (
     PANELS,
@@ -373,7 +373,7 @@ def test_the_median_lies_between_the_votes_in_the_middle(votes: list[int]) -> No
 
 def test_stake_beyond_a_cap_does_not_make_a_seat_likelier() -> None:
     chain = court(0)
-    for who, stake in (("bob", STAKE_COUNTED), ("carol", STAKE_COUNTED + ait(500))):
+    for who, stake in (("bob", STAKES_COUNTED * STAKE_MIN), ("carol", STAKES_COUNTED * STAKE_MIN + ait(500))):
         chain.run(who, "Disputes.register_arbiter", stake)
     weights: list[tuple[AccountId, int]] = []
 
@@ -385,5 +385,5 @@ def test_stake_beyond_a_cap_does_not_make_a_seat_likelier() -> None:
         patch.setattr("chain.pallets.ai.arbiters.draw", spy)
         case = answered(chain)
         chain.wait(3 * SLOT_MS)
-    assert [weight for _, weight in weights] == [STAKE_COUNTED, STAKE_COUNTED]
+    assert [weight for _, weight in weights] == 2 * [STAKES_COUNTED * STAKE_MIN]
     del case
