@@ -23,14 +23,14 @@ def close(provider: str | None, paying: Paying, session: Session, out: Output) -
     """Close sessions: take the last receipts, countersign them, and get the rest of the money back.
 
     PROVIDER is its number or its gateway's address; all sessions are closed if it is left out. The rest comes back
-    after a grace in which the provider claims what is owed to it.
+    at once if the gateway signs what the receipts come to, else after a grace in which the provider claims.
     """
     told = asyncio.run(_close(provider, paying, session))
     if not told:
         raise BadInput("the purse has no such open session")
     lines = [
         f"provider {one['provider']}: {show_amount(one['spent'])} spent, {show_amount(one['deposit'] - one['spent'])} "
-        "comes back after the grace"
+        f"{'came back' if one['at_once'] else 'comes back after the grace'}"
         for one in told
     ]
     out.result(told, "\n".join(lines))
@@ -45,6 +45,6 @@ async def _close(provider: str | None, paying: Paying, session: Session) -> list
         for tab in payer.tabs:
             shop = Shop(tab.kept.url, payer.http)
             if provider in (None, str(tab.kept.provider)) or Shop(str(provider), payer.http).url == shop.url:
-                await payer.close(tab, shop)
-                told.append(facts(tab))
+                at_once = await payer.close(tab, shop)
+                told.append(facts(tab) | {"at_once": at_once})
     return told

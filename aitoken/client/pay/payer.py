@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -25,7 +25,7 @@ from aitoken.crypto.ed25519 import Pair
 from aitoken.pay.book import BOOK
 from aitoken.pay.buyer import ANY_TERMS, BuyerLane, BuyerSession, Promise, Terms
 from aitoken.pay.errors import ExposureTooHigh, LaneBusy, OverDeposit, PayRejected
-from aitoken.pay.layouts import OpenParams, Receipt, session_id
+from aitoken.pay.layouts import Closing, OpenParams, Receipt, session_id
 from aitoken.pay.price import PriceList, price_list
 from aitoken.pay.rules import NOTHING
 from aitoken.pay.seller import Signed
@@ -219,15 +219,32 @@ class Payer:
             raise CapReached(f"all sessions may hold {self.caps.total} base units, this would make "
                              f"{everything + amount}")  # fmt: skip
 
-    async def close(self, tab: Tab, shop: Shop) -> None:
-        """Take the receipts that were missed, countersign everything, and ask the chain for the rest."""
-        with suppress(GatewayDown, GatewayRefused):
+    async def close(self, tab: Tab, shop: Shop) -> bool:
+        """Take the receipts that were missed, countersign everything, and get the rest back.
+
+        Tells whether it came back at once, because the gateway signed what the receipts come to; otherwise the chain
+        gives it back after a grace.
+        """
+        agreement = None
+        with suppress(GatewayDown, GatewayRefused, PayRejected):
             await self.catch_up(tab, shop)
-            for lane in tab.session.lanes.values():
-                if lane.seq and not lane.stopped:
-                    await shop.acknowledge(tab.session.acknowledgement(lane))
-        await self.ledger.close(tab.kept.id, None)
+            lanes = [lane for lane in tab.session.lanes.values() if lane.seq and not lane.stopped]
+            for lane in lanes:
+                await shop.acknowledge(tab.session.acknowledgement(lane))
+            if lanes:
+                agreement = self._agreed(tab, await shop.end(tab.session.acknowledgement(lanes[0])))
+        await self.ledger.close(tab.kept.id, agreement)
         self._drop(tab.kept, CLOSING)
+        return agreement is not None
+
+    def _agreed(self, tab: Tab, signed: Signed) -> Mapping[str, Any] | None:
+        """Return a gateway's closing statement as the chain takes it, if it asks no more than the receipts say."""
+        closing = Closing.decode(signed.statement)
+        if closing.session_id != tab.kept.id or closing.final_total > tab.session.spent:
+            return None
+        return {
+            "final_total": closing.final_total, "valid_until": closing.valid_until, "signature": signed.signature,
+        }  # fmt: skip
 
     def give_up(self, tab: Tab) -> None:
         """Use a session no more; the chain says it is closing."""

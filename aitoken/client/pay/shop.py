@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -90,10 +90,13 @@ class Shop:
         """Countersign."""
         await self._control("POST", "/voucher", voucher)
 
-    async def lanes(self, voucher: Signed) -> Sequence[tuple[int, int, Signed | None]]:
-        """Return number, last receipt's number and last receipt of each lane of the voucher's session."""
-        told = msgspec.json.decode(await self._control("GET", "/session", voucher))
-        return [(int(lane["lane"]), int(lane["seq"]), _signed(lane.get("receipt"))) for lane in told["lanes"]]
+    async def end(self, voucher: Signed) -> Signed:
+        """Have the gateway serve no more of the voucher's session, and sign what it comes to."""
+        told = msgspec.json.decode(await self._control("POST", "/close", voucher))
+        signed = _signed(told.get("closing"))
+        if signed is None:
+            raise GatewayDown("the gateway's closing statement is missing")
+        return signed
 
     async def receipts(self, voucher: Signed, lane: int, after: int) -> list[Signed]:
         """Return a page of a lane's receipts with numbers above `after`."""

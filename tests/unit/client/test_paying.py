@@ -21,8 +21,9 @@ from aitoken.client.pay.payer import Caps, Payer
 from aitoken.client.pay.proxy import Proxy
 from aitoken.client.pay.purse import CLOSING, Purse, open_purse
 from aitoken.client.pay.shop import Shop as Seen
+from aitoken.crypto.ed25519 import verify
 from aitoken.pay.book import BOOK
-from aitoken.pay.layouts import OpenParams, session_id
+from aitoken.pay.layouts import Closing, OpenParams, session_id
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32
 from gateway.ports import SessionFacts
 from tests.support.gateways import DONE, GENESIS, OPERATOR, Gate, Shop, chat_answer, chunk, shop, usage, usage_chunk
@@ -39,7 +40,7 @@ class FakeLedger:
         self.genesis = GENESIS
         self.payer = PAYER
         self.operator = OPERATOR.public
-        self.closed: list[Hash32] = []
+        self.closed: list[tuple[Hash32, Any]] = []
         self.opened = 0
         self._seller = seller
 
@@ -74,8 +75,7 @@ class FakeLedger:
         self._seller.chain.change(session, deposit=Balance(facts.deposit + amount))
 
     async def close(self, session: Hash32, agreement: Mapping[str, Any] | None) -> None:
-        assert agreement is None
-        self.closed.append(session)
+        self.closed.append((session, agreement))
         self._seller.chain.change(session, closing=True)
 
 
@@ -221,8 +221,13 @@ async def test_what_costs_more_than_a_request_may_is_refused_in_words(tmp_path: 
 async def test_a_closed_session_gives_way_to_a_new_one(tmp_path: Path) -> None:
     async with deal(tmp_path) as made:
         await made.ask(max_tokens=8)
-        await made.payer.close(made.payer.tabs[0], made.seen)
-        assert len(made.ledger.closed) == 1
+        (tab,) = made.payer.tabs
+        assert await made.payer.close(tab, made.seen)
+        ((closed, agreement),) = made.ledger.closed
+        assert closed == tab.kept.id
+        assert agreement["final_total"] == tab.session.spent == seller_total(made)
+        statement = Closing(closed, agreement["final_total"], agreement["valid_until"]).encode()
+        assert verify(agreement["signature"], statement, OPERATOR.public)
         assert made.payer.tabs == []
         assert [kept.state for kept in made.purse.sessions()] == [CLOSING]
         seller = next(iter(made.seller.gateway.sessions.all())).seller
