@@ -60,8 +60,8 @@ sim: $(VENV)/.dev  ## the network simulator: SEEDS=n FIRST=s
 billing: $(VENV)/.dev  ## the billing kit against a gateway, in full numbers
 	@AITOKEN_BILLING=full $(BIN)/python -m pytest -q tests/billing $(ARGS)
 
-histories: $(VENV)/.dev  ## random histories of payment sessions: HISTORIES=n
-	@HISTORIES=$(HISTORIES) $(BIN)/python -m pytest -n auto -q tests/property/test_session_histories.py $(ARGS)
+histories: $(VENV)/.dev  ## random histories of payment sessions: HISTORIES=n FIRST=s
+	@HISTORIES=$(HISTORIES) FIRST=$(FIRST) $(BIN)/python -m pytest -n auto -q tests/property/test_session_histories.py $(ARGS)
 
 faults: $(VENV)/.dev  ## real nodes killed, frozen and cut off at random under load: SECONDS=n SEED=s
 	@$(BIN)/python -m faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)

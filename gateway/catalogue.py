@@ -100,16 +100,19 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """A book, ready to compute with."""
+    """A book, ready to compute with.
+
+    Attributes:
+        version: its number on chain.
+        book: the book.
+        prices: what computes.
+        units: the units it prices.
+    """
 
     version: int
     book: Book
     prices: PriceList
-
-    @property
-    def units(self) -> frozenset[int]:
-        """The units it prices."""
-        return frozenset(component.unit for component in self.book.components)
+    units: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,7 @@ def catalogue_of(data: Mapping[str, Any], default_upstream: str = BUILTIN) -> Ca
         file = msgspec.convert(data, _File)
     except msgspec.ValidationError as error:
         raise BadPrices(str(error)) from None
-    editions = {book.version: Edition(book.version, *_book(book)) for book in file.book}
+    editions = {book.version: _edition(book) for book in file.book}
     if len(editions) < len(file.book):
         raise BadPrices("two books have the same version")
     models = {model.name: _model(model, editions, default_upstream) for model in file.model}
@@ -191,7 +194,7 @@ def catalogue_of(data: Mapping[str, Any], default_upstream: str = BUILTIN) -> Ca
     return Catalogue(file.provider, models, editions)
 
 
-def _book(told: _Book) -> tuple[Book, PriceList]:
+def _edition(told: _Book) -> Edition:
     where = f"book {told.version}"
     unknown = [name for name in (*told.prices, *told.free, *(w.unit for w in told.when)) if name not in NUMBER_OF]
     if unknown or told.currency not in CURRENCY_NUMBERS or any(name not in _POLICIES for name in told.policy):
@@ -208,7 +211,8 @@ def _book(told: _Book) -> tuple[Book, PriceList]:
         check_book(book)
     except BadBook as error:
         raise BadPrices(f"{where}: {error}") from None
-    return book, price_list(book)
+    units = frozenset(component.unit for component in book.components)
+    return Edition(told.version, book, price_list(book), units)
 
 
 def _component(where: str, unit: str, text: str, conditions: Conditions) -> Component:

@@ -40,10 +40,9 @@ def most(
     Raises:
         TooDear: it is more than an amount can be.
     """
-    units = edition.units
-    priced = tuple((unit, quantity) for unit, quantity in ask.usage_max(output) if unit in units) or ONE_REQUEST
+    priced = ask.usage_max(output, edition.units) or ONE_REQUEST
     try:
-        return edition.prices.charge(beyond(priced, dict(covered)), situation(ask, started), rate)
+        return edition.prices.charge(beyond(priced, covered), situation(ask, started), rate)
     except ChargeTooLarge:
         raise TooDear("this may cost more than there is money") from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from aitoken.crypto import ed25519
@@ -65,6 +65,11 @@ class Door:
         operator: ed25519.Pair, done: Callable[[Settled], None],
     ) -> None:  # fmt: skip
         self._catalogue = catalogue
+        self._legs_of = {
+            (model.name, version): Leg(model, catalogue.editions[version])
+            for model in catalogue.models.values()
+            for version in model.books
+        }
         self._sessions = sessions
         self._places = places
         self._store = store
@@ -103,9 +108,7 @@ class Door:
         return known, voucher
 
     @asynccontextmanager
-    async def repetition(
-        self, known: Known, payment: PaymentHeaders, body_hash: Hash32
-    ) -> AsyncIterator[tuple[Hash32 | None, StoredAnswer | None]]:
+    async def repetition(self, asked: Asked, body_hash: Hash32) -> AsyncIterator[tuple[Hash32, StoredAnswer | None]]:
         """Hold an `Idempotency-Key`: give its hash, and the answer it has if it was used before.
 
         Only one request of a key is served at a time; a repetition waits for the first.
@@ -113,9 +116,9 @@ class Door:
         Raises:
             Refusal: the key had another body, or is still being answered, or the voucher is not the session's.
         """
-        if not payment.key or payment.voucher is None:
-            yield None, None
-            return
+        known, payment = asked.known, asked.payment
+        if payment.voucher is None:
+            raise r.PaymentRequired("this costs money: send a voucher")
         if not ed25519.verify(payment.voucher.signature, payment.voucher.statement, known.seller.key):
             raise r.PayRefusal(BadSignature("the voucher is not signed with the session's key"))
         key = blake2_256(payment.key.encode("ascii"))
@@ -140,9 +143,8 @@ class Door:
             del self._running[place]
             finished.set()
 
-    @asynccontextmanager
-    async def admitted(self, asked: Asked, key: Hash32 | None) -> AsyncIterator[Paid]:
-        """Reserve for a request and keep a place for it; it is settled when the context is left.
+    async def admit(self, asked: Asked, key: Hash32 | None) -> Paid:
+        """Reserve for a request and keep a place for it, until `leave`.
 
         Raises:
             Refusal: it is not admitted; nothing is charged.
@@ -153,33 +155,38 @@ class Door:
         passes = fitting_passes(known.facts.passes, legs[0].model.name, now)
         self._check_tier(ask, passes)
         request = request_hash(asked.body, payment.key)
+        body_hash = blake2_256(asked.body) if payment.key else request
         quoted, quoted_rate = self._quote(payment, request, legs, now)
         order = Order(
-            asked.api, ask, legs, None, False, request, key, blake2_256(asked.body), known.facts.rate_lock,
-            quoted_rate, now,
+            asked.api, ask, legs, None, False, request, key, body_hash, known.facts.rate_lock, quoted_rate, now,
         )  # fmt: skip
-        queue = max((one.queue for one in passes), default=0)
-        async with self._places.place(known.facts.payer, max(ask.tier, queue)):
+        queue = max([one.queue for one in passes], default=0)
+        await self._places.enter(known.facts.payer, max(ask.tier, queue))
+        taken: Taken | None = None
+        try:
             taken = self._take(passes, order)
-            usage: Usage = ()
-            try:
-                bound = self._bound(order, asked.voucher, payment, quoted, {} if taken is None else taken.units)
-                order = replace(order, output_limit=bound.output_limit, window=bound.window)
-                admission = await self._reserve(known, payment, bound)
-                paid = self._paid(order, known, admission, taken)
-                try:
-                    yield paid
-                finally:
-                    usage = paid.settle(r.UNEXPECTED).receipt.usage
-            finally:
-                if taken is not None:
-                    self._sessions.passes.settle(taken, usage)
-
-    def _paid(self, order: Order, known: Known, admission: Admission, taken: Taken | None) -> Paid:
-        covered = {} if taken is None else taken.units
+            bound = self._bound(order, asked.voucher, payment, quoted, {} if taken is None else taken.units)
+            order.output_limit, order.window = bound.output_limit, bound.window
+            admission = await self._reserve(asked, bound)
+        except BaseException:
+            self._give_back(known, taken, ())
+            raise
         return Paid(
-            order, known, admission, self._operator, self._store, self._clock, self._chain.rate, self._done, covered
+            order, known, admission, self._operator, self._store, self._clock, self._chain.rate, self._done, taken
         )  # fmt: skip
+
+    def leave(self, paid: Paid) -> None:
+        """Settle a request, if it is not settled yet, and give its place to another."""
+        usage: Usage = ()
+        try:
+            usage = paid.settle(r.UNEXPECTED).receipt.usage
+        finally:
+            self._give_back(paid.known, paid.taken, usage)
+
+    def _give_back(self, known: Known, taken: Taken | None, usage: Usage) -> None:
+        self._places.leave(known.facts.payer)
+        if taken is not None:
+            self._sessions.passes.settle(taken, usage)
 
     def _take(self, passes: list[PassFacts], order: Order) -> Taken | None:
         """Set aside what the request may use of a pass at most."""
@@ -187,8 +194,7 @@ class Door:
         if with_units is None:
             return None
         units = frozenset[int]().union(*(leg.edition.units for leg in order.legs))
-        usage = order.ask.usage_max(self._wanted(order))
-        return self._sessions.passes.take(with_units, tuple((u, q) for u, q in usage if u in units))
+        return self._sessions.passes.take(with_units, order.ask.usage_max(self._wanted(order), units))
 
     @staticmethod
     def _wanted(order: Order) -> int:
@@ -200,11 +206,7 @@ class Door:
 
     def _legs(self, ask: Ask, known: Known) -> tuple[Leg, ...]:
         version = known.facts.book_version
-        legs = tuple(
-            Leg(self._catalogue.models[name], self._catalogue.editions[version])
-            for name in ask.models
-            if version in self._catalogue.models[name].books
-        )
+        legs = tuple([leg for name in ask.models if (leg := self._legs_of.get((name, version))) is not None])
         if not legs or legs[0].model.name != ask.models[0]:
             books = list(self._catalogue.models[ask.models[0]].books)
             raise r.BookUnknown(
@@ -280,17 +282,17 @@ class Door:
             )
         return rate if order.quoted is None else min(rate, order.quoted)
 
-    async def _reserve(self, known: Known, payment: PaymentHeaders, bound: Bound) -> Admission:
-        voucher = payment.voucher
+    async def _reserve(self, asked: Asked, bound: Bound) -> Admission:
+        known, voucher = asked.known, asked.payment.voucher
         if voucher is None:
             raise r.PaymentRequired("this costs money: send a voucher")
         try:
-            admission = self._admit(known, voucher, bound)
+            admission = self._admit(asked, voucher, bound)
         except OverDeposit:
             # Perhaps it was topped up a moment ago.
             await self._sessions.refresh(known.seller.id)
             try:
-                admission = self._admit(known, voucher, bound)
+                admission = self._admit(asked, voucher, bound)
             except PayRejected as error:
                 raise self.pay_refusal(known, voucher, error) from None
         except PayRejected as error:
@@ -300,9 +302,9 @@ class Door:
             self._store.put_voucher(known.seller.id, lane.number, lane.signed_voucher, retired=lane.retired)
         return admission
 
-    def _admit(self, known: Known, voucher: Signed, bound: Bound) -> Admission:
-        return known.seller.admit(
-            voucher.statement, voucher.signature, self._clock.now(), need=bound.full, limit=bound.full
+    def _admit(self, asked: Asked, voucher: Signed, bound: Bound) -> Admission:
+        return asked.known.seller.admit(
+            voucher.statement, voucher.signature, self._clock.now(), bound.full, bound.full, asked.voucher
         )
 
     def pay_refusal(self, known: Known, voucher: Signed, error: PayRejected) -> r.PayRefusal:

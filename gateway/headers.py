@@ -46,6 +46,7 @@ REPEATED: Final = "AI-Repeated"
 
 DRESSED_TEXT_MAX: Final = 8192
 WINDOW_MAX: Final = 1_000_000
+_UNIT_NAMES: Final = {number: unit.name.replace(" ", "_").lower() for number, unit in UNITS.items()}
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _AMOUNT: Final = re.compile(r"(\d{1,39})|(\d{1,26}(?:\.\d{1,12})?) ?AIT")
 
@@ -81,11 +82,11 @@ def read_headers(headers: CIMultiDictProxy[str]) -> PaymentHeaders:
 
 
 def _single(headers: CIMultiDictProxy[str], name: str, length_max: int = SIGNED_TEXT_MAX) -> str:
-    values = headers.getall(name, [])
+    if name not in headers:
+        return ""
+    values = headers.getall(name)
     if len(values) > 1:
         raise BadPaymentHeader(f"{name} is there {len(values)} times")
-    if not values:
-        return ""
     if not values[0] or len(values[0]) > length_max:
         raise BadPaymentHeader(f"{name} is empty or too long")
     return values[0]
@@ -167,9 +168,9 @@ def show_ait(amount: int) -> str:
 
 def show_units(usage: tuple[tuple[int, int], ...]) -> str:
     """Return a usage as `input_token:1200,output_token:350`."""
-    return ",".join(f"{unit_name(unit)}:{quantity}" for unit, quantity in usage)
+    return ",".join([f"{unit_name(unit)}:{quantity}" for unit, quantity in usage])
 
 
 def unit_name(unit: int) -> str:
     """Return a unit's name as price files and answers have it."""
-    return UNITS[unit].name.replace(" ", "_").lower() if unit in UNITS else f"unit_{unit}"
+    return _UNIT_NAMES.get(unit) or f"unit_{unit}"

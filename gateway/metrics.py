@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -12,7 +13,11 @@ _MILLISECONDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000,
 
 
 class Metrics:
-    """Counters of one gateway, in a registry of its own."""
+    """Counters of one gateway, in a registry of its own.
+
+    `request`, `receipt` and `took` find the counter of some labels: what the client looks up anew each time is
+    remembered, because every request counts several.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -21,11 +26,14 @@ class Metrics:
         self.refusals = self._counter("refusals", "Requests that were not served, by reason.", ("code",))
         self.receipts = self._counter("receipts", "Receipts by how their request ended.", ("status",))
         self.charged = self._counter("charged_base_units", "What all receipts come to.")
+        self.request = lru_cache(self.requests.labels)
+        self.receipt = lru_cache(self.receipts.labels)
         self.claims = self._counter("claims", "Claims by outcome.", ("outcome",))
         self.seconds = Histogram(
             "aitoken_gateway_request_ms", "How long requests take.", ("api",), buckets=_MILLISECONDS,
             registry=self._registry,
         )  # fmt: skip
+        self.took = lru_cache(self.seconds.labels)
 
     def _counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(f"aitoken_gateway_{name}", meaning, labels, registry=self._registry)

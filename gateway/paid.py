@@ -22,7 +22,7 @@ from gateway import headers as h
 from gateway.apis.base import Api, Ask, Meter
 from gateway.catalogue import Edition, Model
 from gateway.cost import situation
-from gateway.passes import beyond
+from gateway.passes import Taken, beyond
 from gateway.ports import Clock, RateLock
 from gateway.sessions import Known
 from gateway.store import Store, StoredAnswer
@@ -34,6 +34,7 @@ ANSWER_BYTES_MAX: Final = 1 << 20
 """Longer answers are not kept for a repetition of the request."""
 
 NO_BYTES: Final = blake2_256(b"")
+NOT_COVERED: Final[Mapping[int, int]] = {}
 Usage = tuple[tuple[int, int], ...]
 
 
@@ -45,9 +46,9 @@ class Leg:
     edition: Edition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Order:
-    """What was agreed before the work began.
+    """What was agreed before the work began; `output_limit` and `window` are decided once, when there is a place.
 
     Attributes:
         api: the endpoint.
@@ -99,11 +100,12 @@ class Paid:
         order: what was agreed.
         known: the session.
         settled: its end, once it has come.
+        taken: units of a pass that were set aside for it.
     """
 
     def __init__(
         self, order: Order, known: Known, admission: Admission, operator: Pair, store: Store, clock: Clock,
-        rate_now: Callable[[int], int | None], done: Callable[[Settled], None], covered: dict[int, int] | None = None,
+        rate_now: Callable[[int], int | None], done: Callable[[Settled], None], taken: Taken | None = None,
     ) -> None:  # fmt: skip
         self.order = order
         self.known = known
@@ -114,7 +116,8 @@ class Paid:
         self._clock = clock
         self._rate_now = rate_now
         self._done = done
-        self._covered = covered or {}
+        self.taken = taken
+        self._covered = NOT_COVERED if taken is None else taken.units
         self._fixed: _End | None = None
 
     @property
@@ -169,12 +172,13 @@ class Paid:
         end = self._fixed
         if end is None:
             raise Bug("a request ends without a charge")
-        blank = Receipt(
-            self.known.seller.id, 0, 1, int(status), leg.model.service, leg.edition.version, leg.model.hash,
-            order.request, response, order.started, end.finished, end.charge, end.charge, end.rate, NO_BYTES, end.usage,
+        lane = self._admission.lane
+        receipt = Receipt(
+            self.known.seller.id, lane.number, lane.seq + 1, int(status), leg.model.service, leg.edition.version,
+            leg.model.hash, order.request, response, order.started, end.finished, end.charge,
+            Balance(lane.total + end.charge), end.rate, lane.ack, end.usage,
             self._extension(leg, leg_number, recounted=recounted),
         )  # fmt: skip
-        receipt = self.known.seller.next_receipt(self._admission, blank)
         signed = self.known.seller.settle(self._admission, receipt, self._operator)
         self.settled = Settled(receipt, signed)
         self._store.put_receipt(self.known.seller.id, receipt.lane, receipt.seq, end.finished, signed)
@@ -226,11 +230,14 @@ class Paid:
         return now if order.quoted is None else min(order.quoted, now)
 
     def _extension(self, leg: Leg, leg_number: int, *, recounted: bool) -> bytes:
+        ask = self.order.ask
+        if not (ask.tier or ask.quality or recounted or leg_number) and self.order.key is None:
+            return b""
         fields: dict[int, bytes] = {}
-        if self.order.ask.tier:
-            fields[TIER] = bytes((self.order.ask.tier,))
-        if self.order.ask.quality:
-            fields[QUALITY] = self.order.ask.quality.to_bytes(2, "little")
+        if ask.tier:
+            fields[TIER] = bytes((ask.tier,))
+        if ask.quality:
+            fields[QUALITY] = ask.quality.to_bytes(2, "little")
         if recounted:
             fields[TOKENIZER] = blake2_256((leg.model.tokenizer or PIECES).encode())
         if leg_number:

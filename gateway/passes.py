@@ -7,7 +7,7 @@ time do not use one unit twice. What is beyond the included units costs what the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,14 +73,18 @@ class PassBook:
             del self._used[next(iter(self._used))]
 
 
-def fitting(passes: Iterable[PassFacts], model: str, now: Moment) -> list[PassFacts]:
+def fitting(passes: Sequence[PassFacts], model: str, now: Moment) -> list[PassFacts]:
     """Return the passes that are good for a model now, the best tier first."""
+    if not passes:
+        return []
     name = blake2_256(model.encode())
     good = [one for one in passes if now < one.ends and (not one.models or name in one.models)]
     return sorted(good, key=lambda one: (-one.tier, one.ends))
 
 
-def beyond(usage: Usage, units: dict[int, int]) -> Usage:
+def beyond(usage: Usage, units: Mapping[int, int]) -> Usage:
     """Return what of a usage is not covered by units that are paid already."""
+    if not units:
+        return usage
     rest = ((unit, quantity - units.get(unit, 0)) for unit, quantity in usage)
     return tuple((unit, quantity) for unit, quantity in rest if quantity > 0)

@@ -7,8 +7,6 @@ Who does not get a place, or a place in the queue, pays nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 from gateway.refusals import TooBusy
@@ -36,23 +34,18 @@ class Places:
         """How many wait."""
         return len(self._waiting)
 
-    @asynccontextmanager
-    async def place(self, payer: bytes, tier: int) -> AsyncIterator[None]:
-        """Wait for a place and keep it.
+    async def enter(self, payer: bytes, tier: int) -> None:
+        """Wait for a place and keep it until `leave`.
 
         Raises:
             TooBusy: the queue is full.
         """
         if self.taken < self._places and not self._waiting:
             self._take(payer)
-        else:
-            if len(self._waiting) >= self._queue:
-                raise TooBusy("all places are taken and so is the queue", retry_after_s=RETRY_AFTER_S)
-            await self._wait(payer, tier)
-        try:
-            yield
-        finally:
-            self._leave(payer)
+            return
+        if len(self._waiting) >= self._queue:
+            raise TooBusy("all places are taken and so is the queue", retry_after_s=RETRY_AFTER_S)
+        await self._wait(payer, tier)
 
     async def _wait(self, payer: bytes, tier: int) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -65,14 +58,15 @@ class Places:
             if entry in self._waiting:
                 self._waiting.remove(entry)
             elif turn.done() and not turn.cancelled():
-                self._leave(payer)
+                self.leave(payer)
             raise
 
     def _take(self, payer: bytes) -> None:
         self.taken += 1
         self._of[payer] = self._of.get(payer, 0) + 1
 
-    def _leave(self, payer: bytes) -> None:
+    def leave(self, payer: bytes) -> None:
+        """Give a place to whoever waits for one."""
         self.taken -= 1
         self._of[payer] -= 1
         if not self._of[payer]:

@@ -28,6 +28,7 @@ from aitoken.pay.layouts import Receipt, Status
 from aitoken.types import Hash32
 from gateway import headers as h
 from gateway.apis.base import Api, Meter
+from gateway.deadlines import Deadlines
 from gateway.paid import ANSWER_BYTES_MAX, Leg, Paid, StoredAnswerParts, Usage, cost_fields
 from gateway.ports import Answer, Event, Flow, Upstream, UpstreamFailed
 from gateway.sse import CONTENT_TYPE, DONE, encode_event
@@ -57,6 +58,8 @@ class Served:
     def __init__(self, upstreams: Mapping[str, Upstream], timing: Timing) -> None:
         self._upstreams = upstreams
         self._timing = timing
+        self._whole = Deadlines(timing.whole)
+        self._silence = Deadlines(timing.silence)
 
     # ------------------------------------------------------------------------------------------- whole answers
 
@@ -76,7 +79,7 @@ class Served:
         last = Answer(502, JSON, _error("no upstream answers"))
         for number, leg in enumerate(paid.order.legs):
             try:
-                async with asyncio.timeout(self._timing.whole):
+                with self._whole.wait():
                     answer = await self._upstream(leg).ask(paid.order.api.path, _body(paid, leg))
             except (UpstreamFailed, TimeoutError) as failure:
                 log.info("an upstream failed", extra={"model": leg.model.name, "reason": str(failure)})
@@ -173,7 +176,7 @@ class Served:
         events = aiter(flow)
         while True:
             try:
-                async with asyncio.timeout(self._timing.silence):
+                with self._silence.wait():
                     event = await anext(events, None)
             except TimeoutError:
                 raise UpstreamFailed("the upstream says nothing any more") from None

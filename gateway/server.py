@@ -19,7 +19,7 @@ from aiohttp import web
 from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
 from aitoken.pay.layouts import Receipt, Status
-from aitoken.types import Moment
+from aitoken.types import Hash32, Moment
 from gateway import refusals as r
 from gateway.apis.all import APIS
 from gateway.apis.base import Api, Ask
@@ -46,6 +46,7 @@ DEPTH_MAX: Final = 64
 KEPT_MS: Final = 24 * 3_600_000
 FORGET_EVERY_S: Final = 60
 SHUTDOWN_S: Final = 10.0
+_STATUS_NAMES: Final = {int(status): status.name.lower() for status in Status}
 
 
 class WallClock:
@@ -188,22 +189,30 @@ class Gateway:
         except asyncio.CancelledError:
             self.metrics.requests.labels(api.kind, "gone").inc()
             raise
-        self.metrics.requests.labels(api.kind, str(response.status)).inc()
-        self.metrics.seconds.labels(api.kind).observe((time.monotonic() - begun) * 1000)
+        self.metrics.request(api.kind, str(response.status)).inc()
+        self.metrics.took(api.kind).observe((time.monotonic() - begun) * 1000)
         return response
 
     async def _serve(self, request: web.Request, api: Api, ask: Ask, body: bytes) -> web.StreamResponse:
         self._door.check_models(api, ask)
         payment = read_headers(request.headers)
         known, voucher = await self._door.session_of(payment)
-        async with self._door.repetition(known, payment, blake2_256(body)) as (key, stored):
+        asked = Asked(api, ask, body, payment, known, voucher)
+        if not payment.key:
+            return await self._answer(request, asked, None)
+        async with self._door.repetition(asked, blake2_256(body)) as (key, stored):
             if stored is not None:
                 return self._repeat(api, known, stored)
-            asked = Asked(api, ask, body, payment, known, voucher)
-            async with self._door.admitted(asked, key) as paid:
-                if ask.stream:
-                    return await self._served.flow(request, paid)
-                return await self._served.whole(paid)
+            return await self._answer(request, asked, key)
+
+    async def _answer(self, request: web.Request, asked: Asked, key: Hash32 | None) -> web.StreamResponse:
+        paid = await self._door.admit(asked, key)
+        try:
+            if asked.ask.stream:
+                return await self._served.flow(request, paid)
+            return await self._served.whole(paid)
+        finally:
+            self._door.leave(paid)
 
     def _repeat(self, api: Api, known: Known, stored: StoredAnswer) -> web.StreamResponse:
         """Give an answer again, with the receipt it had; nothing is charged."""
@@ -264,7 +273,7 @@ class Gateway:
         return guarded
 
     def _count(self, settled: Settled) -> None:
-        self.metrics.receipts.labels(Status(settled.receipt.status).name.lower()).inc()
+        self.metrics.receipt(_STATUS_NAMES[settled.receipt.status]).inc()
         self.metrics.charged.inc(settled.receipt.charge)
 
     async def _metrics_page(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for all

@@ -13,12 +13,12 @@ A failure that must stop a node (disk, an invariant, a critical task) ends `run`
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import Callable
 from typing import Final
 
+from aitoken.collector import collect_rarely
 from aitoken.crypto import ed25519, noise
 from aitoken.errors import Unavailable
 from chain.params import Params
@@ -62,8 +62,6 @@ EXIT_FAILED: Final = 70
 BUILD_SHARE: Final = 4
 """A leader takes transactions for a quarter of the block time; verifying costs everybody else as much."""
 DELTA_MS_MAX: Final = 1000
-COLLECT_AFTER: Final = (50_000, 20, 100)
-"""Rare collections: transactions and blocks hold no cycles, so what a busy node makes dies without the collector."""
 
 log = logging.getLogger(__name__)
 
@@ -270,9 +268,7 @@ async def _run(config: NodeConfig) -> int:
         if stop.is_set():
             return EXIT_STOPPED
     node = assemble(config)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    collect_rarely()
     try:
         await node.start()
         log.info("node is up", extra={"rpc": config.rpc.port, "p2p": node.network.port, "node": config.name})

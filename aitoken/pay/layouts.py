@@ -332,7 +332,8 @@ class Receipt:
                 raise BadLayout(f"{quantity} of unit {unit}: out of range or out of order")
             last = unit
             parts.append(unit.to_bytes(2, "little") + compact_encode(quantity))
-        decode_extension(self.extension)
+        if self.extension:
+            decode_extension(self.extension)
         head = _pack(
             _RECEIPT, RECEIPT_MAGIC, self.session_id, self.lane, self.seq, self.status, self.service,
             self.book_version, self.model, self.request, self.response, self.started, self.finished,

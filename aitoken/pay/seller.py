@@ -136,8 +136,9 @@ class SellerSession:
         return Balance(self.deposit - self.reserved)
 
     def admit(
-        self, statement: bytes, signature: bytes, now: Moment, need: Balance = NOTHING, limit: Balance = NO_LIMIT
-    ) -> Admission:
+        self, statement: bytes, signature: bytes, now: Moment, need: Balance = NOTHING, limit: Balance = NO_LIMIT,
+        read: Voucher | None = None,
+    ) -> Admission:  # fmt: skip
         """Reserve for one request; it must end with `settle`.
 
         Args:
@@ -146,11 +147,12 @@ class SellerSession:
             now: the seller's clock.
             need: what the request may cost, and so the least its ceiling must leave for it.
             limit: the most it will be charged, whatever the ceiling says (a client's own cap).
+            read: what `statement` decodes to, where the caller has read it already.
 
         Raises:
             PayRejected: it is not admitted; nothing changed.
         """
-        voucher = Voucher.decode(statement)
+        voucher = Voucher.decode(statement) if read is None else read
         lane = self._lane_of(voucher)
         if lane.busy:
             raise LaneBusy(f"lane {lane.number} has a request in flight")

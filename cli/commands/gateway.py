@@ -81,6 +81,7 @@ class Place:
 
 
 async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place: Place) -> None:
+    from aitoken.collector import collect_rarely
     from gateway.catalogue import BUILTIN
     from gateway.node_chain import NodeChain
     from gateway.ports import Upstream
@@ -100,6 +101,7 @@ async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place:
         async with open_store(place.data_dir, chain.genesis, operator.public) as store:
             settings = Settings(catalogue, operator, chain, store, upstreams, claims=policy)
             async with Gateway(settings, place.host, place.port) as running:
+                collect_rarely()
                 click.echo(f"selling at http://{place.host}:{running.port}", err=True)
                 await stop.wait()
     finally:

@@ -31,6 +31,7 @@ def proxy(gateways: Sequence[str], host: str, port: int, paying: Paying, session
 
 async def _run(gateways: Sequence[str], host: str, port: int, paying: Paying, session: Session) -> None:
     from aitoken.client.pay.proxy import Proxy
+    from aitoken.collector import collect_rarely
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -38,5 +39,6 @@ async def _run(gateways: Sequence[str], host: str, port: int, paying: Paying, se
     async with paying.payer(session) as payer:
         shops = shops_of(gateways, payer.purse, payer.http)
         async with Proxy(payer, shops, host, port) as running:
+            collect_rarely()
             click.echo(f"paying at http://{host}:{running.port}/v1", err=True)
             await stop.wait()

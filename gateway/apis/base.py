@@ -57,14 +57,14 @@ class Ask:
     fixed: Mapping[int, int] = field(default_factory=dict)
     wants_usage: bool = False
 
-    def usage_max(self, output_tokens: int) -> Usage:
-        """Return the most of each unit the request can use, with `output_tokens` a choice."""
+    def usage_max(self, output_tokens: int, priced: frozenset[int]) -> Usage:
+        """Return the most of each priced unit the request can use, with `output_tokens` a choice."""
         bound = dict(self.fixed)
         if output_tokens:
             bound[u.OUTPUT_TOKEN] = self.choices * output_tokens
             bound[u.REASONING_TOKEN] = self.choices * output_tokens
             bound[u.OUTPUT_CHARACTER] = self.choices * output_tokens * CHARACTERS_A_TOKEN
-        return tuple(sorted((unit, quantity) for unit, quantity in bound.items() if quantity))
+        return tuple(sorted([(unit, quantity) for unit, quantity in bound.items() if quantity and unit in priced]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ class Meter:
         self._count = count
         self._texts: dict[int, list[str]] = {}
         self._running = 0
+        self._uncounted: list[str] = []
         self._input = -1
         self._input_characters = sum(len(text) for text in ask.texts)
         self.characters = 0
@@ -119,17 +120,25 @@ class Meter:
         if isinstance(text, str) and text:
             self._texts.setdefault(choice, []).append(text)
             self.characters += len(text)
-            self.bytes += len(text.encode("utf-8", "surrogatepass"))
+            self.bytes += len(text if text.isascii() else text.encode("utf-8", "surrogatepass"))
+            self._uncounted.append(text)
+
+    def _run(self) -> int:
+        """The tokens of all pieces, each counted alone, when somebody asks: whole answers never do."""
+        for text in self._uncounted:
             self._running += self._count(text)
+        self._uncounted.clear()
+        return self._running
 
     def mark(self) -> Mark:
         """Remember how much was delivered, to come back to it if the next event is not."""
         texts = {choice: len(parts) for choice, parts in self._texts.items()}
-        return texts, self.characters, self.bytes, self._running, self.finished, self.reported
+        return texts, self.characters, self.bytes, self._run(), self.finished, self.reported
 
     def back_to(self, mark: Mark) -> None:
         """Forget what was counted since `mark`."""
         texts, self.characters, self.bytes, self._running, self.finished, self.reported = mark
+        self._uncounted.clear()
         for choice, parts in self._texts.items():
             del parts[texts.get(choice, 0) :]
 
@@ -152,7 +161,7 @@ class Meter:
         found[u.INPUT_CHARACTER] = self._input_characters
         found[u.OUTPUT_CHARACTER] = self.characters
         found.update(self._tokens(priced, tolerance_percent, final=final))
-        usage = tuple(sorted((unit, quantity) for unit, quantity in found.items() if quantity > 0 and unit in priced))
+        usage = tuple(sorted([(unit, quantity) for unit, quantity in found.items() if quantity > 0 and unit in priced]))
         return usage or ((u.REQUEST, 1),)
 
     @property
@@ -163,7 +172,7 @@ class Meter:
     def _tokens(self, priced: frozenset[int], tolerance_percent: int | None, *, final: bool) -> dict[int, int]:
         reported = self.reported
         if reported is None:
-            output = self._recount() if final else self._running
+            output = self._recount() if final else self._run()
             return {u.INPUT_TOKEN: self._input_recount(), u.OUTPUT_TOKEN: output}
         output = self._believable(reported, tolerance_percent)
         parts = {
@@ -264,8 +273,9 @@ def model_names(body: Mapping[str, Any]) -> tuple[str, ...]:
     more = body.get("models", [])
     want(isinstance(more, list) and len(more) < MODELS_MAX, f"models is a list of at most {MODELS_MAX} names")
     names = [body.get("model"), *more]
-    want(all(isinstance(name, str) and 0 < len(name) <= 200 for name in names), "model is the name of a model")
-    return tuple(dict.fromkeys(str(name) for name in names))
+    for name in names:
+        want(isinstance(name, str) and 0 < len(name) <= 200, "model is the name of a model")
+    return tuple(dict.fromkeys(names))
 
 
 def integer(body: Mapping[str, Any], *names: str, least: int = 1, most: int = OUTPUT_MAX) -> int | None:
@@ -296,6 +306,8 @@ def tier(body: Mapping[str, Any]) -> int:
 
 def texts_of(value: object, depth: int = 0) -> list[str]:
     """Collect the text of a message's content: a string, parts with `text`, or lists of either."""
+    if value is None:
+        return []
     if isinstance(value, str):
         return [value]
     found: list[str] = []

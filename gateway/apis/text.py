@@ -104,7 +104,8 @@ class Chat(_OpenAiText):
         for message in messages or ():
             want(isinstance(message, dict), "a message is an object")
             texts += texts_of(message.get("content"))
-            texts += [text for call in dicts(message.get("tool_calls")) for text in texts_of(call.get("function"))]
+            for call in dicts(message.get("tool_calls")):
+                texts += texts_of(call.get("function"))
         return _ask(
             body, size, texts, choices=integer(body, "n", most=CHOICES_MAX) or 1,
             output_limit=integer(body, "max_completion_tokens", "max_tokens"), wants_usage=_wants_usage(body),

@@ -24,12 +24,14 @@ async def test_who_waits_is_served_by_tier_and_then_by_how_much_its_payer_has() 
     free = asyncio.Event()
 
     async def hold(payer: bytes) -> None:
-        async with places.place(payer, 0):
-            await free.wait()
+        await places.enter(payer, 0)
+        await free.wait()
+        places.leave(payer)
 
     async def wait(payer: bytes, tier: int, name: str) -> None:
-        async with places.place(payer, tier):
-            order.append(name)
+        await places.enter(payer, tier)
+        order.append(name)
+        places.leave(payer)
 
     holders = [asyncio.ensure_future(hold(b"a")) for _ in range(2)]
     await asyncio.sleep(0)
@@ -48,8 +50,9 @@ async def test_a_full_queue_refuses_and_who_gives_up_leaves_no_gap() -> None:
     places, free = Places(1, 1), asyncio.Event()
 
     async def hold() -> None:
-        async with places.place(b"a", 0):
-            await free.wait()
+        await places.enter(b"a", 0)
+        await free.wait()
+        places.leave(b"a")
 
     first, second = asyncio.ensure_future(hold()), asyncio.ensure_future(hold())
     await asyncio.sleep(0)
