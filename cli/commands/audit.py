@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +15,8 @@ from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
 
 if TYPE_CHECKING:
-    from aitoken.client.pay.purse import Kept, Purse
+    from aitoken.client.pay.purse import Kept
+    from aitoken.client.pay.recheck import Checked
 
 
 @click.command()
@@ -25,14 +26,21 @@ if TYPE_CHECKING:
 def audit(folder: Path, session: Session, out: Output) -> None:
     """Check all receipts again: signatures, order, prices, and that the chain paid no more than they come to."""
     from aitoken.client.pay.purse import open_purse
+    from aitoken.client.pay.recheck import recheck
 
     with open_purse(folder, spend=False) as purse:
-        told = session.run(lambda client: _audited(client, purse))
+        sessions = purse.sessions()
+    # The chain first: what it has paid by then, receipts that are there by now have to bear out.
+    claimed = session.run(lambda client: _claimed(client, sessions))
+    told = _told(recheck(folder), claimed)
     lines = [_line(one) for one in told["sessions"]]
     lines += [f"wrong: {finding}" for finding in told["findings"]]
-    lines.append(f"{told['receipts']} receipts, {show_amount(told['total'])}, {len(told['findings'])} wrong")
+    lines.append(
+        f"{told['receipts']} receipts, {show_amount(told['total'])}, {show_amount(told['moved'])} moved on chain, "
+        f"{told['wrong']} wrong"
+    )
     out.result(told, "\n".join(lines))
-    if told["findings"]:
+    if told["wrong"]:
         raise Unhealthy("something does not add up: keep the receipts, they are proofs")
 
 
@@ -41,47 +49,30 @@ def _line(one: dict[str, Any]) -> str:
     return f"{one['session'][:16]}  provider {one['provider']:<4} receipts {show_amount(one['receipts'])}, {moved}"
 
 
-async def _audited(client: Client, purse: Purse) -> dict[str, Any]:
-    sessions, findings, receipts, total = [], [], 0, 0
+async def _claimed(client: Client, sessions: Sequence[Kept]) -> dict[bytes, int | None]:
+    """What the chain has paid of each session; None of those it has forgotten."""
     head = await client.request("chain_getFinalizedHead")
-    for kept in purse.sessions():
-        checked = _checked(purse, kept)
-        receipts += checked.receipts
-        total += checked.total
+    paid: dict[bytes, int | None] = {}
+    for kept in sessions:
+        found = await cast("Any", client).query("Sessions", "Sessions", kept.id, at=head)
+        paid[kept.id] = None if found is None else int(found["claimed"])
+    return paid
+
+
+def _told(done: Sequence[Checked], claimed: Mapping[bytes, int | None]) -> dict[str, Any]:
+    sessions, findings, wrong = [], [], 0
+    for checked in done:
+        kept, moved = checked.kept, claimed.get(checked.kept.id)
+        wrong += checked.wrong
         findings += [
             f"receipt {f.seq} of lane {f.lane}, session {f.session_id.hex()}: {f.what}" for f in checked.findings
         ]
-        found = await cast("Any", client).query("Sessions", "Sessions", kept.id, at=head)
-        claimed = None if found is None else int(found["claimed"])
-        come_to = checked.session_total(kept.id)
-        if claimed is not None and claimed > come_to:
-            findings.append(f"session {kept.id.hex()}: {claimed} moved on chain, receipts come to {come_to}")
-        sessions.append({"session": kept.id.hex(), "provider": kept.provider, "receipts": come_to, "claimed": claimed})
-    return {"sessions": sessions, "findings": findings, "receipts": receipts, "total": total}
-
-
-def _checked(purse: Purse, kept: Kept) -> Any:
-    from aitoken.pay.audit import Audit
-    from aitoken.pay.book import BOOK
-    from aitoken.pay.price import PriceList, price_list
-
-    class OneBook(Mapping[tuple[int, int], PriceList]):
-        """A session is bound to one book, whichever service of its provider answers."""
-
-        def __init__(self) -> None:
-            self._prices = price_list(BOOK.decode(kept.book))
-
-        def __getitem__(self, place: tuple[int, int]) -> PriceList:
-            if place[1] != kept.book_version:
-                raise KeyError(place)
-            return self._prices
-
-        def __iter__(self) -> Any:
-            return iter(())
-
-        def __len__(self) -> int:
-            return 1
-
-    checked = Audit(kept.operator, OneBook())
-    checked.add_all((signed.statement, signed.signature) for signed in purse.receipts(kept.id))
-    return checked
+        if moved is not None and moved > checked.total:
+            wrong += 1
+            findings.append(f"session {kept.id.hex()}: {moved} moved on chain, receipts come to {checked.total}")
+        one = {"session": kept.id.hex(), "provider": kept.provider, "receipts": checked.total, "claimed": moved}
+        sessions.append(one)
+    return {
+        "sessions": sessions, "findings": findings, "wrong": wrong, "receipts": sum(one.receipts for one in done),
+        "total": sum(one.charged for one in done), "moved": sum(paid or 0 for paid in claimed.values()),
+    }  # fmt: skip

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import IO, Any, Final, NamedTuple, Self
 
 from aitoken.client.pay.errors import PurseUnusable
 from aitoken.crypto.ed25519 import Pair
@@ -79,6 +79,14 @@ class Kept:
     max_lanes: int
     expires: int
     state: str
+
+
+class Span(NamedTuple):
+    """Receipts of one lane, those numbered above `after` up to `upto`."""
+
+    lane: int
+    after: int
+    upto: int
 
 
 class Purse:
@@ -158,13 +166,29 @@ class Purse:
             (read.session_id, read.lane, read.seq, signed.statement, signed.signature),
         )
 
-    def receipts(self, session: Hash32) -> Iterator[Signed]:
-        """All receipts of a session, those of a lane in ascending order."""
+    def receipts(self, session: Hash32, span: Span | None = None) -> Iterator[Signed]:
+        """All receipts of a session, or those of a span; those of a lane in ascending order."""
+        which = "session = ?"
+        values: tuple[Any, ...] = (session,)
+        if span is not None:
+            which, values = f"{which} AND lane = ? AND seq > ? AND seq <= ?", (session, *span)
         rows = self._db.execute(
-            "SELECT statement, signature FROM receipts WHERE session = ? ORDER BY lane, seq", (session,)
+            f"SELECT statement, signature FROM receipts WHERE {which} ORDER BY lane, seq",  # noqa: S608 - ours
+            values,
         )
         for statement, signature in rows:
             yield Signed(statement, signature)
+
+    def receipt(self, session: Hash32, lane: int, seq: int) -> Signed | None:
+        """One receipt."""
+        return next(self.receipts(session, Span(lane, seq - 1, seq)), None)
+
+    def spans(self, session: Hash32) -> list[Span]:
+        """From where to where the receipts of each lane go."""
+        rows = self._db.execute(
+            "SELECT lane, MIN(seq) - 1, MAX(seq) FROM receipts WHERE session = ? GROUP BY lane", (session,)
+        )
+        return [Span(*row) for row in rows.fetchall()]
 
     def has(self, receipt: Receipt) -> bool:
         """Whether a receipt of that place is kept."""
