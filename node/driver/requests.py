@@ -24,17 +24,11 @@ TIMEOUT_MAX_MS: Final = 2000
 class _Request:
     __slots__ = ("asked", "holders", "message", "on_failure", "satisfied", "timer", "tries")
 
-    def __init__(
-        self,
-        message: Message,
-        holders: Sequence[Peer],
-        satisfied: Callable[[], bool],
-        on_failure: Callable[[], None] | None,
-    ) -> None:
+    def __init__(self, message: Message, holders: Sequence[Peer], satisfied: Callable[[], bool]) -> None:
         self.message = message
         self.holders = holders
         self.satisfied = satisfied
-        self.on_failure = on_failure
+        self.on_failure: list[Callable[[], None]] = []
         self.tries = 0
         self.asked: Peer | None = None
         self.timer: Cancellable | None = None
@@ -57,7 +51,7 @@ class Requests:
         satisfied: Callable[[], bool],
         on_failure: Callable[[], None] | None = None,
     ) -> None:
-        """Ask for something, unless it is asked for already.
+        """Ask for something; where it is asked for already, only join those who are told of a failure.
 
         Args:
             key: names what is asked for.
@@ -66,10 +60,12 @@ class Requests:
             satisfied: asked before every further try; True ends the request.
             on_failure: called when everybody was asked in vain.
         """
-        if key in self._open or len(self._open) >= IN_FLIGHT_MAX:
-            return
-        self._open[key] = _Request(message, holders, satisfied, on_failure)
-        self._try(key)
+        request = self._open.get(key)
+        if request is None and len(self._open) < IN_FLIGHT_MAX:
+            self._open[key] = request = _Request(message, holders, satisfied)
+            self._try(key)
+        if request is not None and on_failure is not None and on_failure not in request.on_failure:
+            request.on_failure.append(on_failure)
 
     def is_open(self, key: Hashable) -> bool:
         """Whether this is being asked for: an answer is not unsolicited."""
@@ -97,8 +93,8 @@ class Requests:
             del self._open[key]
         elif request.tries >= TRIES_MAX:
             del self._open[key]
-            if request.on_failure is not None:
-                request.on_failure()
+            for tell in request.on_failure:
+                tell()
         else:
             self._try(key)
 

@@ -104,6 +104,22 @@ def test_after_everybody_was_asked_in_vain_it_is_given_up_and_may_be_asked_again
     assert shell.sent[-1] == "x"
 
 
+def test_everybody_who_joined_in_is_told_once_of_the_failure() -> None:
+    shell = Shell()
+    failures: list[str] = []
+
+    def mine() -> None:
+        failures.append("mine")
+
+    shell.ask(["x"])
+    shell.ask(["x"], failed=mine)
+    shell.ask(["x"], failed=mine)
+    shell.ask(["x"], failed=lambda: failures.append("other"))
+    shell.wait(60_000)
+
+    assert failures == ["mine", "other"]
+
+
 def test_without_peers_it_waits() -> None:
     shell = Shell()
     shell.connected = []
