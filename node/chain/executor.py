@@ -4,6 +4,9 @@ Build    on the parent's state from what the pool offers, until weight, length o
 Verify   the same way with the given extrinsics, then compare the header this node would have written.
 Commit   through `Chain.finalize`: disk first, then memory, then whoever listens.
 
+A job takes several turns of the loop, and blocks become final between them. What rests on a state that finality left
+behind can never become final itself: it ends without a block, or without a verdict of validity.
+
 Extrinsics that the pool has verified are taken from there, so a signature is checked once in a node's life.
 Both run as sliced jobs (`node.chain.jobs`) on one runtime instance, one block at a time.
 """
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final, Protocol
 
 from aitoken.codec.base import DecodeError
@@ -27,6 +30,7 @@ from chain.frame.builder import BlockBuilder, difference, leading_items
 from chain.frame.errors import ExhaustsResources, Future, InvalidBlock, InvalidTransaction
 from chain.frame.executive import ExecutedBlock
 from chain.frame.runtime import Runtime
+from chain.state.base import StateDiscarded
 from consensus.types import Block as ConsensusBlock
 from consensus.types import Slot
 from node.bodies import Bodies
@@ -156,6 +160,16 @@ class Executor:
         if parent is None:
             done(None)
             return
+        try:
+            block = yield from self._built(parent, slot, proof)
+        except StateDiscarded:
+            log.info("a block on #%d was overtaken by finality while it was built", parent.number)
+            done(None)
+            return
+        log.debug("built #%d with %d extrinsics", block.number, len(block.body))
+        done(self._for_consensus(block))
+
+    def _built(self, parent: Block, slot: Slot, proof: bytes) -> Generator[None, None, Block]:
         started = time.perf_counter()
         builder = self._runtime.open_block(parent.state, parent.header, leading_items_of(_digest_of(slot, proof)))
         end = started + self._build_budget_s
@@ -176,11 +190,9 @@ class Executor:
                     if misfits >= MISFITS_MAX:
                         break
                 elif not isinstance(error, Future):
-                    self._pool.reject(xt.hash, error, parent_hash)
+                    self._pool.reject(xt.hash, error, parent.hash)
         yield
-        block = self._insert(builder.seal())
-        log.debug("built #%d with %d extrinsics", block.number, len(block.body))
-        done(self._for_consensus(block))
+        return self._insert(builder.seal())
 
     def _verify(self, block: ConsensusBlock, done: Callable[[bool], None]) -> Job:
         if self._chain.get(block.hash) is not None:
@@ -195,6 +207,12 @@ class Executor:
             yield from self._execute(parent, block)
         except Rejected as error:
             log.warning("block #%d %s is invalid: %s: %s", block.number, block.hash.hex()[:12], error.code, error)
+            done(False)
+            return
+        except StateDiscarded:
+            log.info(
+                "block #%d %s was overtaken by finality while it was executed", block.number, block.hash.hex()[:12]
+            )
             done(False)
             return
         done(True)

@@ -86,9 +86,9 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.opened: OpenChain = open_in(folder)
         self.loop, self.pool = Loop(), Waiting()
-        jobs = JobRunner(self.loop.soon, self.loop.failures.append)
+        self.jobs = JobRunner(self.loop.soon, self.loop.failures.append)
         self.executor = Executor(
-            self.opened.chain, self.opened.database, self.opened.runtime, self.pool, jobs, build_budget_ms=10_000
+            self.opened.chain, self.opened.database, self.opened.runtime, self.pool, self.jobs, build_budget_ms=10_000
         )
 
     def build(self, number: int, parent: Hash32, view: int | None = None) -> Block:
@@ -194,6 +194,29 @@ def test_execution_of_a_long_block_lets_the_loop_turn(rig: Rig, monkeypatch: pyt
 
     assert rig.loop.run() > 5
     assert answers[0] is not None
+
+
+@pytest.mark.parametrize("job", ["build", "build on a fork", "verify"])
+def test_what_finality_overtakes_halfway_ends_without_a_block_and_the_next_is_built(
+    rig: Rig, other: Rig, job: str
+) -> None:
+    genesis = rig.opened.genesis_hash
+    first, fork = rig.build(1, genesis), rig.build(1, genesis, view=3)
+    answers: list[Block | bool | None] = []
+    if job == "verify":
+        rig.executor.verify(other.build(1, genesis, view=4), answers.append)
+    else:
+        slot, parent = Slot(0, 5, 0, 0, GENESIS_MS + 5000, 2, False), fork.hash if "fork" in job else genesis
+        rig.executor.build(parent, slot, rig.proof(parent, 5), answers.append)
+
+    next(rig.jobs._waiting[0])  # it has begun when the block becomes final
+    certificate = Certificate(FINALIZE, 0, 1, first.hash, b"\x07", (b"s" * 64,) * 3)
+    rig.executor.commit(certificate, first.hash, lambda: None)
+    rig.loop.run()
+
+    assert rig.loop.failures == []
+    assert answers == [False if job == "verify" else None]
+    assert rig.build(2, first.hash).parent_hash == first.hash
 
 
 def test_a_certificate_that_ends_an_epoch_is_kept_for_ever(rig: Rig) -> None:
