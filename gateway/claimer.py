@@ -74,6 +74,9 @@ class Claimer:
         Raises:
             ChainDown: the chain does not answer; nothing is lost.
         """
+        if not await self._store.may_claim():
+            return 0
+        await self._sessions.gather()
         due: list[tuple[Known, ClaimItem]] = []
         for known in self._sessions.all():
             due += [(known, item) for item in self._due_of(known, everything=everything)]
@@ -103,7 +106,9 @@ class Claimer:
             if best is None or lane.signed_voucher is None:
                 continue
             tail = best.receipt_hash is not None
-            if lane.busy or best.total <= known.claimed.get(lane.number, 0) or self._was_refused(best):
+            if lane.busy or lane.number in known.away or self._was_refused(best):
+                continue
+            if best.total <= known.claimed.get(lane.number, 0):
                 continue
             late = tail and self._ends_soon(best, now) and best.total - best.voucher.acked >= self._policy.tail_least
             if whole or late:

@@ -23,10 +23,10 @@ from aiohttp import web
 from aitoken.crypto import ed25519
 from aitoken.crypto.hashing import blake2_256
 from aitoken.pay.book import ALWAYS, BOOK, book_hash
-from aitoken.pay.errors import BadSignature, OverDeposit, PayRejected
+from aitoken.pay.errors import BadSignature, LaneBusy, OverDeposit, PayRejected
 from aitoken.pay.headers import encode_signed, request_hash
 from aitoken.pay.layouts import Offer
-from aitoken.pay.seller import Signed
+from aitoken.pay.seller import SellerLane, Signed
 from aitoken.types import Moment
 from gateway import refusals as r
 from gateway.apis.base import Api, Ask
@@ -160,37 +160,42 @@ class Control:
         payment = read_headers(request.headers)
         known, voucher = await self._door.session_of(payment)
         signed = payment.voucher or Signed(b"", b"")
-        now = self._clock.now()
-        lane = known.seller.lanes.get(voucher.lane)
         try:
-            if lane is not None and lane.busy:
-                await self._raise(known, signed, now)
-            else:
-                lane = known.seller.acknowledge(signed.statement, signed.signature, now)
+            try:
+                lane = await self._take(known, voucher.lane, signed)
+            except OverDeposit:
+                # Perhaps it was topped up a moment ago.
+                await self._sessions.refresh(known.seller.id)
+                lane = await self._take(known, voucher.lane, signed)
         except PayRejected as error:
-            raise self._door.pay_refusal(known, signed, error) from None
-        if lane.signed_voucher is not None:
-            self._store.put_voucher(known.seller.id, lane.number, lane.signed_voucher, retired=lane.retired)
+            raise await self._door.pay_refusal(known, signed, error) from None
         return _json({"lane": lane.number, "seq": lane.seq, "acked": str(lane.countersigned), "end": str(lane.end)})
 
-    async def _raise(self, known: Known, signed: Signed, now: Moment) -> None:
-        try:
-            known.seller.raise_ceiling(signed.statement, signed.signature, now)
-        except OverDeposit:
-            await self._sessions.refresh(known.seller.id)
-            known.seller.raise_ceiling(signed.statement, signed.signature, now)
+    async def _take(self, known: Known, number: int, signed: Signed) -> SellerLane:
+        now = self._clock.now()
+        async with self._sessions.turn(known, number, signed) as turn:
+            lane = known.seller.lanes.get(number)
+            if lane is not None and lane.busy:
+                known.seller.raise_ceiling(signed.statement, signed.signature, now)
+            else:
+                lane = known.seller.acknowledge(signed.statement, signed.signature, now)
+            turn.keep(lane)
         known.raised.set()
+        return lane
 
     async def close(self, request: web.Request) -> web.Response:
         """Serve nothing more of a session, and sign what it comes to."""
         known = await self._own(request)
         until = Moment(self._clock.now() + CLOSING_MS)
         try:
-            signed = known.seller.close(until, self._operator)
+            async with self._sessions.turn(known, None) as turn:
+                if known.away:
+                    raise LaneBusy("a request is in flight")
+                signed = known.seller.close(until, self._operator)
+                known.ended = True
+                turn.close(known.seller.id)
         except PayRejected as error:
             raise r.PayRefusal(error) from None
-        known.ended = True
-        self._store.put_closing(known.seller.id)
         await self._store.synced()
         total = sum(lane.total for lane in known.seller.lanes.values())
         text = encode_signed(signed.statement, signed.signature)
@@ -199,6 +204,7 @@ class Control:
     async def session(self, request: web.Request) -> web.Response:
         """Where a session's lanes are."""
         known = await self._own(request)
+        await self._sessions.renew(known)
         lanes = []
         for lane in known.seller.lanes.values():
             receipt = lane.last_receipt

@@ -14,7 +14,7 @@ from typing import Final
 
 from aitoken.crypto import ed25519
 from aitoken.crypto.hashing import blake2_256
-from aitoken.pay.errors import BadSignature, OutOfStep, OverDeposit, PayRejected
+from aitoken.pay.errors import BadSignature, LaneBusy, LaneUnknown, OutOfStep, OverDeposit, PayRejected
 from aitoken.pay.headers import encode_signed, request_hash
 from aitoken.pay.layouts import Offer, Voucher
 from aitoken.pay.seller import Admission, Signed
@@ -24,7 +24,7 @@ from gateway.apis.base import Api, Ask
 from gateway.catalogue import Catalogue
 from gateway.cost import fitting, most
 from gateway.headers import PaymentHeaders, show_ait
-from gateway.paid import Leg, Order, Paid, Settled, Usage
+from gateway.paid import Leg, Order, Paid, Settled
 from gateway.passes import Taken
 from gateway.passes import fitting as fitting_passes
 from gateway.places import Places
@@ -34,6 +34,9 @@ from gateway.store import Store, StoredAnswer
 
 REPEAT_WAIT_S: Final = 30
 """How long a repetition waits for the first of its key to be answered."""
+
+REPEAT_LOOK_S: Final = 0.05
+"""How often it looks when another gateway answers the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,10 @@ class Door:
                 raise r.StillRunning("the first request of this key is still being answered", retry_after_s=5) from None
         finished = asyncio.Event()
         self._running[place] = (body_hash, finished)
+        begun = False
         try:
+            await self._begin_key(place, body_hash)
+            begun = True
             stored = await self._store.answer(*place)
             if stored is not None and stored.body_hash != body_hash:
                 raise r.KeyReused("this key was used with another body")
@@ -140,8 +146,21 @@ class Door:
                 raise r.KeyReused("the answer was too long to be kept; see /.well-known/aitp/receipts")
             yield key, stored
         finally:
+            if begun:
+                self._store.end_key(*place)
             del self._running[place]
             finished.set()
+
+    async def _begin_key(self, place: tuple[Hash32, Hash32], body_hash: Hash32) -> None:
+        """Wait while another gateway answers a key."""
+        waited = 0.0
+        while (body := await self._store.begin_key(*place, body_hash)) is not None:
+            if body != body_hash:
+                raise r.KeyReused("this key was used with another body")
+            if waited >= REPEAT_WAIT_S:
+                raise r.StillRunning("the first request of this key is still being answered", retry_after_s=5)
+            await asyncio.sleep(REPEAT_LOOK_S)
+            waited += REPEAT_LOOK_S
 
     async def admit(self, asked: Asked, key: Hash32 | None) -> Paid:
         """Reserve for a request and keep a place for it, until `leave`.
@@ -156,7 +175,7 @@ class Door:
         self._check_tier(ask, passes)
         request = request_hash(asked.body, payment.key)
         body_hash = blake2_256(asked.body) if payment.key else request
-        quoted, quoted_rate = self._quote(payment, request, legs, now)
+        quoted, quoted_rate = await self._quote(payment, request, legs, now)
         order = Order(
             asked.api, ask, legs, None, False, request, key, body_hash, known.facts.rate_lock, quoted_rate, now,
         )  # fmt: skip
@@ -164,37 +183,34 @@ class Door:
         await self._places.enter(known.facts.payer, max(ask.tier, queue))
         taken: Taken | None = None
         try:
-            taken = self._take(passes, order)
+            taken = await self._take(passes, order)
             bound = self._bound(order, asked.voucher, payment, quoted, {} if taken is None else taken.units)
             order.output_limit, order.window = bound.output_limit, bound.window
             admission = await self._reserve(asked, bound)
         except BaseException:
-            self._give_back(known, taken, ())
+            self._places.leave(known.facts.payer)
+            if taken is not None:
+                self._sessions.passes.settle(taken, ())
             raise
         return Paid(
-            order, known, admission, self._operator, self._store, self._clock, self._chain.rate, self._done, taken
+            order, known, admission, self._operator, self._store, self._clock, self._chain.rate, self._done, taken,
+            self._sessions.passes,
         )  # fmt: skip
 
     def leave(self, paid: Paid) -> None:
         """Settle a request, if it is not settled yet, and give its place to another."""
-        usage: Usage = ()
         try:
-            usage = paid.settle(r.UNEXPECTED).receipt.usage
+            paid.settle(r.UNEXPECTED)
         finally:
-            self._give_back(paid.known, paid.taken, usage)
+            self._places.leave(paid.known.facts.payer)
 
-    def _give_back(self, known: Known, taken: Taken | None, usage: Usage) -> None:
-        self._places.leave(known.facts.payer)
-        if taken is not None:
-            self._sessions.passes.settle(taken, usage)
-
-    def _take(self, passes: list[PassFacts], order: Order) -> Taken | None:
+    async def _take(self, passes: list[PassFacts], order: Order) -> Taken | None:
         """Set aside what the request may use of a pass at most."""
         with_units = next((one for one in passes if one.included), None)
         if with_units is None:
             return None
         units = frozenset[int]().union(*(leg.edition.units for leg in order.legs))
-        return self._sessions.passes.take(with_units, order.ask.usage_max(self._wanted(order), units))
+        return await self._sessions.passes.take(with_units, order.ask.usage_max(self._wanted(order), units))
 
     @staticmethod
     def _wanted(order: Order) -> int:
@@ -218,12 +234,12 @@ class Door:
         if ask.tier > 1 and not any(one.tier >= ask.tier for one in passes):
             raise r.NotEntitled("this service tier needs a plan that the payer does not have", {"tier": ask.tier})
 
-    def _quote(
+    async def _quote(
         self, payment: PaymentHeaders, request: Hash32, legs: tuple[Leg, ...], now: Moment
     ) -> tuple[Balance | None, int | None]:
         """Return what a quote allows this request to be charged, and its rate; what was signed binds, shown or not."""
         leg = legs[0]
-        stored = self._store.offer(request, leg.model.service, leg.edition.version, now)
+        stored = await self._store.offer(request, leg.model.service, leg.edition.version, now)
         if payment.quote is None:
             return stored, None
         try:
@@ -287,28 +303,29 @@ class Door:
         if voucher is None:
             raise r.PaymentRequired("this costs money: send a voucher")
         try:
-            admission = self._admit(asked, voucher, bound)
+            return await self._admit(asked, voucher, bound)
         except OverDeposit:
             # Perhaps it was topped up a moment ago.
             await self._sessions.refresh(known.seller.id)
             try:
-                admission = self._admit(asked, voucher, bound)
+                return await self._admit(asked, voucher, bound)
             except PayRejected as error:
-                raise self.pay_refusal(known, voucher, error) from None
+                raise await self.pay_refusal(known, voucher, error) from None
         except PayRejected as error:
-            raise self.pay_refusal(known, voucher, error) from None
-        lane = admission.lane
-        if lane.signed_voucher is not None:
-            self._store.put_voucher(known.seller.id, lane.number, lane.signed_voucher, retired=lane.retired)
+            raise await self.pay_refusal(known, voucher, error) from None
+
+    async def _admit(self, asked: Asked, voucher: Signed, bound: Bound) -> Admission:
+        async with self._sessions.turn(asked.known, asked.voucher.lane, voucher) as turn:
+            admission = asked.known.seller.admit(
+                voucher.statement, voucher.signature, self._clock.now(), bound.full, bound.full, asked.voucher
+            )
+            turn.keep(admission.lane, begins=True)
         return admission
 
-    def _admit(self, asked: Asked, voucher: Signed, bound: Bound) -> Admission:
-        return asked.known.seller.admit(
-            voucher.statement, voucher.signature, self._clock.now(), bound.full, bound.full, asked.voucher
-        )
-
-    def pay_refusal(self, known: Known, voucher: Signed, error: PayRejected) -> r.PayRefusal:
+    async def pay_refusal(self, known: Known, voucher: Signed, error: PayRejected) -> r.PayRefusal:
         """A refusal that tells an honest sender how to go on: where the lane is, or what is left."""
+        if isinstance(error, LaneBusy | LaneUnknown):
+            await self._sessions.renew(known)
         extra: dict[str, object] = {"left": show_ait(known.seller.left)}
         lane = known.seller.lanes.get(Voucher.decode(voucher.statement).lane)
         if isinstance(error, OutOfStep) and lane is not None and lane.last_receipt is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,16 +23,19 @@ from gateway import headers as h
 from gateway.apis.base import Api, Ask, Meter
 from gateway.catalogue import Edition, Model
 from gateway.cost import situation
-from gateway.passes import Taken, beyond
+from gateway.passes import PassBook, Taken, beyond
 from gateway.ports import Clock, RateLock
-from gateway.sessions import Known
-from gateway.store import Store, StoredAnswer
+from gateway.sessions import Known, follow_raise
+from gateway.store import Held, Store, StoredAnswer
 from gateway.tokens import PIECES, TOKENIZERS
 
 log = logging.getLogger(__name__)
 
 ANSWER_BYTES_MAX: Final = 1 << 20
 """Longer answers are not kept for a repetition of the request."""
+
+LOOK_S: Final = 0.1
+"""How often one looks whether another gateway was given a higher ceiling."""
 
 NO_BYTES: Final = blake2_256(b"")
 NOT_COVERED: Final[Mapping[int, int]] = {}
@@ -105,7 +109,8 @@ class Paid:
 
     def __init__(
         self, order: Order, known: Known, admission: Admission, operator: Pair, store: Store, clock: Clock,
-        rate_now: Callable[[int], int | None], done: Callable[[Settled], None], taken: Taken | None = None,
+        rate_now: Callable[[int], int | None], done: Callable[[Settled], None], taken: Taken | None,
+        passes: PassBook,
     ) -> None:  # fmt: skip
         self.order = order
         self.known = known
@@ -116,7 +121,8 @@ class Paid:
         self._clock = clock
         self._rate_now = rate_now
         self._done = done
-        self.taken = taken
+        self._taken = taken
+        self._passes = passes
         self._covered = NOT_COVERED if taken is None else taken.units
         self._fixed: _End | None = None
 
@@ -181,7 +187,9 @@ class Paid:
         )  # fmt: skip
         signed = self.known.seller.settle(self._admission, receipt, self._operator)
         self.settled = Settled(receipt, signed)
-        self._store.put_receipt(self.known.seller.id, receipt.lane, receipt.seq, end.finished, signed)
+        self._store.put_receipt(receipt, signed)
+        if self._taken is not None:
+            self._passes.settle(self._taken, receipt.usage)
         if order.key is not None and answer is not None:
             kept = answer.body if len(answer.body) <= ANSWER_BYTES_MAX else None
             stored = StoredAnswer(order.body_hash, answer.status, answer.content_type, kept, signed)
@@ -190,9 +198,21 @@ class Paid:
         return self.settled
 
     async def known_to_disk(self) -> None:
-        """Wait, with a lane's first receipt, until the disk knows the lane: it must be retired after a crash."""
-        if self.settled is not None and self.settled.receipt.seq == 1:
-            await self._store.synced()
+        """Wait until the receipt may leave; it must not where this raises."""
+        if self.settled is not None:
+            await self._store.kept(self.settled.receipt, self.settled.signed)
+
+    async def more(self) -> None:
+        """Wait until the ceiling may have been raised, here or at another gateway."""
+        known, lane = self.known, self._admission.lane
+        try:
+            async with asyncio.timeout(LOOK_S if self._store.shared else None):
+                await known.raised.wait()
+                known.raised.clear()
+        except TimeoutError:
+            for stored in await self._store.lanes(known.seller.id, lane.number):
+                if stored.held is Held.HERE:
+                    follow_raise(lane, stored)
 
     def receipt_headers(self) -> dict[str, str]:
         """Return what a settled request tells in headers."""

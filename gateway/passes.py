@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from aitoken.crypto.hashing import blake2_256
 from aitoken.types import Moment
 from gateway.ports import PassFacts
-from gateway.store import Store
+from gateway.store import Store, Wanted
 
-PERIODS_MAX: Final = 100_000
 Usage = tuple[tuple[int, int], ...]
 
 
@@ -33,44 +31,18 @@ class PassBook:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._used: dict[tuple[int, int], dict[int, int]] = store.used_units()
-        self._flying: dict[tuple[int, int], dict[int, int]] = {}
 
-    def used(self, pass_: PassFacts) -> dict[int, int]:
-        """Return the units of a pass that are used, as far as it is known here or on chain."""
-        ours = self._used.get((pass_.subscription, pass_.period), {})
-        return {unit: max(ours.get(unit, 0), pass_.used.get(unit, 0)) for unit in pass_.included}
-
-    def left(self, pass_: PassFacts) -> dict[int, int]:
-        """Return the included units nobody has used or set aside."""
-        used, flying = self.used(pass_), self._flying.get((pass_.subscription, pass_.period), {})
-        return {unit: max(0, most - used[unit] - flying.get(unit, 0)) for unit, most in pass_.included.items()}
-
-    def take(self, pass_: PassFacts, usage: Usage) -> Taken:
+    async def take(self, pass_: PassFacts, usage: Usage) -> Taken:
         """Set aside what a request may use of a pass."""
-        left, units = self.left(pass_), {}
-        flying = self._flying.setdefault((pass_.subscription, pass_.period), {})
-        for unit, quantity in usage:
-            units[unit] = min(quantity, left.get(unit, 0))
-            flying[unit] = flying.get(unit, 0) + units[unit]
-        return Taken(pass_, units)
+        included, used = pass_.included, pass_.used
+        wanted = {unit: Wanted(quantity, included.get(unit, 0), used.get(unit, 0)) for unit, quantity in usage}
+        return Taken(pass_, await self._store.set_aside(pass_.subscription, pass_.period, wanted))
 
     def settle(self, taken: Taken, usage: Usage) -> None:
         """Count what was used of what was set aside, and give the rest back."""
-        place = (taken.of.subscription, taken.of.period)
-        flying, used = self._flying[place], self.used(taken.of)
         quantities = dict(usage)
-        for unit, aside in taken.units.items():
-            flying[unit] -= aside
-            spent = min(aside, quantities.get(unit, 0))
-            if spent:
-                used[unit] = used.get(unit, 0) + spent
-                self._store.put_used(*place, unit, used[unit])
-        if not any(flying.values()):
-            del self._flying[place]
-        self._used[place] = used
-        while len(self._used) > PERIODS_MAX:
-            del self._used[next(iter(self._used))]
+        spent = {unit: (aside, min(aside, quantities.get(unit, 0))) for unit, aside in taken.units.items()}
+        self._store.put_used(taken.of.subscription, taken.of.period, spent)
 
 
 def fitting(passes: Sequence[PassFacts], model: str, now: Moment) -> list[PassFacts]:

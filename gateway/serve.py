@@ -277,8 +277,7 @@ class _Flowing:
             try:
                 async with asyncio.timeout(self._timing.need):
                     while paid.allowance == allowed:
-                        await paid.known.raised.wait()
-                        paid.known.raised.clear()
+                        await paid.more()
             except TimeoutError:
                 return False
         return True

@@ -133,6 +133,7 @@ class Gateway:
             self._tasks.create_task(loop, name=name)
             for name, loop in (
                 ("store", self._settings.store.run()),
+                ("lease", self._settings.store.keep_lease()),
                 ("sessions", self.sessions.follow()),
                 ("claims", self.claimer.run()),
                 ("forget", self._forget()),

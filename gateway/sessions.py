@@ -3,6 +3,9 @@
 A session is read from the chain when its first voucher comes, its lanes from the store; after an unclean stop all lanes
 the store knows are retired. Asking for sessions nobody knows costs a stranger nothing and the chain something, so those
 answers are kept for a while and only so many questions are asked at once.
+
+Where gateways share a store, what is in memory of a session's lanes is what the store had at the last step (`turn`);
+each step begins with what it has now.
 """
 
 from __future__ import annotations
@@ -10,15 +13,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
-from aitoken.pay.seller import SellerSession
+from aitoken.crypto import ed25519
+from aitoken.pay.errors import BadSignature
+from aitoken.pay.layouts import Voucher
+from aitoken.pay.seller import SellerLane, SellerSession, Signed
 from aitoken.types import Balance, Hash32, Moment
 from gateway.passes import PassBook
 from gateway.ports import ChainDown, ChainSide, Clock, SessionFacts
 from gateway.refusals import ChainUnavailable, TooBusy
-from gateway.store import Store
+from gateway.store import Held, Store, StoredLane, StoredSession, Turn
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +50,7 @@ class Known:
         ended: its final total was signed.
         urgent: what is owed is to be claimed at once.
         raised: set whenever a ceiling is raised or the facts change, for streams that wait.
+        away: lanes whose last request the store does not know to be over.
     """
 
     facts: SessionFacts
@@ -52,6 +60,28 @@ class Known:
     ended: bool = False
     urgent: bool = False
     raised: asyncio.Event = field(default_factory=asyncio.Event)
+    away: set[int] = field(default_factory=set)
+
+    def follow(self, found: StoredSession) -> None:
+        """Make memory what a shared store has."""
+        seller = self.seller
+        for stored in found.lanes:
+            self.claimed[stored.lane] = stored.claimed
+            here = seller.lanes.get(stored.lane)
+            if stored.held is Held.NOWHERE:
+                self.away.discard(stored.lane)
+            else:
+                self.away.add(stored.lane)
+            if stored.held is Held.HERE and here is not None:
+                follow_raise(here, stored)
+                continue
+            lane = seller.restore(stored.lane, stored.voucher, stored.receipt, retired=stored.retired)
+            lane.busy = stored.held is not Held.NOWHERE
+            if stored.end is not None:
+                lane.end = stored.end
+        seller.reserved = found.reserved
+        self.ended = self.ended or found.closing
+        seller.closing = seller.closing or found.closing
 
     @property
     def unclaimed(self) -> Balance:
@@ -63,6 +93,13 @@ class Known:
     def busy(self) -> bool:
         """Whether a request is in flight."""
         return any(lane.busy for lane in self.seller.lanes.values())
+
+
+def follow_raise(lane: SellerLane, stored: StoredLane) -> None:
+    """Take over, for a request in flight here, a ceiling that another gateway was given."""
+    if lane.busy and stored.end is not None and stored.voucher is not None and stored.end > lane.end:
+        lane.end = stored.end
+        lane.voucher, lane.signed_voucher = Voucher.decode(stored.voucher.statement), stored.voucher
 
 
 class Sessions:
@@ -143,7 +180,7 @@ class Sessions:
         signed = await self._store.is_closing(session)
         seller.closing = facts.closing or signed
         known = Known(facts, seller, read_at=self._clock.now(), ended=signed)
-        for stored in await self._store.lanes(session):
+        for stored in [] if self._store.shared else await self._store.lanes(session):
             retired = stored.retired or not self._store.clean
             seller.restore(stored.lane, stored.voucher, stored.receipt, retired=retired)
             known.claimed[stored.lane] = stored.claimed
@@ -156,6 +193,32 @@ class Sessions:
             return await self._chain.session(session)
         except ChainDown as error:
             raise ChainUnavailable(str(error), retry_after_s=2) from error
+
+    def turn(
+        self, known: Known, lane: int | None, voucher: Signed | None = None
+    ) -> AbstractAsyncContextManager[Turn]:
+        """Take one step of a session, on a lane or on all of them, that no other gateway's step comes between.
+
+        Raises:
+            BadSignature: the voucher is a stranger's, for whom no database is asked.
+        """
+        checked = voucher if self._store.shared else None
+        if checked is not None and not ed25519.verify(checked.signature, checked.statement, known.seller.key):
+            raise BadSignature("the voucher is not signed with the session's key")
+        return self._store.turn(known.seller.id, lane, known.follow)
+
+    async def renew(self, known: Known) -> None:
+        """Make memory what the store has of all lanes, where others serve them as well."""
+        if self._store.shared:
+            async with self.turn(known, None):
+                pass
+
+    async def gather(self) -> None:
+        """Bring to memory what other gateways have served and is not claimed."""
+        for session in await self._store.owing():
+            known = await self.find(session)
+            if known is not None:
+                await self.renew(known)
 
     async def refresh(self, session: Hash32) -> Known | None:
         """Read again what the chain knows of a session in memory."""
@@ -187,14 +250,14 @@ class Sessions:
 
     async def load_all(self) -> None:
         """Bring back every session with lanes that the store knows, so that what is owed is claimed."""
-        for session in await self._store.sessions():
+        for session in [] if self._store.shared else await self._store.sessions():
             await self.find(session)
 
     def _make_room(self) -> None:
         if len(self._known) <= SESSIONS_MAX:
             return
         for session, known in self._known.items():
-            if not known.busy and not known.unclaimed:
+            if not known.busy and (self._store.shared or not known.unclaimed):
                 del self._known[session]
                 return
         raise TooBusy("too many sessions with money that is not claimed yet", retry_after_s=10)

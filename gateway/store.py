@@ -1,4 +1,4 @@
-"""What the gateway must not forget, in one SQLite file, written in groups.
+"""What a gateway must not forget, written in groups; where it is kept is `store_sqlite` or `store_postgres`.
 
     lanes      each lane's best voucher and last receipt; a row is there *before* a lane's first receipt leaves
     receipts   every receipt, for buyers that lost one, and for audits
@@ -6,30 +6,35 @@
     offers     signed quotes, until they end
     closings   sessions whose final total was signed
     used       included units of plans that are used
-    meta       whose store this is, and whether it was closed properly
+    meta       whose store this is
 
-Nothing waits for the disk on the way of a request: changes are collected and committed together every few milliseconds
-in a thread of their own, and quotes and fresh answers are in memory as well. What is lost when the machine dies then is
+Changes are collected and committed together every few milliseconds.
+
+One gateway alone (SQLite): nothing waits for the disk on the way of a request. What is lost when the machine dies is
 what was not committed: a voucher, which the next one repairs, or a receipt, whose number must not be used again. So a
 store that was not closed properly retires every lane it knows (`Store.clean` is False), and a lane's first receipt
 waits for the row that makes the lane known.
 
-WAL mode with `synchronous=FULL`: a commit that was reported is on disk.
+Several gateways (PostgreSQL): what they share is decided in the store. A request takes its lane and its part of the
+deposit in one step under a lock of its session (`Store.turn`), and no receipt leaves before it is committed
+(`Store.kept`), which it is only if the lane is still its gateway's. So a number has one receipt whoever is taken for
+dead, and only lanes with a request in flight at a dead gateway are retired.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import sqlite3
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import IO, Any, Final, Self, TypeVar
+from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 
 from aitoken.errors import Rejected, Unavailable
-from aitoken.pay.seller import Signed
+from aitoken.pay.layouts import Receipt
+from aitoken.pay.seller import SellerLane, Signed
 from aitoken.types import Balance, Hash32, Moment
 
 GROUP_S: Final = 0.005
@@ -38,29 +43,8 @@ GROUP_S: Final = 0.005
 PENDING_MAX: Final = 100_000
 """Changes that wait for the disk at most; beyond, requests are refused."""
 
+POSTGRES: Final = ("postgresql://", "postgres://")
 _T = TypeVar("_T")
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS lanes (
-  session BLOB NOT NULL, lane INTEGER NOT NULL, voucher BLOB, voucher_signature BLOB, receipt BLOB,
-  receipt_signature BLOB, retired INTEGER NOT NULL DEFAULT 0, claimed TEXT NOT NULL DEFAULT '0',
-  PRIMARY KEY (session, lane)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS receipts (
-  session BLOB NOT NULL, lane INTEGER NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, statement BLOB NOT NULL,
-  signature BLOB NOT NULL, PRIMARY KEY (session, lane, seq)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS answers (
-  session BLOB NOT NULL, key BLOB NOT NULL, body BLOB NOT NULL, at INTEGER NOT NULL, status INTEGER NOT NULL,
-  content_type TEXT NOT NULL, answer BLOB, receipt BLOB NOT NULL, receipt_signature BLOB NOT NULL,
-  PRIMARY KEY (session, key)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS answers_by_age ON answers (at);
-CREATE TABLE IF NOT EXISTS closings (session BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS used (
-  subscription INTEGER NOT NULL, period INTEGER NOT NULL, unit INTEGER NOT NULL, quantity TEXT NOT NULL,
-  PRIMARY KEY (subscription, period, unit)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS offers (
-  request BLOB NOT NULL, service INTEGER NOT NULL, book INTEGER NOT NULL, max_charge TEXT NOT NULL,
-  until INTEGER NOT NULL, PRIMARY KEY (request, service, book)) WITHOUT ROWID;
-"""
 
 
 class StoreFailed(Unavailable):
@@ -70,14 +54,28 @@ class StoreFailed(Unavailable):
 
 
 class StoreUnusable(Rejected):
-    """The file is another provider's or chain's, older than what it was, or in use."""
+    """The store is another provider's or chain's, older than what it was, in use, or not to be reached."""
 
     code = "gateway.store_unusable"
 
 
+class LaneLost(Unavailable):
+    """The other gateways took this one for dead and its lane away; the receipt does not leave."""
+
+    code = "gateway.lane_lost"
+
+
+class Held(Enum):
+    """Where a request of a lane is in flight."""
+
+    NOWHERE = 0
+    HERE = 1
+    ELSEWHERE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class StoredLane:
-    """A lane as it was last committed."""
+    """A lane as it was last committed; `end` is what is reserved for it where gateways share the store."""
 
     session: Hash32
     lane: int
@@ -85,6 +83,17 @@ class StoredLane:
     receipt: Signed | None
     retired: bool
     claimed: Balance
+    end: Balance | None = None
+    held: Held = Held.NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """What gateways that share a store must know before a step: what is reserved in all, and the lanes asked for."""
+
+    reserved: Balance
+    closing: bool
+    lanes: tuple[StoredLane, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,69 +107,151 @@ class StoredAnswer:
     receipt: Signed
 
 
-Change = tuple[str, tuple[Any, ...]]
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A unit of a plan that a request may use: how much, how much is included, and how much the chain knows as used."""
+
+    quantity: int
+    included: int
+    used: int
 
 
-class Store:
-    """The file. Build it with `open_store`; `run` has to run for changes to be committed.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something to be committed.
 
     Attributes:
-        clean: it was closed properly the last time, so every receipt that left is in it.
+        receipt: the signature of the receipt it is, or depends on.
+        order: a place among the changes of a group, so that groups of several gateways do not wait for each other.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, reader: sqlite3.Connection, lock: IO[bytes], *, clean: bool
-    ) -> None:
-        self._connection = connection
-        self._reader = reader
-        self._lock = lock
-        self._thread = ThreadPoolExecutor(1, "gateway-store")
-        self._reading = ThreadPoolExecutor(1, "gateway-store-reader")
-        self._offers: dict[tuple[Hash32, int, int], tuple[Balance, Moment]] = {
-            (Hash32(request), service, book): (Balance(int(charge)), Moment(until))
-            for request, service, book, charge, until in connection.execute("SELECT * FROM offers")
-        }
+    sql: str
+    values: tuple[Any, ...]
+    receipt: bytes = b""
+    is_receipt: bool = False
+    order: tuple[int, ...] = ()
+
+
+class Turn(Protocol):
+    """One step of a session; what it keeps is committed when the context is left without an exception."""
+
+    def keep(self, lane: SellerLane, *, begins: bool = False) -> None:
+        """Remember a lane's best voucher; `begins` says that a request of it is now in flight here."""
+
+    def close(self, session: Hash32) -> None:
+        """Remember that the session's final total was signed, so nothing more is served from it."""
+
+
+class Store(ABC):
+    """The store. Build it with `open_store`; `run` has to run for changes to be committed.
+
+    Attributes:
+        shared: several gateways may work on it.
+        clean: every receipt that left is in it.
+        commits: how many groups were committed.
+    """
+
+    shared: ClassVar[bool]
+
+    def __init__(self) -> None:
         self._fresh: dict[tuple[Hash32, Hash32], StoredAnswer] = {}
+        self._offers: dict[tuple[Hash32, int, int], tuple[Balance, Moment]] = {}
         self._pending: list[Change] = []
         self._wake = asyncio.Event()
         self._put_last = 0
         self._committed = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._failed: BaseException | None = None
-        self.clean = clean
+        self.clean = True
         self.commits = 0
 
+    # ------------------------------------------------------------------------------------------- what differs
+
+    @abstractmethod
+    def turn(
+        self, session: Hash32, lane: int | None, follow: Callable[[StoredSession], None]
+    ) -> AbstractAsyncContextManager[Turn]:
+        """Take one step of a session, on a lane or (None) on all of them, that no other step comes between.
+
+        `follow` is told what the store has, unless memory is right, because nobody else serves the session.
+        """
+
+    @abstractmethod
+    def put_receipt(self, receipt: Receipt, signed: Signed) -> None:
+        """Remember a receipt as the lane's last, and for ever; its request is not in flight any more."""
+
+    @abstractmethod
+    async def kept(self, receipt: Receipt, signed: Signed) -> None:
+        """Wait until a receipt may leave.
+
+        Raises:
+            StoreFailed: it must not.
+            LaneLost: it must not.
+        """
+
+    @abstractmethod
+    async def set_aside(self, subscription: int, period: int, wanted: Mapping[int, Wanted]) -> dict[int, int]:
+        """Set aside units of a plan's period for a request, as far as there are any; return how many, by unit."""
+
+    @abstractmethod
+    def put_used(self, subscription: int, period: int, units: Mapping[int, tuple[int, int]]) -> None:
+        """Count what was used of units that were set aside, (set aside, used) by unit, and give the rest back."""
+
+    @abstractmethod
+    async def begin_key(self, session: Hash32, key: Hash32, body: Hash32) -> Hash32 | None:
+        """Begin to answer an `Idempotency-Key`; return the body's hash if another gateway is answering it."""
+
+    @abstractmethod
+    def end_key(self, session: Hash32, key: Hash32) -> None:
+        """Say that the key is answered, or was not."""
+
+    @abstractmethod
+    async def may_claim(self) -> bool:
+        """Tell whether it is this gateway that brings claims to the chain."""
+
+    @abstractmethod
+    async def owing(self) -> list[Hash32]:
+        """Return sessions that may owe something and that others may have served."""
+
+    @abstractmethod
+    async def lanes(self, session: Hash32, lane: int | None = None) -> list[StoredLane]:
+        """Return all lanes of a session, or one of them."""
+
+    @abstractmethod
+    async def keep_lease(self) -> None:
+        """Tell the other gateways that this one lives, until cancelled, and take the work of those that do not.
+
+        Raises:
+            StoreFailed: they took this one for dead.
+        """
+
+    @abstractmethod
+    async def _write(self, changes: Sequence[Change]) -> None:
+        """Commit changes together; raises `StoreFailed`."""
+
+    @abstractmethod
+    async def _rows(self, sql: str, *values: Any, synced: bool = True) -> list[Any]:
+        """Return what a query finds, among all that was put so far where it is `synced` first."""
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Make it usable; raises `StoreUnusable`."""
+
+    @abstractmethod
+    async def _shut(self, *, good: bool) -> None:
+        """Note that it is closed properly, if it is, and let go of it."""
+
     # ------------------------------------------------------------------------------------------- writing
-
-    def put_voucher(self, session: Hash32, lane: int, voucher: Signed, *, retired: bool) -> None:
-        """Remember a lane's best voucher."""
-        self._put(
-            "INSERT INTO lanes (session, lane, voucher, voucher_signature, retired) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET voucher = excluded.voucher, voucher_signature = excluded.voucher_signature, "
-            "retired = MAX(retired, excluded.retired)",
-            session, lane, voucher.statement, voucher.signature, int(retired),
-        )  # fmt: skip
-
-    def put_receipt(self, session: Hash32, lane: int, seq: int, at: Moment, receipt: Signed) -> None:
-        """Remember a receipt as the lane's last, and for ever."""
-        self._put(
-            "INSERT INTO receipts (session, lane, seq, at, statement, signature) VALUES (?, ?, ?, ?, ?, ?)",
-            session, lane, seq, at, receipt.statement, receipt.signature,
-        )  # fmt: skip
-        self._put(
-            "INSERT INTO lanes (session, lane, receipt, receipt_signature) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET receipt = excluded.receipt, receipt_signature = excluded.receipt_signature",
-            session, lane, receipt.statement, receipt.signature,
-        )  # fmt: skip
 
     def put_answer(self, session: Hash32, key: Hash32, at: Moment, answer: StoredAnswer) -> None:
         """Remember an answer by its key; the first of a key stays."""
         self._fresh.setdefault((session, key), answer)
-        self._put(
-            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        values = (
             session, key, answer.body_hash, at, answer.status, answer.content_type, answer.answer,
             answer.receipt.statement, answer.receipt.signature,
         )  # fmt: skip
+        sql = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session, key) DO NOTHING"
+        self._put(Change(sql, values, answer.receipt.signature))
 
     def put_offer(self, request: Hash32, service: int, book: int, max_charge: Balance, until: Moment) -> None:
         """Remember a signed quote; of several for one request the lowest binds as long as one of them holds."""
@@ -169,50 +260,38 @@ class Store:
         if before is not None:
             max_charge, until = min(max_charge, before[0]), max(until, before[1])
         self._offers[place] = (max_charge, until)
-        self._put(
-            "INSERT INTO offers VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET max_charge = excluded.max_charge, "
-            "until = excluded.until",
-            request, service, book, str(max_charge), until,
-        )  # fmt: skip
+        self._put(self._offer_change(place, max_charge, until))
+
+    @abstractmethod
+    def _offer_change(self, place: tuple[Hash32, int, int], max_charge: Balance, until: Moment) -> Change:
+        """Return what commits a quote."""
+
+    @abstractmethod
+    async def offer(self, request: Hash32, service: int, book: int, now: Moment) -> Balance | None:
+        """Return the charge a quote that still holds allows for a request."""
+
+    @property
+    def offers(self) -> int:
+        """How many quotes of this gateway are remembered."""
+        return len(self._offers)
 
     def put_claimed(self, session: Hash32, lane: int, claimed: Balance) -> None:
         """Remember what was claimed of a lane."""
-        self._put("UPDATE lanes SET claimed = ? WHERE session = ? AND lane = ?", str(claimed), session, lane)
-
-    def put_closing(self, session: Hash32) -> None:
-        """Remember that a session's final total was signed, so nothing more is served from it."""
-        self._put("INSERT OR IGNORE INTO closings VALUES (?)", session)
-
-    def put_used(self, subscription: int, period: int, unit: int, quantity: int) -> None:
-        """Remember how many included units of a plan's period are used."""
-        self._put(
-            "INSERT INTO used VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET quantity = excluded.quantity",
-            subscription, period, unit, str(quantity),
-        )  # fmt: skip
-
-    def used_units(self) -> dict[tuple[int, int], dict[int, int]]:
-        """Return the used units of all periods, by (subscription, period); before anything is written."""
-        found: dict[tuple[int, int], dict[int, int]] = {}
-        for subscription, period, unit, quantity in self._connection.execute("SELECT * FROM used"):
-            found.setdefault((subscription, period), {})[unit] = int(quantity)
-        return found
-
-    async def is_closing(self, session: Hash32) -> bool:
-        """Tell whether a session's final total was signed."""
-        return bool(await self._rows("SELECT 1 FROM closings WHERE session = ?", session))
+        sql = "UPDATE lanes SET claimed = ? WHERE session = ? AND lane = ?"
+        self._put(Change(sql, (str(claimed), session, lane)))
 
     def forget(self, before: Moment, now: Moment) -> None:
         """Drop answers older than `before` and offers that have ended."""
-        self._put("DELETE FROM answers WHERE at < ?", before)
-        self._put("DELETE FROM offers WHERE until < ?", now)
+        self._put(Change("DELETE FROM answers WHERE at < ?", (before,)))
+        self._put(Change("DELETE FROM offers WHERE until < ?", (now,)))
         self._offers = {place: offer for place, offer in self._offers.items() if offer[1] >= now}
 
-    def _put(self, sql: str, *values: Any) -> None:
+    def _put(self, change: Change) -> None:
         if self._failed is not None:
             raise StoreFailed("the store has failed before") from self._failed
         if len(self._pending) >= PENDING_MAX:
             raise StoreFailed("the disk does not keep up")
-        self._pending.append((sql, values))
+        self._pending.append(change)
         self._put_last += 1
         self._wake.set()
 
@@ -240,7 +319,7 @@ class Store:
         while True:
             await self._wake.wait()
             await asyncio.sleep(GROUP_S)
-            await self._commit()
+            await finished(self._commit())
 
     async def _commit(self) -> None:
         self._wake.clear()
@@ -248,13 +327,10 @@ class Store:
         fresh = list(self._fresh)
         last = self._put_last
         try:
-            await asyncio.shield(self._call(lambda: _write(self._connection, changes)))
-        except sqlite3.Error as error:
-            self._failed = error
-            for _, done in self._waiting:
-                if not done.done():
-                    done.set_exception(StoreFailed(f"the store failed: {error}"))
-            raise StoreFailed(f"the store failed: {error}") from error
+            await self._write(changes)
+        except StoreFailed as error:
+            self._fail(error)
+            raise
         self.commits += 1
         for place in fresh:
             del self._fresh[place]
@@ -264,23 +340,24 @@ class Store:
                 done.set_result(None)
         self._waiting = [(number, done) for number, done in self._waiting if number > last]
 
+    def _fail(self, error: StoreFailed) -> None:
+        """Serve nothing more."""
+        self._failed = self._failed or error
+        for _, done in self._waiting:
+            if not done.done():
+                done.set_exception(StoreFailed(str(error)))
+
     async def close(self) -> None:
         """Commit what is left and note that the store was closed properly, after `run` has ended."""
         if self._failed is None:
             await self._commit()
-            await self._call(lambda: _write(self._connection, [(_SET_META, ("clean", b"\x01"))]))
-        await self._read(self._reader.close)
-        await self._call(self._connection.close)
-        self._reading.shutdown()
-        self._thread.shutdown()
-        self._lock.close()
+        await self._shut(good=self._failed is None)
 
     # ------------------------------------------------------------------------------------------- reading
 
-    async def lanes(self, session: Hash32) -> list[StoredLane]:
-        """Return all lanes of a session."""
-        await self.synced()
-        return await self._read(lambda: list(_lanes(self._reader, session)))
+    async def is_closing(self, session: Hash32) -> bool:
+        """Tell whether a session's final total was signed."""
+        return bool(await self._rows("SELECT 1 FROM closings WHERE session = ?", session))
 
     async def sessions(self) -> list[Hash32]:
         """Return all sessions with lanes."""
@@ -303,9 +380,6 @@ class Store:
 
     async def answer(self, session: Hash32, key: Hash32) -> StoredAnswer | None:
         """Return the answer kept for an `Idempotency-Key`."""
-        fresh = self._fresh.get((session, key))
-        if fresh is not None:
-            return fresh
         rows = await self._rows(
             "SELECT body, status, content_type, answer, receipt, receipt_signature FROM answers "
             "WHERE session = ? AND key = ?", session, key, synced=False,
@@ -315,108 +389,54 @@ class Store:
         body, status, content_type, answer, receipt, signature = rows[0]
         return StoredAnswer(Hash32(body), status, content_type, answer, Signed(receipt, signature))
 
-    def offer(self, request: Hash32, service: int, book: int, now: Moment) -> Balance | None:
-        """Return the charge a quote that still holds allows for a request."""
-        charge, until = self._offers.get((request, service, book), (None, Moment(0)))
-        return charge if until >= now else None
-
-    @property
-    def offers(self) -> int:
-        """How many quotes are remembered."""
-        return len(self._offers)
-
-    async def _rows(self, sql: str, *values: Any, synced: bool = True) -> list[Any]:
-        if synced:
-            await self.synced()
-        return await self._read(lambda: self._reader.execute(sql, values).fetchall())
-
-    def _read(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
-        return asyncio.get_running_loop().run_in_executor(self._reading, work)
-
-    def _call(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, work)
-
     async def __aenter__(self) -> Self:
+        await self._open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 
-_SET_META: Final = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+async def finished(work: Coroutine[Any, Any, _T]) -> _T:
+    """Await something to its end; who is cancelled meanwhile is cancelled after it, at its next pause."""
+    task, outer, cancelled = asyncio.ensure_future(work), asyncio.current_task(), 0
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            cancelled += 1
+        except Exception:  # noqa: BLE001 - it is raised below
+            break
+    if outer is not None:
+        for _ in range(cancelled):
+            outer.uncancel()
+            outer.cancel()
+    return task.result()
 
 
-def _write(connection: sqlite3.Connection, changes: list[Change]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for sql, values in changes:
-            connection.execute(sql, values)
-        connection.execute("COMMIT")
-    except sqlite3.Error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+def open_store(
+    place: str | Path, genesis: Hash32, operator: bytes, *, folder: Path | None = None, lease_s: float = 10.0
+) -> Store:
+    """Open, or begin, the store of one operator key on one chain; `async with` makes it usable.
 
-
-def _lanes(connection: sqlite3.Connection, session: Hash32) -> Iterator[StoredLane]:
-    rows = connection.execute(
-        "SELECT lane, voucher, voucher_signature, receipt, receipt_signature, retired, claimed FROM lanes "
-        "WHERE session = ? ORDER BY lane",
-        (session,),
-    )
-    for lane, voucher, voucher_signature, receipt, receipt_signature, retired, claimed in rows:
-        yield StoredLane(
-            session,
-            lane,
-            None if voucher is None else Signed(voucher, voucher_signature),
-            None if receipt is None else Signed(receipt, receipt_signature),
-            bool(retired),
-            Balance(int(claimed)),
-        )
-
-
-def open_store(folder: Path, genesis: Hash32, operator: bytes) -> Store:
-    """Open, or begin, the store of one operator key on one chain.
-
-    A counter in `gateway.floor` beside it grows with each start; a store that is behind it was brought back from a copy
-    and would write receipts again, so it is refused.
+    Args:
+        place: a folder for one gateway alone, or a `postgresql://` URL that several share.
+        genesis: names the chain.
+        operator: the key that signs receipts.
+        folder: where a gateway notes how old a shared store was last, so that an old copy is refused.
+        lease_s: after how many seconds of silence a gateway of a shared store is taken for dead.
 
     Raises:
         StoreUnusable: it is another's, in use, a copy, or no store.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / "gateway.lock").open("wb")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise StoreUnusable(f"another gateway works in {folder}") from None
-    connection = sqlite3.connect(folder / "gateway.sqlite", isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.executescript(_SCHEMA)
-        clean = _take_over(connection, folder / "gateway.floor", genesis + operator)
-        reader = sqlite3.connect(folder / "gateway.sqlite", isolation_level=None, check_same_thread=False)
-    except (sqlite3.Error, StoreUnusable) as error:
-        connection.close()
-        lock.close()
-        raise StoreUnusable(str(error)) from None
-    return Store(connection, reader, lock, clean=clean)
+    if isinstance(place, str) and place.startswith(POSTGRES):
+        try:
+            from gateway.store_postgres import PostgresStore
+        except ImportError:
+            raise StoreUnusable("a PostgreSQL store needs psycopg: install aitoken-node[postgres]") from None
+        return PostgresStore(place, genesis + operator, folder, lease_s)
+    from gateway.store_sqlite import open_file
 
-
-def _take_over(connection: sqlite3.Connection, floor: Path, owner: bytes) -> bool:
-    """Check whose store it is and how old; note that it is open now. Tell whether it was closed properly."""
-    meta: dict[str, bytes] = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-    if meta.get("owner", owner) != owner:
-        raise StoreUnusable("the store belongs to another operator key or chain")
-    starts = int.from_bytes(meta.get("starts", b""), "little")
-    known = int(floor.read_text()) if floor.exists() else 0
-    if starts < known:
-        raise StoreUnusable(f"the store has seen {starts} starts, {known} were noted: it is an old copy")
-    clean = not meta or meta.get("clean") == b"\x01"
-    starts += 1
-    changes = [("owner", owner), ("starts", starts.to_bytes(8, "little")), ("clean", b"\x00")]
-    _write(connection, [(_SET_META, change) for change in changes])
-    floor.write_text(f"{starts}\n")
-    return clean
+    return open_file(Path(place), genesis + operator)

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 @click.option("--book", type=click.Path(path_type=Path), required=True, help="The price file.")
 @click.option("--provider", help="Operator key: //Name on a devnet, or the name of a kept ed25519 key.")
 @click.option("--suri-file", type=click.Path(path_type=Path), help="File with the operator key's secret phrase.")
-@click.option(
-    "--data-dir", type=click.Path(path_type=Path), required=True, help="Where vouchers and receipts are kept."
-)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where vouchers and receipts are kept.")
+@click.option("--store", envvar="AITOKEN_STORE", help="postgresql:// URL of a store that several gateways share.")
 @click.option("--url", envvar="AITOKEN_URL", default=DEFAULT_URL, show_default=True, help="The node to ask.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", default=8402, show_default=True, help="Where to listen; 0 takes any free port.")
@@ -41,7 +40,8 @@ def gateway(
     book: Path,
     provider: str | None,
     suri_file: Path | None,
-    data_dir: Path,
+    data_dir: Path | None,
+    store: str | None,
     url: str,
     host: str,
     port: int,
@@ -57,6 +57,7 @@ def gateway(
     from cli.amounts import parse_amount
     from gateway.catalogue import read_catalogue
     from gateway.claimer import ClaimPolicy
+    from gateway.store import POSTGRES
     from node.telemetry import log
 
     log.configure("info", json=log_json)
@@ -65,7 +66,11 @@ def gateway(
         raise BadInput("the operator key signs receipts and has to be ed25519")
     upstream_key = upstream_key_file.read_text().strip() if upstream_key_file is not None else ""
     policy = ClaimPolicy(threshold=parse_amount(claim_above), every_s=claim_every)
-    place = Place(url, data_dir, host, port, upstream_key)
+    if data_dir is None and store is None:
+        raise BadInput("say where vouchers and receipts are kept: --data-dir FOLDER, or --store postgresql://...")
+    if store is not None and not store.startswith(POSTGRES):
+        raise BadInput("--store is a postgresql:// URL; a folder is --data-dir")
+    place = Place(url, data_dir, store, host, port, upstream_key)
     asyncio.run(_run(read_catalogue(book, upstream), operator, policy, place))
 
 
@@ -74,7 +79,8 @@ class Place:
     """Where a gateway finds things, and is found."""
 
     node_url: str
-    data_dir: Path
+    data_dir: Path | None
+    store: str | None
     host: str
     port: int
     upstream_key: str
@@ -98,7 +104,8 @@ async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place:
     upstreams: dict[str, Upstream] = {BUILTIN: BuiltinUpstream(), **servers}
     chain = await NodeChain.connect(place.node_url, catalogue, operator)
     try:
-        async with open_store(place.data_dir, chain.genesis, operator.public) as store:
+        kept_in = place.store or place.data_dir or Path()
+        async with open_store(kept_in, chain.genesis, operator.public, folder=place.data_dir) as store:
             settings = Settings(catalogue, operator, chain, store, upstreams, claims=policy)
             async with Gateway(settings, place.host, place.port) as running:
                 collect_rarely()

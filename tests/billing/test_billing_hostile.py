@@ -24,7 +24,7 @@ from aitoken.pay.rules import NEW_LANE, claim, mature
 from aitoken.pay.seller import SellerSession, Signed
 from aitoken.types import Balance, Hash32, Moment
 from gateway.store import open_store
-from tests.support.gateways import GENESIS, OPERATOR, Buyer, FakeClock, read_reply, shop
+from tests.support.gateways import DATABASES, GENESIS, OPERATOR, Buyer, FakeClock, place_of, read_reply, shop
 from tests.tidy.rules import ROOT
 
 CHAT = "/v1/chat/completions"
@@ -123,10 +123,14 @@ class Child:
 
     def __init__(self, folder: Path, sessions: list[Buyer], crash: str) -> None:
         facts = [
-            {"payer": b.payer.hex(), "key": b.key.public.hex(), "id": b.id.hex(), "deposit": b.session.deposit}
+            {
+                "payer": b.payer.hex(), "key": b.key.public.hex(), "id": b.id.hex(), "deposit": b.session.deposit,
+                "lanes": b.session.max_lanes,
+            }
             for b in sessions
-        ]
-        self._arguments = [str(folder), msgspec.json.encode(facts).decode(), crash]
+        ]  # fmt: skip
+        self._folder = str(folder)
+        self._arguments = [str(place_of(folder)), msgspec.json.encode(facts).decode(), crash]
         self.process: asyncio.subprocess.Process | None = None
         self.url = ""
 
@@ -144,6 +148,8 @@ class Child:
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(signal.SIGKILL)
             await self.process.wait()
+        if DATABASES:
+            await asyncio.to_thread(DATABASES[-1].bury, self._folder)
 
 
 class NoShop:
@@ -153,7 +159,7 @@ class NoShop:
     chain = type("Chain", (), {"open": lambda self, facts: None})()
 
 
-WHERE = ("admitted", "answered", "signed", "before_commit", "after_commit", "before_send")
+WHERE = ("admitted", "held", "answered", "signed", "before_commit", "after_commit", "before_send")
 POINTS = ("answered:2", "before_commit:1", "before_send:3")
 if os.environ.get("AITOKEN_BILLING") == "full":
     POINTS = tuple(f"{point}:{nth}" for point in WHERE for nth in (1, 2, 3))
@@ -269,7 +275,7 @@ async def ask_once(http: aiohttp.ClientSession, url: str, buyer: Buyer, avoid: s
 
 async def claimable(folder: Path, buyer: Buyer, deposit: int = 10**12) -> int:
     """What a chain pays for what is on disk, from a deposit."""
-    async with open_store(folder, GENESIS, OPERATOR.public) as store:
+    async with open_store(place_of(folder), GENESIS, OPERATOR.public) as store:
         seller = SellerSession(Hash32(buyer.id), buyer.key.public, Balance(10**12), 256)
         committed = paid = 0
         for stored in await store.lanes(buyer.id):

@@ -30,6 +30,7 @@ from tests.support.gateways import (
     Shop,
     chat_answer,
     chunk,
+    crashed,
     json_answer,
     shop,
     usage,
@@ -257,11 +258,11 @@ async def test_b13_a_repetition_after_a_crash_is_served_and_what_was_lost_is_not
         )
         await gate.reached.wait()
         await asyncio.sleep(0.1)  # the voucher is on disk
-        crashed = copy_of(tmp_path, tmp_path / "after")
+        left = crashed(tmp_path, tmp_path / "after")
         running.cancel()
         await asyncio.wait([running])
         chain = here.chain
-    async with shop(crashed, chain=chain) as here:
+    async with shop(left, chain=chain) as here:
         here.script.play(chat_answer("again", usage(2, 1)))
         buyer.shop = here
         buyer.session.give_up(promise)
@@ -272,15 +273,6 @@ async def test_b13_a_repetition_after_a_crash_is_served_and_what_was_lost_is_not
         reply = await buyer.ask(ask(), promise=fresh, Idempotency_Key="k")
         assert (reply.text, end(reply)) == ("again", (Status.OK, 2 * IN + OUT))
         assert buyer.seller.reserved == 2 * IN + OUT
-
-
-def copy_of(folder: Path, target: Path) -> Path:
-    """The disk as a crash leaves it: files as they are now, without the process."""
-    target.mkdir()
-    for name in ("gateway.sqlite", "gateway.sqlite-wal", "gateway.floor"):
-        if (folder / name).exists():
-            (target / name).write_bytes((folder / name).read_bytes())
-    return target
 
 
 async def test_b14_a_key_with_another_body_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from gateway.server import Gateway, Limits, Settings
 from gateway.sse import EventReader
 from gateway.store import open_store
 from gateway.upstreams.builtin import BuiltinUpstream
+from tests.support.databases import Cluster
 
 GENESIS = Hash32(b"\x47" * 32)
 OPERATOR = Pair(b"\x22" * 32)
@@ -390,6 +391,28 @@ async def read_reply(response: aiohttp.ClientResponse) -> Reply:
     return reply
 
 
+DATABASES: list[Cluster] = []
+"""Where stores are kept, the last one now; folders if there is none."""
+
+
+def place_of(folder: Path) -> str | Path:
+    """Where the store of a folder is kept."""
+    return DATABASES[-1].place(str(folder)) if DATABASES else folder
+
+
+def crashed(folder: Path, target: Path) -> Path:
+    """The store as a gateway that is gone leaves it: files as they are now, or a lease that runs out."""
+    if DATABASES:
+        DATABASES[-1].bury(str(folder))
+        DATABASES[-1].rename(str(folder), str(target))
+        return target
+    target.mkdir()
+    for name in ("gateway.sqlite", "gateway.sqlite-wal", "gateway.floor"):
+        if (folder / name).exists():
+            (target / name).write_bytes((folder / name).read_bytes())
+    return target
+
+
 @asynccontextmanager
 async def shop(
     folder: Path, chain: FakeChain | None = None, prices: dict[str, Any] | None = None, claims: ClaimPolicy = NEVER,
@@ -403,7 +426,7 @@ async def shop(
     everyone: dict[str, Any] = {"builtin": BuiltinUpstream(), "script": script, "second": second}
     if upstreams is not None:
         everyone |= upstreams(script, second)
-    async with open_store(folder, GENESIS, OPERATOR.public) as store:
+    async with open_store(place_of(folder), GENESIS, OPERATOR.public) as store:
         settings = Settings(
             catalogue, OPERATOR, chain, store, everyone, clock, limits or Limits(), timing, claims
         )  # fmt: skip

@@ -1,0 +1,120 @@
+"""A PostgreSQL cluster of the tests' own, without a network, and places to keep a gateway's store in."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+WHERE = "/usr/lib/postgresql/*/bin"
+MISSING = f"no PostgreSQL (initdb and postgres in PATH or {WHERE}), or psycopg is not installed"
+START_S = 60
+
+
+def binaries() -> Path | None:
+    """Where initdb and postgres are; None where they are not, or the gateway cannot talk to them."""
+    try:
+        import psycopg_pool  # noqa: F401
+    except ImportError:
+        return None
+    found = shutil.which("initdb")
+    places = [Path(found).resolve().parent] if found else []
+    places += sorted(Path("/").glob(WHERE[1:]), reverse=True)
+    return next((place for place in places if (place / "postgres").exists() and (place / "initdb").exists()), None)
+
+
+class Cluster:
+    """A cluster that runs; `place` makes a fresh store in it."""
+
+    def __init__(self, sockets: Path) -> None:
+        self._sockets = sockets
+        self._places: dict[str, str] = {}
+
+    @property
+    def url(self) -> str:
+        return f"postgresql:///postgres?host={quote(str(self._sockets), safe='')}&user=postgres"
+
+    def place(self, name: str) -> str:
+        """Return the URL of a schema that belongs to a name; it is made when it is asked for first."""
+        import psycopg
+
+        if name not in self._places:
+            schema = f"store_{len(self._places) + 1}"
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute(f"CREATE SCHEMA {schema}")
+            self._places[name] = f"{self.url}&options={quote(f'-c search_path={schema}', safe='')}"
+        return self._places[name]
+
+    def bury(self, name: str) -> None:
+        """Let the leases of all gateways of a store run out, and another one take their work."""
+        import psycopg
+
+        from gateway.store_postgres import SWEEP
+
+        with psycopg.connect(self.place(name), autocommit=True) as connection:
+            connection.execute("UPDATE gateways SET until = clock_timestamp() - interval '1 s'")
+            for sql in SWEEP:
+                connection.execute(sql)
+
+    def rename(self, name: str, other: str) -> None:
+        """Let the store of a name be found under another one as well."""
+        self._places[other] = self.place(name)
+
+
+def _follow_parent() -> None:
+    """End with the process that started this one."""
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Run a cluster; root runs it as the user `postgres`, which is not allowed to be root."""
+    programs = binaries()
+    if programs is None:
+        raise RuntimeError(MISSING)
+    user = "postgres" if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="aitoken-pg-"))
+    try:
+        if user is not None:
+            shutil.chown(folder, user, user)
+        data = folder / "data"
+        initdb = [str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"]
+        subprocess.run([*initdb, "--locale=C"], check=True, capture_output=True, user=user, cwd=folder)
+        command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder), "-c", "listen_addresses="]
+        for setting in ("fsync=off", "max_connections=300", "shared_buffers=32MB", "log_min_messages=fatal"):
+            command += ["-c", setting]
+        log = (folder / "log").open("wb")
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, user=user, cwd=folder, preexec_fn=_follow_parent
+        )  # fmt: skip
+        try:
+            _wait(folder, process)
+            yield Cluster(folder)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+            log.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    import psycopg
+
+    last = time.monotonic() + START_S
+    while True:
+        try:
+            with psycopg.connect(Cluster(folder).url):
+                return
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > last:
+                raise RuntimeError((folder / "log").read_text()) from None
+            time.sleep(0.05)
