@@ -219,6 +219,7 @@ class PostgresStore(Store):
 
     def __init__(self, url: str, owner: bytes, folder: Path | None, lease_s: float) -> None:
         super().__init__()
+        self._url = url
         self._owner = owner
         self._folder = folder
         self._lease_s = lease_s
@@ -462,6 +463,7 @@ class PostgresStore(Store):
 
     async def _open(self) -> None:
         try:
+            await (await psycopg.AsyncConnection.connect(self._url)).close()  # the pool would try again and again
             await self._pool.open(wait=True, timeout=CONNECT_S)
             async with self._pool.connection() as connection, connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))

@@ -60,7 +60,7 @@ def arm(crash: str, *, shared: bool) -> None:
     point, _, nth = crash.partition(":")
     number = int(nth or 0)
     if not point:
-        return
+        return None
     commits: tuple[Any, str] = (store_sqlite, "write")
     if shared:
         from gateway import store_postgres

@@ -294,6 +294,7 @@ class Buyer:
         params = OpenParams(7, book, self.key.public, 0, BlockNumber(500_000), 300, lanes, bytes(16))
         self.id = session_id(GENESIS, self.payer, params)
         self.session = BuyerSession(self.id, self.key, OPERATOR.public, Balance(deposit), lanes, Balance(exposure))
+        self.shown: int | None = None
         shop.chain.open(SessionFacts(self.id, self.payer, self.key.public, book, Balance(deposit), lanes))
 
     def promise(self, ceiling: int, **more: Any) -> Promise:
