@@ -194,9 +194,7 @@ class Sessions:
         except ChainDown as error:
             raise ChainUnavailable(str(error), retry_after_s=2) from error
 
-    def turn(
-        self, known: Known, lane: int | None, voucher: Signed | None = None
-    ) -> AbstractAsyncContextManager[Turn]:
+    def turn(self, known: Known, lane: int | None, voucher: Signed | None = None) -> AbstractAsyncContextManager[Turn]:
         """Take one step of a session, on a lane or on all of them, that no other gateway's step comes between.
 
         Raises:

@@ -46,7 +46,8 @@ from gateway.store import (
 )
 
 CONNECTIONS: Final = 8
-CONNECT_S: Final = 15.0
+CONNECT_S: Final = 60.0
+"""How long one waits for a connection."""
 ATTEMPTS: Final = 5
 """How often a group is tried when others write the same rows in another order."""
 

@@ -103,7 +103,10 @@ class SqliteStore(Store):
         self.clean = clean
 
     def turn(
-        self, session: Hash32, lane: int | None, follow: Callable[[StoredSession], None]  # noqa: ARG002
+        self,
+        session: Hash32,  # noqa: ARG002
+        lane: int | None,  # noqa: ARG002
+        follow: Callable[[StoredSession], None],  # noqa: ARG002
     ) -> AbstractAsyncContextManager[Turn]:
         """Take one step of a session; all are ours."""
         return self._turn

@@ -15,11 +15,12 @@ from aitoken.pay.layouts import Receipt, Status
 from aitoken.pay.seller import SellerSession, Signed
 from aitoken.types import Balance, Hash32, Moment
 from gateway.ports import PassFacts
-from gateway.store import Held, LaneLost, Store, StoreFailed, StoreUnusable, Wanted, open_store
+from gateway.store import Held, LaneLost, Store, StoredSession, StoreFailed, StoreUnusable, Wanted, open_store
 from tests.support.gateways import (
     DATABASES,
     DONE,
     GENESIS,
+    LEASE_S,
     OPERATOR,
     Buyer,
     Gate,
@@ -45,6 +46,7 @@ def only_where_shared(kept_in: str) -> None:
 
 @asynccontextmanager
 async def two_stores(folder: Path, **more: Any) -> AsyncIterator[tuple[Store, Store]]:
+    more.setdefault("lease_s", LEASE_S)
     async with (
         open_store(place_of(folder), GENESIS, OPERATOR.public, **more) as one,
         open_store(place_of(folder), GENESIS, OPERATOR.public, **more) as two,
@@ -202,8 +204,7 @@ async def admitted(store: Store, buyer: Buyer, lane: int, ceiling: int) -> tuple
     seller = SellerSession(buyer.id, buyer.key.public, Balance(10**9), 16)
     promise = buyer.promise(ceiling)
     assert promise.lane.number == lane
-    async with store.turn(buyer.id, lane) as turn:
-        assert turn.found is not None
+    async with store.turn(buyer.id, lane, lambda found: None) as turn:
         admission = seller.admit(promise.signed.statement, promise.signed.signature, buyer.shop.clock.now())
         turn.keep(admission.lane, begins=True)
     return seller, admission
@@ -230,12 +231,12 @@ async def test_shared_steps_of_a_session_wait_for_each_other_and_see_what_is_res
         promise, order = buyer.promise(700), list[str]()
 
         async def other() -> int:
-            async with two.turn(buyer.id, 1) as turn:
+            found: list[StoredSession] = []
+            async with two.turn(buyer.id, 1, found.append):
                 order.append("two")
-                assert turn.found is not None
-                return turn.found.reserved
+            return found[0].reserved
 
-        async with one.turn(buyer.id, 0) as turn:
+        async with one.turn(buyer.id, 0, lambda found: None) as turn:
             waiting = asyncio.ensure_future(other())
             await asyncio.sleep(0.2)
             order.append("one")

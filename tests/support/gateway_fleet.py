@@ -22,14 +22,13 @@ from aitoken.pay.rules import NEW_LANE, claim, mature
 from aitoken.pay.seller import SellerSession, Signed
 from aitoken.types import Balance, Hash32, Moment
 from gateway.store import open_store
-from tests.support.gateways import DATABASES, GENESIS, OPERATOR, Buyer, FakeClock, place_of, read_reply
+from tests.support.gateways import DATABASES, GENESIS, LEASE_S, OPERATOR, Buyer, FakeClock, place_of, read_reply
 from tests.tidy.rules import ROOT
 
 CHAT = "/v1/chat/completions"
 HELLO: dict[str, Any] = {"model": "echo", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
 MOST = 10**6
 WHERE = ("admitted", "held", "answered", "signed", "before_commit", "after_commit", "before_send")
-LEASE_S = 10.0
 TRIES = 20
 SERVED, NOBODY = "served", "nobody"
 OTHER_LANE = ("pay.lane_unknown", "pay.lane_busy", "pay.out_of_step")

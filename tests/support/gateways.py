@@ -392,6 +392,9 @@ async def read_reply(response: aiohttp.ClientResponse) -> Reply:
     return reply
 
 
+LEASE_S = 300.0
+"""Longer than any test stands still on a busy machine; tests end leases themselves (`Cluster.bury`)."""
+
 DATABASES: list[Cluster] = []
 """Where stores are kept, the last one now; folders if there is none."""
 
@@ -427,7 +430,7 @@ async def shop(
     everyone: dict[str, Any] = {"builtin": BuiltinUpstream(), "script": script, "second": second}
     if upstreams is not None:
         everyone |= upstreams(script, second)
-    async with open_store(place_of(folder), GENESIS, OPERATOR.public) as store:
+    async with open_store(place_of(folder), GENESIS, OPERATOR.public, lease_s=LEASE_S) as store:
         settings = Settings(
             catalogue, OPERATOR, chain, store, everyone, clock, limits or Limits(), timing, claims
         )  # fmt: skip
