@@ -3,6 +3,9 @@
 countersigned    when a session has more than `threshold` unclaimed, or something unclaimed for `age`
 tails            what is not countersigned, shortly before its ceiling ends, if it is worth a claim
 closing          everything, at once
+
+A provider ends a session at once, and what it has not claimed is the payer's; so `wind_up` ends none before the chain
+has taken everything the session owes.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ from gateway.store import Store
 log = logging.getLogger(__name__)
 
 BATCH_MAX: Final = 256
+END_MAX: Final = 32
+"""Sessions that are ended in one transaction at most."""
+
 TAIL_MARGIN_MS: Final = 120_000
 """How long before a ceiling ends its tail is claimed."""
 
@@ -84,6 +90,43 @@ class Claimer:
         for start in range(0, len(due), BATCH_MAX):
             accepted += await self._submit(due[start : start + BATCH_MAX])
         return accepted
+
+    async def wind_up(self) -> int:
+        """Serve nothing more, claim everything, and end the sessions that owe nothing then; return how many are left.
+
+        Left are those with a request in flight or a claim the chain has not taken; ask again.
+
+        Raises:
+            ChainDown: the chain does not answer; nothing is lost.
+        """
+        for session in await self._store.sessions():
+            known = await self._sessions.find(session)
+            if known is not None:
+                async with self._sessions.turn(known, None) as turn:
+                    known.ended = known.seller.closing = True
+                    turn.close(session)
+        await self._store.synced()
+        await self.claim_due(everything=True)
+        open_ones = [known for known in self._sessions.all() if not known.gone]
+        done = [known for known in open_ones if not self._owes(known)]
+        ended = 0
+        for start in range(0, len(done), END_MAX):
+            batch = done[start : start + END_MAX]
+            outcomes = await self._chain.end([known.seller.id for known in batch])
+            for known, good in zip(batch, outcomes, strict=True):
+                known.gone = good
+                ended += good
+        return len(open_ones) - ended
+
+    def _owes(self, known: Known) -> bool:
+        """Whether a session may still owe something that can be claimed."""
+        if known.busy or known.away:
+            return True
+        now = self._clock.now()
+        claims = (lane.claim(now) for lane in known.seller.lanes.values())
+        return any(
+            best is not None and best.total > known.claimed.get(best.voucher.lane, 0) for best in claims
+        )  # fmt: skip
 
     def _due_of(self, known: Known, *, everything: bool) -> list[ClaimItem]:
         now = self._clock.now()

@@ -175,6 +175,24 @@ class NodeChain:
                 log.warning("the chain refused a claim", extra={"lane": place[1], "problem": str(problem)})
         return [(bytes(item.claim.voucher.session_id), item.claim.voucher.lane) in accepted for item in items]
 
+    async def end(self, sessions: Sequence[Hash32]) -> Sequence[bool]:
+        """End sessions at once, as their provider."""
+        client = await self._open()
+        try:
+            calls = [client.call("Sessions", "close", session=session, agreement=None) for session in sessions]
+            whole = client.call("Utility", "force_batch", calls=calls)
+            receipt = await client.submit(whole, self._operator, wait="final", timeout_seconds=CLAIM_S)
+        except (Unavailable, Rejected) as error:
+            raise await self._down(error) from error
+        found = [event for event in receipt.events if (event.pallet, event.name) == ("Sessions", "Closed")]
+        closed = {_bytes(event.fields["session"]) for event in found}
+        return [bytes(session) in closed or await self._is_over(client, session) for session in sessions]
+
+    async def _is_over(self, client: Client, session: Hash32) -> bool:
+        """Whether somebody ended a session before."""
+        found = await client.query("Sessions", "Sessions", session)
+        return found is None or "Closed" in found["state"]
+
     # ------------------------------------------------------------------------------------------- the connection
 
     async def _open(self) -> Client:

@@ -117,6 +117,9 @@ class ChainSide(Protocol):
     async def claim(self, items: Sequence[ClaimItem]) -> Sequence[bool]:
         """Submit claims and wait until they are final; tell which were accepted."""
 
+    async def end(self, sessions: Sequence[Hash32]) -> Sequence[bool]:
+        """End sessions as their provider, at once and with all that was not claimed; tell which did."""
+
 
 # ------------------------------------------------------------------------------------------------- servers that answer
 

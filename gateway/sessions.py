@@ -47,7 +47,8 @@ class Known:
         seller: its lanes.
         claimed: what was claimed of each lane.
         read_at: when the facts were read.
-        ended: its final total was signed.
+        ended: nothing more is served from it.
+        gone: it is over on chain.
         urgent: what is owed is to be claimed at once.
         raised: set whenever a ceiling is raised or the facts change, for streams that wait.
         away: lanes whose last request the store does not know to be over.
@@ -58,6 +59,7 @@ class Known:
     claimed: dict[int, Balance] = field(default_factory=dict)
     read_at: Moment = NEVER
     ended: bool = False
+    gone: bool = False
     urgent: bool = False
     raised: asyncio.Event = field(default_factory=asyncio.Event)
     away: set[int] = field(default_factory=set)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from cli.wallet import load_pair
 if TYPE_CHECKING:
     from aitoken.crypto.ed25519 import Pair
     from gateway.catalogue import Catalogue
-    from gateway.claimer import ClaimPolicy
+    from gateway.claimer import Claimer, ClaimPolicy
 
 
 @click.command()
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--port", default=8402, show_default=True, help="Where to listen; 0 takes any free port.")
 @click.option("--claim-above", default="0.1", show_default=True, help="AIT of a session that are claimed at once.")
 @click.option("--claim-every", default=5.0, show_default=True, help="Seconds between looks at what is to be claimed.")
+@click.option("--wind-up", is_flag=True, help="Serve nothing more: claim everything, end all sessions, and stop.")
 @click.option("--log-json", is_flag=True, help="One JSON object a line.")
 def gateway(
     upstream: str,
@@ -47,6 +49,7 @@ def gateway(
     port: int,
     claim_above: str,
     claim_every: float,
+    wind_up: bool,
     log_json: bool,
 ) -> None:
     """Sell AI by the unit until SIGTERM or Ctrl-C.
@@ -71,7 +74,7 @@ def gateway(
     if store is not None and not store.startswith(POSTGRES):
         raise BadInput("--store is a postgresql:// URL; a folder is --data-dir")
     place = Place(url, data_dir, store, host, port, upstream_key)
-    asyncio.run(_run(read_catalogue(book, upstream), operator, policy, place))
+    asyncio.run(_run(read_catalogue(book, upstream), operator, policy, place, wind_up))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Place:
     upstream_key: str
 
 
-async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place: Place) -> None:
+async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place: Place, wind_up: bool) -> None:
     from aitoken.collector import collect_rarely
     from gateway.catalogue import BUILTIN
     from gateway.node_chain import NodeChain
@@ -109,9 +112,21 @@ async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place:
             settings = Settings(catalogue, operator, chain, store, upstreams, claims=policy)
             async with Gateway(settings, place.host, place.port) as running:
                 collect_rarely()
+                if wind_up:
+                    await _wind_up(running.claimer, stop, policy.every_s)
+                    return
                 click.echo(f"selling at http://{place.host}:{running.port}", err=True)
                 await stop.wait()
     finally:
         for server in servers.values():
             await server.close()
         await chain.close()
+
+
+async def _wind_up(claimer: Claimer, stop: asyncio.Event, every_s: float) -> None:
+    """End all sessions, each once nothing is owed any more; go on until none is left or somebody says stop."""
+    while (left := await claimer.wind_up()) and not stop.is_set():
+        click.echo(f"{left} sessions have claims or requests that are not through yet", err=True)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), every_s)
+    click.echo("all sessions are over" if not left else f"{left} sessions are left open", err=True)

@@ -20,7 +20,7 @@ from aitoken.pay.layouts import OpenParams, session_id
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
 from tests.support.devnet import GENESIS, Net, answer_of, client_of
 from tests.support.gateways import Reply, read_reply
-from tests.support.market import PRICES, do, gateway, proxy, sell
+from tests.support.market import PRICES, do, gateway, proxy, sell, wind_up
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
 
@@ -107,6 +107,21 @@ async def test_answers_are_paid_though_the_node_dies_and_the_rest_comes_back(net
                 assert process.poll() is None
                 found = await again.query("Sessions", "Sessions", session)
                 assert found["escrow"] == 0
+
+                # Another session, whose last receipt nobody has countersigned when the provider gives up.
+                opened["salt"] = b"\x02" * 16
+                second = OpenParams(**opened)
+                await do(again, "//Bob", "Sessions", "open", params=opened, deposit=DEPOSIT)
+                other = session_id(Hash32(client.chain.genesis_hash), AccountId(payer.public), second)
+                late = BuyerSession(other, key, operator.public, DEPOSIT, 8, DEPOSIT)
+                assert [(await ask(http, shop, late)).status for _ in range(2)] == [200, 200]
+        told = await asyncio.to_thread(wind_up, tmp_path, net.url(0), book)
+        assert "all sessions are over" in told
+        async with client_of(net.url(0)) as again:
+            found = await again.query("Sessions", "Sessions", other)
+            assert "Closed" in found["state"]
+            # What was countersigned is paid, the tail waits for its window: nothing else is held.
+            assert found["claimed"] + found["escrow"] == late.spent
 
 
 async def ask(http: aiohttp.ClientSession, shop: str, buyer: BuyerSession, *, flows: bool = False) -> Reply:

@@ -18,7 +18,7 @@ from aitoken.pay.errors import PayRejected
 from aitoken.pay.headers import decode_signed, encode_signed
 from aitoken.pay.layouts import OpenParams, Receipt, session_id
 from aitoken.pay.rules import NEW_LANE, Lane, claim
-from aitoken.pay.seller import Signed
+from aitoken.pay.seller import SessionClosing, Signed
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
 from gateway.catalogue import Catalogue, catalogue_of
 from gateway.claimer import ClaimPolicy
@@ -84,6 +84,7 @@ class FakeChain:
         self.rates: dict[int, int] = {840: 10**12}
         self.lanes: dict[tuple[Hash32, int], Lane] = {}
         self.down = False
+        self.over: set[Hash32] = set()
         self.asked = 0
         self._changed: asyncio.Queue[Hash32] = asyncio.Queue()
 
@@ -110,6 +111,12 @@ class FakeChain:
     def paid(self, session: Hash32) -> int:
         return sum(lane.paid for (owner, _), lane in self.lanes.items() if owner == session)
 
+    async def end(self, sessions: Sequence[Hash32]) -> Sequence[bool]:
+        for session in sessions:
+            self.over.add(session)
+            self.change(session, closing=True)
+        return [True] * len(sessions)
+
     async def claim(self, items: Sequence[ClaimItem]) -> Sequence[bool]:
         if self.down:
             raise ChainDown("the chain is down")
@@ -124,6 +131,8 @@ class FakeChain:
             )
             place = (voucher.session_id, voucher.lane)
             try:
+                if voucher.session_id in self.over:
+                    raise SessionClosing("what was not claimed is the payer's")
                 before = self.lanes.get(place, NEW_LANE)
                 self.lanes[place] = claim(before, item.claim, Balance(facts.deposit - others), 0, Moment(0))
                 outcomes.append(True)

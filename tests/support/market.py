@@ -88,6 +88,15 @@ async def gateway(folder: Path, url: str, book: Path) -> AsyncIterator[tuple[str
         await asyncio.to_thread(process.wait, 30)
 
 
+def wind_up(folder: Path, url: str, book: Path) -> str:
+    """End a stopped gateway's sessions as a person does; return what is told."""
+    command = [
+        *AITOKEN, "gateway", "--book", str(book), "--provider", "//Alice//operator", "--data-dir", str(folder / "shop"),
+        "--url", url, "--port", "0", "--claim-every", "0.5", "--wind-up",
+    ]  # fmt: skip
+    return subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=120).stderr.decode()
+
+
 @asynccontextmanager
 async def proxy(folder: Path, *arguments: str) -> AsyncIterator[str]:
     """The proxy as a person starts it."""
