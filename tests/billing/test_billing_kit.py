@@ -22,7 +22,7 @@ from aitoken.pay.headers import decode_signed
 from aitoken.pay.layouts import Status
 from aitoken.pay.seller import Signed
 from aitoken.types import Moment
-from gateway.ports import Answer, ChainDown, PassFacts, RateLock, UpstreamFailed
+from gateway.ports import Answer, PassFacts, RateLock, UpstreamFailed
 from tests.support.gateways import (
     DONE,
     Buyer,
@@ -355,32 +355,6 @@ async def test_b19_a_session_that_closes_serves_what_it_began_and_nothing_new(tm
         await buyer.acknowledge()
         assert await here.gateway.claimer.claim_due() == 1
         assert here.chain.paid(buyer.id) == INPUT * IN + 6 * OUT
-
-
-async def test_a_provider_that_winds_up_ends_no_session_before_its_claims_are_taken(tmp_path: Path) -> None:
-    async with shop(tmp_path) as here:
-        here.script.play(chat_answer("one", usage(2, 1)))
-        seen, busy, gate = here.buyer(), here.buyer(), Gate()
-        for _ in range(2):  # the last receipt of a lane is not countersigned: a tail
-            assert (await seen.ask(ask())).status == 200
-        here.script.scripts = [[gate, chat_answer("one", usage(2, 1))]]
-        running = asyncio.ensure_future(busy.ask(ask()))
-        await gate.reached.wait()
-        here.chain.down = True
-        with pytest.raises(ChainDown):
-            await here.gateway.claimer.wind_up()
-        assert here.chain.over == set()
-        here.chain.down = False
-        assert await here.gateway.claimer.wind_up() == 1
-        assert here.chain.over == {seen.id}
-        assert (await seen.ask(ask())).status == 402
-        gate.open()
-        assert (await running).status == 200
-        assert await here.gateway.claimer.wind_up() == 0
-        # Receipts of both were claimed first: nothing is the payers' that both signed.
-        for buyer in (seen, busy):
-            committed = sum(lane.committed for (owner, _), lane in here.chain.lanes.items() if owner == buyer.id)
-            assert committed == buyer.session.spent > 0
 
 
 async def test_b20_a_session_that_is_frozen_stops_at_once_and_pays_what_was_delivered(tmp_path: Path) -> None:

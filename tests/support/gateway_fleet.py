@@ -133,6 +133,13 @@ class Fleet:
                 await child.kill()
                 raise
 
+    async def kill_one(self) -> None:
+        """Kill one that lives, in the midst of its work."""
+        await self._some.wait()
+        child = self._rng.choice(list(self._living.values()))
+        if child.process is not None and child.process.returncode is None:
+            child.process.send_signal(signal.SIGKILL)
+
     async def url(self) -> str:
         """One that lives."""
         await self._some.wait()
@@ -158,16 +165,29 @@ class Seen:
 
 
 async def storm(
-    folder: Path, buyers: Sequence[Buyer], requests: int, gateways: int, crashes: Sequence[str], rng: random.Random
-) -> tuple[Seen, int, int]:
-    """Send requests all at once, to gateways that die; return receipts, how many were served, and deaths."""
+    folder: Path, buyers: Sequence[Buyer], requests: int, gateways: int, crashes: Sequence[str], rng: random.Random,
+) -> tuple[Seen, int, int]:  # fmt: skip
+    """Send requests all at once, to gateways that die; return receipts, how many were served, and deaths.
+
+    One dies at each of the points named, if it comes to it, and as many are killed while requests come to their end.
+    """
+    every, ended = requests // (len(crashes) + 2), 0
+
+    async def one(fleet: Fleet, http: aiohttp.ClientSession) -> bool:
+        nonlocal ended
+        served = await insist(http, fleet, rng.choice(buyers), seen)
+        ended += 1
+        if ended % every == 0 and ended // every <= len(crashes):
+            await fleet.kill_one()
+        return served
+
     seen, last = Seen(), itertools.chain(crashes, itertools.repeat(""))
     connector = aiohttp.TCPConnector(limit=0)
     async with (
         Fleet(folder, buyers, gateways, last) as fleet,
         aiohttp.ClientSession(connector=connector, timeout=NO_TIME) as http,
     ):
-        told = await asyncio.gather(*(insist(http, fleet, rng.choice(buyers), seen) for _ in range(requests)))
+        told = await asyncio.gather(*(one(fleet, http) for _ in range(requests)))
         return seen, sum(told), fleet.deaths
 
 
