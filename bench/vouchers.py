@@ -1,7 +1,8 @@
 """Admission of a paid request next to the bare signature check, and what else the payment protocol costs a request.
 
 Everything in one run and one process, processor time. The yardstick is `ed25519.verify` over the same vouchers, so the
-ratio says what decoding, the lane's rules and the reservation add.
+ratio says what decoding, the lane's rules and the reservation add. What the x402 SDK for Python needs to check a
+voucher of its own stands beside it (`bench.yardstick`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from aitoken.pay.price import Situation, price_list
 from aitoken.pay.seller import NO_LIMIT, SellerSession
 from aitoken.pay.ticks import TickChain, TickMeter
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
+from bench import yardstick
 from bench.row import Row
 
 ROUNDS = 5
@@ -57,6 +59,7 @@ def run(quick: bool) -> list[Row]:
         Row("receipt", "audited of raw", 100 * audited / receipt_raw, "%"),
         Row("price", "six components", _rate(count, lambda: _price(prices.charge, count)), "per second"),
         Row("tick", "accepted one by one", _ticks(), "per second"),
+        *yardstick.rows(quick),
     ]
 
 

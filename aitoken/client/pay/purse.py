@@ -12,6 +12,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Self
@@ -158,6 +159,17 @@ class Purse:
             "INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?, ?, ?)",
             (session, lane.number, lane.seq, str(lane.ceiling), lane.ceiling_until, lane.stopped),
         )
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Keep all that is put in the context, or nothing of it."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     def put_receipt(self, read: Receipt, signed: Signed) -> None:
         """Keep a receipt."""
