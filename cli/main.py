@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Check all receipts again: signatures, order, prices, and that the chain paid no more than they come to.",
     ),
     "balance": ("cli.commands.balance:balance", "Show what an account owns."),
+    "book": ("cli.commands.book:book", "Make price files."),
     "chain-spec": ("cli.commands.chain_spec:chain_spec", "Build, check and hash genesis files."),
     "checkpoint": (
         "cli.commands.checkpoint:checkpoint",

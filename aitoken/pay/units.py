@@ -47,6 +47,20 @@ GUARD_UNIT: Final = 28
 BYTE_IN: Final = 29
 BYTE_OUT: Final = 30
 SEAT_DAY: Final = 31
+IMAGE_IN: Final = 32
+IMAGE_PIXEL_IN: Final = 33
+IMAGE_TOKEN_IN: Final = 34
+IMAGE_TOKEN_OUT: Final = 35
+VIDEO_SECOND_IN: Final = 36
+VIDEO_TOKEN_IN: Final = 37
+CACHED_AUDIO_TOKEN: Final = 38
+CACHED_IMAGE_TOKEN: Final = 39
+CACHE_WRITE_AUDIO_TOKEN: Final = 40
+KEPT_INPUT_TOKEN: Final = 41
+ANNOTATED_PAGE: Final = 42
+MAP_QUERY: Final = 43
+CITATION_TOKEN: Final = 44
+CREDIT: Final = 45
 
 UNITS: Final[dict[int, Unit]] = {
     unit.number: unit
@@ -82,6 +96,20 @@ UNITS: Final[dict[int, Unit]] = {
         Unit(BYTE_IN, "byte in", verifiable=True),
         Unit(BYTE_OUT, "byte out", verifiable=True),
         Unit(SEAT_DAY, "seat day", verifiable=True),
+        Unit(IMAGE_IN, "image in", verifiable=True),
+        Unit(IMAGE_PIXEL_IN, "image pixel in", verifiable=True),
+        Unit(IMAGE_TOKEN_IN, "image token in", verifiable=False),
+        Unit(IMAGE_TOKEN_OUT, "image token out", verifiable=False),
+        Unit(VIDEO_SECOND_IN, "video second in", verifiable=True),
+        Unit(VIDEO_TOKEN_IN, "video token in", verifiable=False),
+        Unit(CACHED_AUDIO_TOKEN, "cached audio token", verifiable=False),
+        Unit(CACHED_IMAGE_TOKEN, "cached image token", verifiable=False),
+        Unit(CACHE_WRITE_AUDIO_TOKEN, "cache write audio token", verifiable=False),
+        Unit(KEPT_INPUT_TOKEN, "kept input token", verifiable=False),
+        Unit(ANNOTATED_PAGE, "annotated page", verifiable=True),
+        Unit(MAP_QUERY, "map query", verifiable=False),
+        Unit(CITATION_TOKEN, "citation token", verifiable=False),
+        Unit(CREDIT, "credit", verifiable=False),
     )
 }
 
