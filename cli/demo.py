@@ -27,9 +27,13 @@ from aitoken.errors import Unavailable
 from aitoken.pay.layouts import Receipt
 from aitoken.types import AIT
 from cli.amounts import show_amount
+from cli.devnet.plan import P2P_OFFSET, port_is_free
 
 AITOKEN: Final = (sys.executable, "-P", "-m", "cli")
-PORT: Final = 19944
+PORTS: Final = range(19_944, 20_944, 8)
+"""Where the first validator may listen; the others take the next ports."""
+
+VALIDATORS: Final = 4
 START_S: Final = 120
 ROUNDS: Final = 6
 WORDS: Final = ("what", "does", "a", "question", "cost", "when", "nobody", "has", "to", "trust", "anybody")
@@ -135,13 +139,27 @@ async def show(client: Client, purse: Path) -> None:
             )
 
 
+def free_port() -> int:
+    """The first port with as many free ones after it, for clients and for peers, as there are validators.
+
+    Raises:
+        Unavailable: there is none.
+    """
+    for port in PORTS:
+        needed = (port + more + peers for more in range(VALIDATORS) for peers in (0, P2P_OFFSET))
+        if all(port_is_free(one) for one in needed):
+            return port
+    raise Unavailable(f"all ports from {PORTS.start} to {PORTS.stop} are taken")
+
+
 async def run(folder: Path) -> None:
     """The whole of it."""
-    url, purse = f"ws://127.0.0.1:{PORT}", folder / "purse"
+    port = str(free_port())
+    url, purse = f"ws://127.0.0.1:{port}", folder / "purse"
     click.echo("starting four validators")
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(
-            running(folder / "devnet.log", "devnet", "--data-dir", str(folder / "devnet"), "--base-port", str(PORT))
+            running(folder / "devnet.log", "devnet", "--data-dir", str(folder / "devnet"), "--base-port", port)
         )
         client = await stack.enter_async_context(await connect(url))
         shops = []

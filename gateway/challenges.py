@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from aitoken.pay.headers import REQUIRED
 from aitoken.types import AccountId, Hash32
 from gateway.catalogue import Catalogue
 from gateway.refusals import Refusal, code_of, status_of
@@ -53,7 +54,7 @@ class Challenges:
         mpp = _url64({"recipient": self._pay_to, "currency": self._asset, "network": self._network, **wanted})
         identity = code_of(refusal).replace(".", "-")
         return {
-            "AI-Payment-Required": _url64({**self._provider, "code": code_of(refusal), **wanted}),
+            REQUIRED: _url64({**self._provider, "code": code_of(refusal), **wanted}),
             "PAYMENT-REQUIRED": base64.b64encode(_json(x402)).decode("ascii"),
             "WWW-Authenticate": (
                 f'Payment id="{identity}", realm="aitp", method="{METHOD}", intent="session", request="{mpp}"'

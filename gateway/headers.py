@@ -25,24 +25,14 @@ from multidict import CIMultiDictProxy
 
 from aitoken.pay.book import price_of
 from aitoken.pay.errors import BadBook, BadLayout
-from aitoken.pay.headers import SIGNED_TEXT_MAX, decode_signed
+from aitoken.pay.headers import IDEMPOTENCY, MAX_COST, QUOTE, SIGNED_TEXT_MAX, VOUCHER, WINDOW, decode_signed
 from aitoken.pay.seller import Signed
 from aitoken.pay.units import UNITS
 from aitoken.types import AIT, Balance
 from gateway.refusals import BadPaymentHeader
 
-VOUCHER: Final = "AI-Voucher"
 X402: Final = "PAYMENT-SIGNATURE"
 AUTHORIZATION: Final = "Authorization"
-MAX_COST: Final = "AI-Max-Cost"
-QUOTE: Final = "AI-Quote"
-WINDOW: Final = "AI-Window"
-IDEMPOTENCY: Final = "Idempotency-Key"
-RECEIPT: Final = "AI-Receipt"
-COST: Final = "AI-Cost"
-LEFT: Final = "AI-Session-Left"
-REPEATED: Final = "AI-Repeated"
-"""An answer is given again, and its receipt with it; nothing is charged."""
 
 DRESSED_TEXT_MAX: Final = 8192
 WINDOW_MAX: Final = 1_000_000

@@ -14,7 +14,7 @@ from aitoken.errors import Bug
 from aitoken.pay.book import PAY_DELIVERED
 from aitoken.pay.errors import PayRejected
 from aitoken.pay.extension import FALLBACK_LEG, IDEMPOTENCY, QUALITY, TIER, TOKENIZER, encode_extension
-from aitoken.pay.headers import encode_signed
+from aitoken.pay.headers import COST, LEFT, RECEIPT, encode_signed
 from aitoken.pay.layouts import Receipt, Status
 from aitoken.pay.rules import NOTHING
 from aitoken.pay.seller import Admission, Signed
@@ -279,9 +279,9 @@ class StoredAnswerParts:
 def receipt_headers(receipt: Receipt, signed: Signed, left: Balance) -> dict[str, str]:
     """Return what is told of a receipt in headers."""
     return {
-        h.RECEIPT: encode_signed(signed.statement, signed.signature),
-        h.COST: f"{h.show_ait(receipt.charge)} AIT; units={h.show_units(receipt.usage)}",
-        h.LEFT: h.show_ait(left),
+        RECEIPT: encode_signed(signed.statement, signed.signature),
+        COST: f"{h.show_ait(receipt.charge)} AIT; units={h.show_units(receipt.usage)}",
+        LEFT: h.show_ait(left),
     }
 
 

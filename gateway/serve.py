@@ -24,9 +24,9 @@ import msgspec
 from aiohttp import web
 
 from aitoken.crypto.hashing import blake2_256
+from aitoken.pay.headers import LEFT, RECEIPT
 from aitoken.pay.layouts import Receipt, Status
 from aitoken.types import Hash32
-from gateway import headers as h
 from gateway.apis.base import Api, Meter
 from gateway.deadlines import Deadlines
 from gateway.paid import ANSWER_BYTES_MAX, Leg, Paid, StoredAnswerParts, Usage, cost_fields
@@ -326,7 +326,7 @@ class _Flowing:
 
 def ending(api: Api, receipt: Receipt, headers: Mapping[str, str], head: dict[str, Any]) -> bytes:
     """Return what ends a flow: the receipt as an event that readers of the API skip, and the API's own end."""
-    told = {"receipt": headers[h.RECEIPT], "left": headers[h.LEFT], **cost_fields(receipt.charge, receipt.usage)}
+    told = {"receipt": headers[RECEIPT], "left": headers[LEFT], **cost_fields(receipt.charge, receipt.usage)}
     data = msgspec.json.encode(api.receipt_data(told, head)).decode()
     raw = encode_event(Event(data, "aitp.receipt"))
     return raw + encode_event(Event(DONE)) if api.ends_with_done else raw

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
+from aitoken.pay.headers import REPEATED
 from aitoken.pay.layouts import Receipt, Status
 from aitoken.types import Hash32, Moment
 from gateway import refusals as r
@@ -28,7 +29,7 @@ from gateway.challenges import Challenges, openai_error
 from gateway.claimer import Claimer, ClaimPolicy
 from gateway.control import Control
 from gateway.door import Asked, Door
-from gateway.headers import REPEATED, read_headers
+from gateway.headers import read_headers
 from gateway.metrics import CONTENT_TYPE as METRICS_TYPE
 from gateway.metrics import Metrics
 from gateway.paid import Settled, receipt_headers

@@ -1,4 +1,4 @@
-"""Signed statements as text, and the hash that names a request.
+"""The protocol's headers, signed statements as text, and the hash that names a request.
 
 Headers carry `base64url(statement || signature)` without padding, in its one spelling.
 A request's hash is over the bytes of its body as sent, salted by its `Idempotency-Key`, so that nobody can guess a
@@ -17,6 +17,19 @@ from aitoken.crypto.ed25519 import SIGNATURE_SIZE
 from aitoken.crypto.hashing import blake2_256
 from aitoken.pay.errors import BadLayout
 from aitoken.types import Hash32
+
+VOUCHER: Final = "AI-Voucher"
+MAX_COST: Final = "AI-Max-Cost"
+QUOTE: Final = "AI-Quote"
+WINDOW: Final = "AI-Window"
+IDEMPOTENCY: Final = "Idempotency-Key"
+RECEIPT: Final = "AI-Receipt"
+COST: Final = "AI-Cost"
+LEFT: Final = "AI-Session-Left"
+REPEATED: Final = "AI-Repeated"
+"""An answer is given again, and its receipt with it; nothing is charged."""
+
+REQUIRED: Final = "AI-Payment-Required"
 
 SIGNED_TEXT_MAX: Final = 2048
 """Characters of a signed statement that are read at all."""

@@ -24,7 +24,16 @@ from aitoken.client.pay.shop import Shop, problem_of, read_bounded, refusal_of
 from aitoken.crypto.hashing import blake2_256
 from aitoken.pay.buyer import Promise, Terms
 from aitoken.pay.errors import LaneBusy, LaneUnknown, OutOfStep, OverDeposit
-from aitoken.pay.headers import decode_signed, encode_signed, request_hash
+from aitoken.pay.headers import (
+    IDEMPOTENCY,
+    MAX_COST,
+    RECEIPT,
+    REPEATED,
+    VOUCHER,
+    decode_signed,
+    encode_signed,
+    request_hash,
+)
 from aitoken.pay.layouts import Receipt
 from aitoken.pay.seller import SessionClosing, Signed
 from aitoken.types import Balance, Hash32
@@ -45,7 +54,7 @@ AGAIN: Final = frozenset({
 })  # fmt: skip
 UNKNOWN: Final = "gateway.session_unknown"
 FLOWS: Final = "text/event-stream"
-PASSED_ON: Final = ("AI-Max-Cost", "Accept", "OpenAI-Beta", "anthropic-version")
+PASSED_ON: Final = (MAX_COST, "Accept", "OpenAI-Beta", "anthropic-version")
 """Headers of a client that the gateway may see; its keys are not among them."""
 
 
@@ -95,7 +104,7 @@ class Exchange:
             GatewayDown: it breaks off.
             PayRejected: the receipt is not what was agreed.
         """
-        text = self.headers.get("AI-Receipt")
+        text = self.headers.get(RECEIPT)
         if text is not None:
             self._accept(Signed(*decode_signed(text)))
         self._body = await read_bounded(self._response, ANSWER_BYTES_MAX) if raw is None else raw
@@ -142,7 +151,7 @@ class Exchange:
 
     def _accept(self, signed: Signed) -> None:
         read = Receipt.decode(signed.statement)
-        if "AI-Repeated" in self.headers and self._payer.purse.has(read):
+        if REPEATED in self.headers and self._payer.purse.has(read):
             self.receipt = read
             return
         self.receipt = self._payer.accept(self._tab, signed, self._terms)
@@ -224,8 +233,8 @@ class Buyer:
         headers = {
             **asked.headers,
             "Content-Type": "application/json",
-            "Idempotency-Key": asked.key,
-            "AI-Voucher": encode_signed(promise.signed.statement, promise.signed.signature),
+            IDEMPOTENCY: asked.key,
+            VOUCHER: encode_signed(promise.signed.statement, promise.signed.signature),
         }
         pause, last = PAUSE_S, ""
         for _ in range(REPEATS):
@@ -237,7 +246,7 @@ class Buyer:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 last = f"no gateway answers at {self._shop.url}: {error}"
             else:
-                if response.status not in (402, 409, 429, 503) or "AI-Receipt" in response.headers:
+                if response.status not in (402, 409, 429, 503) or RECEIPT in response.headers:
                     return response, None
                 raw = await read_bounded(response, ANSWER_BYTES_MAX)
                 problem = problem_of(raw)

@@ -20,6 +20,7 @@ from aitoken.client.pay.payer import Payer
 from aitoken.client.pay.shop import Shop
 from aitoken.errors import AiTokenError, Bug
 from aitoken.pay.errors import PayRejected
+from aitoken.pay.headers import COST, LEFT, RECEIPT, REPEATED
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ PATHS: Final = (
     "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings",
     "/v1/images/generations", "/v1/audio/speech", "/v1/moderations",
 )  # fmt: skip
-_TOLD: Final = ("Content-Type", "AI-Cost", "AI-Session-Left", "AI-Receipt", "AI-Repeated", "Retry-After")
+_TOLD: Final = ("Content-Type", COST, LEFT, RECEIPT, REPEATED, "Retry-After")
 _STATUS: Final = ((GatewayDown, 502), (CapReached, 402), (NotSold, 404), (PayRejected, 502))
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from aitoken.client.pay.errors import GatewayDown, GatewayRefused, NotSold, WrongGateway
 from aitoken.pay.errors import BadLayout
-from aitoken.pay.headers import decode_signed, encode_signed
+from aitoken.pay.headers import VOUCHER, decode_signed, encode_signed
 from aitoken.pay.seller import Signed
 
 ROOT: Final = "/.well-known/aitp"
@@ -106,7 +106,7 @@ class Shop:
     async def _control(self, method: str, path: str, voucher: Signed | None = None, body: bytes = b"") -> bytes:
         headers = {"Content-Type": "application/json"} if body else {}
         if voucher is not None:
-            headers["AI-Voucher"] = encode_signed(voucher.statement, voucher.signature)
+            headers[VOUCHER] = encode_signed(voucher.statement, voucher.signature)
         timeout = aiohttp.ClientTimeout(total=CONTROL_S)
         try:
             async with self.http.request(
