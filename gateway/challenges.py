@@ -3,9 +3,10 @@
     body                   `application/problem+json` (RFC 9457): what is wrong, and what would be right
     AI-Payment-Required    ours: base64url of JSON with provider, operator key, chain, prices, and what the body says
     WWW-Authenticate       "Payment" scheme (MPP): method `aitoken`, intent `session`, request in base64url
-    PAYMENT-REQUIRED       x402 version 2: base64 of JSON, scheme `batch-settlement` on `polkadot:<genesis>`
+    PAYMENT-REQUIRED       x402 version 2: base64 of JSON, on `polkadot:<genesis>`; see `gateway.x402`
 
-All three are paid with the same voucher; a client that knows one of them needs nothing of the others.
+All three are paid with the same voucher; a client that knows one of them needs nothing of the others. x402 may pay a
+request with an authorisation instead.
 """
 
 from __future__ import annotations
@@ -18,44 +19,49 @@ import msgspec
 
 from aitoken.pay.headers import REQUIRED
 from aitoken.types import AccountId, Hash32
+from gateway import x402
 from gateway.catalogue import Catalogue
 from gateway.refusals import Refusal, code_of, status_of
 
 METHOD: Final = "aitoken"
-TIMEOUT_S: Final = 600
-_SAFE: Final = "-_"
+ASSET: Final = "native"
 
 
 class Challenges:
-    """Writes what is asked of a client."""
+    """Writes what is asked of a client.
 
-    def __init__(self, catalogue: Catalogue, genesis: Hash32, operator: bytes, asset: str = "native") -> None:
+    Attributes:
+        network: the chain as x402 names it.
+    """
+
+    def __init__(self, catalogue: Catalogue, genesis: Hash32, operator: bytes, payee: AccountId | None = None) -> None:
         self._catalogue = catalogue
-        self._network = f"polkadot:{genesis.hex()[:32]}"
-        self._asset = asset
+        self.network = f"polkadot:{genesis.hex()[:32]}"
         self._provider = {
             "provider": catalogue.provider,
             "operator": operator.hex(),
             "genesis": genesis.hex(),
-            "network": self._network,
+            "network": self.network,
             "details": "/.well-known/aitp",
         }
-        self._pay_to = AccountId(operator).hex()
+        self._terms = x402.Terms(self.network, ASSET, f"0x{(payee or operator).hex()}")
 
     def headers(self, refusal: Refusal, url: str, model: str) -> dict[str, str]:
         """Return the three challenges for a refusal."""
         wanted = {**self._wanted(model), **_plain(refusal.extra)}
-        x402 = {
-            "x402Version": 2,
+        single = str(wanted.pop("single", ""))
+        needed = str(wanted.get("needed", "0"))
+        required = {
+            "x402Version": x402.VERSION,
             "error": code_of(refusal),
             "resource": {"url": url, "description": f"AI by the unit: {model}", "mimeType": "application/json"},
-            "accepts": [self._x402(wanted)],
+            "accepts": x402.offers(self._terms, needed, single, {**self._provider, **wanted}),
         }
-        mpp = _url64({"recipient": self._pay_to, "currency": self._asset, "network": self._network, **wanted})
+        mpp = _url64({"recipient": self._terms.pay_to, "currency": ASSET, "network": self.network, **wanted})
         identity = code_of(refusal).replace(".", "-")
         return {
             REQUIRED: _url64({**self._provider, "code": code_of(refusal), **wanted}),
-            "PAYMENT-REQUIRED": base64.b64encode(_json(x402)).decode("ascii"),
+            x402.REQUIRED: x402.encode(required),
             "WWW-Authenticate": (
                 f'Payment id="{identity}", realm="aitp", method="{METHOD}", intent="session", request="{mpp}"'
             ),
@@ -81,17 +87,6 @@ class Challenges:
         if sold is None:
             return {}
         return {"service": sold.service, "book_version": sold.books[-1]}
-
-    def _x402(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "scheme": "batch-settlement",
-            "network": self._network,
-            "asset": self._asset,
-            "amount": str(wanted.get("needed", "0")),
-            "payTo": self._pay_to,
-            "maxTimeoutSeconds": TIMEOUT_S,
-            "extra": {**self._provider, **wanted},
-        }
 
 
 def openai_error(refusal: Refusal) -> bytes:

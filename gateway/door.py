@@ -17,6 +17,7 @@ from aitoken.crypto.hashing import blake2_256
 from aitoken.pay.errors import BadSignature, LaneBusy, LaneUnknown, OutOfStep, OverDeposit, PayRejected
 from aitoken.pay.headers import encode_signed, request_hash
 from aitoken.pay.layouts import Offer, Voucher
+from aitoken.pay.rules import NOTHING
 from aitoken.pay.seller import Admission, Signed
 from aitoken.types import Balance, Hash32, Moment
 from gateway import refusals as r
@@ -24,13 +25,19 @@ from gateway.apis.base import Api, Ask
 from gateway.catalogue import Catalogue
 from gateway.cost import fitting, most
 from gateway.headers import PaymentHeaders, show_ait
-from gateway.paid import Leg, Order, Paid, Settled
+from gateway.paid import NO_BYTES, Leg, Order, Paid, PaidOnce, Settled, SingleTerms
 from gateway.passes import Taken
 from gateway.passes import fitting as fitting_passes
 from gateway.places import Places
 from gateway.ports import ChainSide, Clock, PassFacts
 from gateway.sessions import Known, Sessions
 from gateway.store import Store, StoredAnswer
+
+USUAL_OUTPUT: Final = 1024
+"""Output tokens a payment is asked for where the client names no limit; the answer is cut to what is paid."""
+
+RATE_SLACK_PERCENT: Final = 2
+"""How much more is asked for than a price in money comes to, so that it still fits when it is paid."""
 
 REPEAT_WAIT_S: Final = 30
 """How long a repetition waits for the first of its key to be answered."""
@@ -49,6 +56,14 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What a payment leaves for a request, beyond what was paid before on its lane."""
+
+    amount: Balance
+    paid: Balance = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A request that was read and whose session is known."""
 
@@ -58,6 +73,17 @@ class Asked:
     payment: PaymentHeaders
     known: Known
     voucher: Voucher
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """A request that was read and comes with a payment of its own."""
+
+    api: Api
+    ask: Ask
+    body: bytes
+    payment: PaymentHeaders
+    known: Known
 
 
 class Door:
@@ -184,7 +210,9 @@ class Door:
         taken: Taken | None = None
         try:
             taken = await self._take(passes, order)
-            bound = self._bound(order, asked.voucher, payment, quoted, {} if taken is None else taken.units)
+            covered = {} if taken is None else taken.units
+            room = Balance(asked.voucher.ceiling - asked.voucher.acked)
+            bound = self._bound(order, Room(room, asked.voucher.acked), payment, quoted, covered)
             order.output_limit, order.window = bound.output_limit, bound.window
             admission = await self._reserve(asked, bound)
         except BaseException:
@@ -196,6 +224,55 @@ class Door:
             order, known, admission, self._operator, self._store, self._clock, self._chain.rate, self._done, taken,
             self._sessions.passes,
         )  # fmt: skip
+
+    async def admit_once(self, single: Single, terms: SingleTerms) -> PaidOnce:
+        """Keep a place for a request that one payment pays; it has to end with `leave`.
+
+        Raises:
+            Refusal: it is not admitted; nothing is charged.
+        """
+        ask, known, payment = single.ask, single.known, single.payment
+        legs = self._legs(ask, known)
+        self._check_tier(ask, [])
+        now = self._clock.now()
+        request = request_hash(single.body, payment.key)
+        quoted, rate = await self._quote(payment, request, legs, now)
+        order = Order(single.api, ask, legs, None, False, request, None, blake2_256(single.body), None, rate, now)
+        await self._places.enter(known.facts.payer, ask.tier)
+        try:
+            bound = self._bound(order, Room(known.seller.deposit), payment, quoted, {})
+            order.output_limit = bound.output_limit
+            limit = known.seller.deposit if terms.exact else Balance(max(bound.full, terms.least))
+            admission = known.seller.admit_once(limit)
+        except BaseException as error:
+            self._places.leave(known.facts.payer)
+            if isinstance(error, PayRejected):
+                raise r.PayRefusal(error, {"needed": str(terms.least)}) from None
+            raise
+        paid = PaidOnce(
+            order, known, admission, self._operator, self._store, self._clock, self._chain.rate, self._done, None,
+            self._sessions.passes,
+        )  # fmt: skip
+        paid.terms = terms
+        return paid
+
+    def asking(self, api: Api, ask: Ask, payment: PaymentHeaders) -> Balance:
+        """Return what a payment for a request has to allow; where the client named no limit, for a usual answer.
+
+        Raises:
+            Refusal: it has no price now.
+        """
+        self.check_models(api, ask)
+        model = self._catalogue.models[ask.models[0]]
+        leg = Leg(model, self._catalogue.editions[model.books[-1]])
+        order = Order(
+            api, ask, (leg,), None, False, NO_BYTES, None, NO_BYTES, None, None, self._clock.now()
+        )  # fmt: skip
+        wanted = self._wanted(order)
+        full = self._most(order, min(wanted, USUAL_OUTPUT) if ask.output_limit is None else wanted, {})
+        if not leg.edition.prices.in_asset:
+            full = Balance(full + full * RATE_SLACK_PERCENT // 100)
+        return full if payment.max_cost is None else min(full, payment.max_cost)
 
     def leave(self, paid: Paid) -> None:
         """Settle a request, if it is not settled yet, and give its place to another."""
@@ -256,12 +333,11 @@ class Door:
         return min(offer.max_charge, stored if stored is not None else offer.max_charge), offer.rate
 
     def _bound(
-        self, order: Order, voucher: Voucher, payment: PaymentHeaders, quoted: Balance | None, covered: dict[int, int]
+        self, order: Order, room: Room, payment: PaymentHeaders, quoted: Balance | None, covered: dict[int, int]
     ) -> Bound:
         """Decide how much output fits, and what that may cost at most."""
         ask = order.ask
-        room = voucher.ceiling - voucher.acked
-        limit = room if payment.max_cost is None else min(room, payment.max_cost)
+        limit = room.amount if payment.max_cost is None else min(room.amount, payment.max_cost)
         wanted = self._wanted(order)
         full = self._most(order, wanted, covered)
         if quoted is not None:
@@ -276,7 +352,7 @@ class Door:
         may_cut = ask.output_limit is None or payment.max_cost is not None
         if fits and may_cut:
             return Bound(self._most(order, fits, covered), fits, window=False)
-        hint = {"needed": str(full), "ceiling": str(voucher.acked + full), "affordable_output_tokens": fits}
+        hint = {"needed": str(full), "ceiling": str(room.paid + full), "affordable_output_tokens": fits}
         raise r.TooDear(f"this may cost {show_ait(full)} AIT, {show_ait(limit)} are allowed", hint)
 
     def _most(self, order: Order, output: int, covered: dict[int, int]) -> Balance:

@@ -1,7 +1,7 @@
 """Payment headers: where a voucher may stand, and how costs are told.
 
     AI-Voucher           the voucher; the other two are the same in the dress of other protocols
-    PAYMENT-SIGNATURE    x402 version 2: base64 of JSON with `payload.voucher`
+    PAYMENT-SIGNATURE    x402 version 2: base64 of JSON with `payload.voucher`, or another payment: `gateway.x402`
     Authorization        "Payment" scheme (MPP): base64url of JSON with `payload.voucher`
     AI-Max-Cost          the client's own cap, in base units or as "0.5 AIT"
     AI-Quote             a signed offer for this request
@@ -13,14 +13,10 @@ Whatever is wrong with one of them is the sender's mistake: 400 with a reason.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from multidict import CIMultiDictProxy
 
 from aitoken.pay.book import price_of
@@ -29,9 +25,11 @@ from aitoken.pay.headers import IDEMPOTENCY, MAX_COST, QUOTE, SIGNED_TEXT_MAX, V
 from aitoken.pay.seller import Signed
 from aitoken.pay.units import UNITS
 from aitoken.types import AIT, Balance
+from gateway.ports import AnySigned
 from gateway.refusals import BadPaymentHeader
+from gateway.x402 import SIGNATURE as X402
+from gateway.x402 import OpeningOrder, Payload, read_json, read_payload
 
-X402: Final = "PAYMENT-SIGNATURE"
 AUTHORIZATION: Final = "Authorization"
 
 DRESSED_TEXT_MAX: Final = 8192
@@ -50,6 +48,9 @@ class PaymentHeaders:
     quote: Signed | None = None
     window: int | None = None
     key: str = ""
+    opening: OpeningOrder | None = None
+    order: AnySigned | None = None
+    x402: bool = False
 
 
 def read_headers(headers: CIMultiDictProxy[str]) -> PaymentHeaders:
@@ -58,9 +59,12 @@ def read_headers(headers: CIMultiDictProxy[str]) -> PaymentHeaders:
     Raises:
         BadPaymentHeader: one is malformed, there twice, or two say different things.
     """
-    vouchers = [text for text in (_voucher(headers), _x402(headers), _mpp(headers)) if text]
+    dressed = _x402(headers)
+    vouchers = [text for text in (_voucher(headers), dressed.voucher, _mpp(headers)) if text]
     if len(set(vouchers)) > 1:
         raise BadPaymentHeader("several payment headers with different vouchers")
+    if vouchers and dressed.order is not None:
+        raise BadPaymentHeader("a voucher and an authorisation: which one?")
     quote = _single(headers, QUOTE)
     return PaymentHeaders(
         voucher=_signed(vouchers[0]) if vouchers else None,
@@ -68,6 +72,9 @@ def read_headers(headers: CIMultiDictProxy[str]) -> PaymentHeaders:
         quote=_signed(quote) if quote else None,
         window=_window(_single(headers, WINDOW)),
         key=_key(_single(headers, IDEMPOTENCY)),
+        opening=dressed.opening,
+        order=dressed.order,
+        x402=bool(dressed.voucher) or dressed.order is not None,
     )
 
 
@@ -86,9 +93,9 @@ def _voucher(headers: CIMultiDictProxy[str]) -> str:
     return _single(headers, VOUCHER)
 
 
-def _x402(headers: CIMultiDictProxy[str]) -> str:
+def _x402(headers: CIMultiDictProxy[str]) -> Payload:
     text = _single(headers, X402, DRESSED_TEXT_MAX)
-    return _dressed(text, X402) if text else ""
+    return read_payload(read_json(text, X402), X402) if text else Payload()
 
 
 def _mpp(headers: CIMultiDictProxy[str]) -> str:
@@ -97,22 +104,8 @@ def _mpp(headers: CIMultiDictProxy[str]) -> str:
         if scheme.lower() == "payment":
             if len(value) > DRESSED_TEXT_MAX:
                 raise BadPaymentHeader("Authorization is too long")
-            return _dressed(credential.strip(), AUTHORIZATION)
+            return read_payload(read_json(credential.strip(), AUTHORIZATION), AUTHORIZATION).voucher
     return ""
-
-
-def _dressed(text: str, name: str) -> str:
-    """Take the voucher out of the JSON another protocol wraps it in."""
-    try:
-        data = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
-        told: Any = msgspec.json.decode(data)
-    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
-        raise BadPaymentHeader(f"{name} is no base64 of JSON") from None
-    payload = told.get("payload") if isinstance(told, Mapping) else None
-    voucher = payload.get("voucher") if isinstance(payload, Mapping) else None
-    if not isinstance(voucher, str) or not 0 < len(voucher) <= SIGNED_TEXT_MAX:
-        raise BadPaymentHeader(f"{name} holds no payload.voucher")
-    return voucher
 
 
 def _signed(text: str) -> Signed:

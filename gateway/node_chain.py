@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 from aitoken.client.answers import Head
@@ -45,6 +46,8 @@ class NodeChain:
 
     Attributes:
         genesis: names the chain.
+        operator: signs its transactions.
+        sending: held while a transaction of the operator is on its way, so that two never take one nonce.
     """
 
     def __init__(self, url: str, client: Client, catalogue: Catalogue, operator: Pair) -> None:
@@ -52,7 +55,8 @@ class NodeChain:
         self._url = url
         self._client: Client | None = client
         self._catalogue = catalogue
-        self._operator = operator
+        self.operator = operator
+        self.sending = asyncio.Lock()
         self._rates: dict[int, tuple[int | None, float]] = {}
         self._opening = asyncio.Lock()
 
@@ -84,7 +88,7 @@ class NodeChain:
         provider = await client.query("Providers", "Providers", number)
         if provider is None:
             raise ChainDisagrees(f"the chain has no provider {number}")
-        if _bytes(provider["operator"]) != self._operator.public:
+        if _bytes(provider["operator"]) != self.operator.public:
             raise ChainDisagrees(f"provider {number} has another operator key")
         for edition in self._catalogue.editions.values():
             key = client.chain.storage_key("Providers", "Books", number, edition.version)
@@ -100,13 +104,10 @@ class NodeChain:
 
     async def session(self, session: Hash32) -> SessionFacts | None:
         """Return what the chain knows of a session with this provider."""
-        client = await self._open()
-        try:
+        async with self.asking() as client:
             head = await client.request("chain_getFinalizedHead")
             found = await client.query("Sessions", "Sessions", session, at=head)
             passes = await self._passes(client, found)
-        except (Unavailable, Rejected) as error:
-            raise await self._down(error) from error
         if found is None or found["provider"] != self._catalogue.provider:
             return None
         return facts_of(session, found, passes)
@@ -156,12 +157,9 @@ class NodeChain:
 
     async def claim(self, items: Sequence[ClaimItem]) -> Sequence[bool]:
         """Submit claims in one transaction and wait until it is final."""
-        client = await self._open()
-        try:
+        async with self.sending, self.asking() as client:
             call = client.call("Sessions", "claim", claims=claims_of(items))
-            receipt = await client.submit(call, self._operator, wait="final", timeout_seconds=CLAIM_S)
-        except (Unavailable, Rejected) as error:
-            raise await self._down(error) from error
+            receipt = await client.submit(call, self.operator, wait="final", timeout_seconds=CLAIM_S)
         if not receipt.success:
             log.error("a transaction with claims failed", extra={"problem": receipt.error})
             return [False] * len(items)
@@ -177,13 +175,10 @@ class NodeChain:
 
     async def end(self, sessions: Sequence[Hash32]) -> Sequence[bool]:
         """End sessions at once, as their provider."""
-        client = await self._open()
-        try:
+        async with self.sending, self.asking() as client:
             calls = [client.call("Sessions", "close", session=session, agreement=None) for session in sessions]
             whole = client.call("Utility", "force_batch", calls=calls)
-            receipt = await client.submit(whole, self._operator, wait="final", timeout_seconds=CLAIM_S)
-        except (Unavailable, Rejected) as error:
-            raise await self._down(error) from error
+            receipt = await client.submit(whole, self.operator, wait="final", timeout_seconds=CLAIM_S)
         found = [event for event in receipt.events if (event.pallet, event.name) == ("Sessions", "Closed")]
         closed = {_bytes(event.fields["session"]) for event in found}
         return [bytes(session) in closed or await self._is_over(client, session) for session in sessions]
@@ -194,6 +189,21 @@ class NodeChain:
         return found is None or "Closed" in found["state"]
 
     # ------------------------------------------------------------------------------------------- the connection
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[Client]:
+        """Give the connection; what goes wrong with it inside is `ChainDown`.
+
+        Raises:
+            ChainDown: the node does not answer, or not as expected.
+        """
+        client = await self._open()
+        try:
+            yield client
+        except ChainDown:
+            raise
+        except (Unavailable, Rejected) as error:
+            raise await self._down(error) from error
 
     async def _open(self) -> Client:
         async with self._opening:

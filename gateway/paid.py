@@ -187,15 +187,19 @@ class Paid:
         )  # fmt: skip
         signed = self.known.seller.settle(self._admission, receipt, self._operator)
         self.settled = Settled(receipt, signed)
-        self._store.put_receipt(receipt, signed)
+        self._keep(self.settled, answer)
+        return self.settled
+
+    def _keep(self, settled: Settled, answer: StoredAnswerParts | None) -> None:
+        """Put a receipt, and an answer that may be asked for again, into the store."""
+        receipt, key = settled.receipt, self.order.key
+        self._store.put_receipt(receipt, settled.signed)
         if self._taken is not None:
             self._passes.settle(self._taken, receipt.usage)
-        if order.key is not None and answer is not None:
-            kept = answer.body if len(answer.body) <= ANSWER_BYTES_MAX else None
-            stored = StoredAnswer(order.body_hash, answer.status, answer.content_type, kept, signed)
-            self._store.put_answer(self.known.seller.id, order.key, end.finished, stored)
-        self._done(self.settled)
-        return self.settled
+        if key is not None and answer is not None:
+            stored = stored_answer(self.order.body_hash, answer, settled.signed)
+            self._store.put_answer(self.known.seller.id, key, receipt.finished, stored)
+        self._done(settled)
 
     async def known_to_disk(self) -> None:
         """Wait until the receipt may leave; it must not where this raises."""
@@ -274,6 +278,44 @@ class StoredAnswerParts:
     status: int
     content_type: str
     body: bytes
+
+
+def stored_answer(body_hash: Hash32, answer: StoredAnswerParts, receipt: Signed) -> StoredAnswer:
+    """Return an answer as it is kept; one that is too long without its body."""
+    kept = answer.body if len(answer.body) <= ANSWER_BYTES_MAX else None
+    return StoredAnswer(body_hash, answer.status, answer.content_type, kept, receipt)
+
+
+@dataclass(frozen=True, slots=True)
+class SingleTerms:
+    """What a single payment is charged: all of it if `exact`, else the price, and `least` at least.
+
+    The seller pays the fee of its transaction, so there has to be a least.
+    """
+
+    exact: bool = False
+    least: Balance = NOTHING
+
+
+class PaidOnce(Paid):
+    """A request that one payment of its own pays: its receipt is kept, and leaves, only once the chain has moved it.
+
+    Attributes:
+        terms: what it is charged.
+        answer: what is kept of the answer.
+    """
+
+    terms: SingleTerms = SingleTerms()
+    answer: StoredAnswerParts | None = None
+
+    def _charge(self, leg: Leg, usage: Usage, rate: int) -> Balance:
+        price = super()._charge(leg, usage, rate)
+        if not usage:
+            return price
+        return self.allowance if self.terms.exact else min(max(price, self.terms.least), self.allowance)
+
+    def _keep(self, settled: Settled, answer: StoredAnswerParts | None) -> None:  # noqa: ARG002 - it is kept later
+        self.answer = answer
 
 
 def receipt_headers(receipt: Receipt, signed: Signed, left: Balance) -> dict[str, str]:

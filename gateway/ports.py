@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from aitoken.errors import Unavailable
+from aitoken.pay.layouts import OpenParams
 from aitoken.pay.rules import Claim
 from aitoken.pay.seller import Signed
 from aitoken.types import AccountId, Balance, Hash32, Moment
@@ -119,6 +120,63 @@ class ChainSide(Protocol):
 
     async def end(self, sessions: Sequence[Hash32]) -> Sequence[bool]:
         """End sessions as their provider, at once and with all that was not claimed; tell which did."""
+
+
+# ------------------------------------------------------------------------------------------------- what is relayed
+
+
+@dataclass(frozen=True, slots=True)
+class AnySigned:
+    """Bytes and a signature of an account, in the form the chain has: one byte for its kind before it."""
+
+    statement: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What became of a relayed payment: the transaction, or why the chain refused it."""
+
+    transaction: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningTerms:
+    """What a session that is opened now may look like."""
+
+    expires_block: int
+    grace_blocks: int
+    least: Balance
+
+
+class RelaySide(Protocol):
+    """The chain as whoever carries out what payers signed needs it. What raises, raises `ChainDown`.
+
+    Attributes:
+        payee: whom single payments have to pay: the account the chain has for this provider.
+        account: whose transactions these are.
+    """
+
+    payee: AccountId
+    account: AccountId
+
+    async def spendable(self, payer: AccountId) -> Balance:
+        """Return what an account could pay now and stay alive."""
+
+    async def used_by(self, payer: AccountId, nonce: bytes) -> AccountId | None:
+        """Return who used up a nonce of a payer, None where nobody has."""
+
+    async def execute(self, order: AnySigned, amount: Balance) -> Executed:
+        """Carry out an authorisation for an amount; final when it returns."""
+
+    async def opening_terms(self) -> OpeningTerms:
+        """Return what an opening has to keep to."""
+
+    async def open_for(
+        self, payer: AccountId, params: OpenParams, deposit: Balance, valid_before: Moment, signature: bytes
+    ) -> Executed:
+        """Open a session a payer ordered; final when it returns."""
 
 
 # ------------------------------------------------------------------------------------------------- servers that answer

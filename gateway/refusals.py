@@ -141,6 +141,42 @@ class NotEntitled(PaymentRefusal):
     code = "gateway.not_entitled"
 
 
+class OrderRefusal(PaymentRefusal):
+    """Something about what a payer signed for others to carry out."""
+
+    code = "gateway.order_refused"
+
+
+class NoSinglePayments(OrderRefusal):
+    """Single payments are not taken here, or not for answers that flow."""
+
+    code = "gateway.no_single_payments"
+
+
+class BadOrder(OrderRefusal):
+    """What the payer signed is for another chain, payee, time or request, or the signature is not the payer's."""
+
+    code = "gateway.bad_order"
+
+
+class OrderUsed(OrderRefusal):
+    """This authorisation, or another with its nonce, was used or cancelled."""
+
+    code = "gateway.order_used"
+
+
+class CannotPay(OrderRefusal):
+    """The payer's account does not hold what it signed for."""
+
+    code = "gateway.cannot_pay"
+
+
+class NotSettled(OrderRefusal):
+    """The chain did not carry out the payment; the answer is kept back."""
+
+    code = "gateway.not_settled"
+
+
 class PayRefusal(PaymentRefusal):
     """A voucher was refused by the rules of the protocol; the code is the rule's."""
 

@@ -18,10 +18,11 @@ from aiohttp import web
 
 from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
-from aitoken.pay.headers import REPEATED
+from aitoken.pay.headers import RECEIPT, REPEATED, decode_signed, request_hash
 from aitoken.pay.layouts import Receipt, Status
-from aitoken.types import Hash32, Moment
+from aitoken.types import AIT, Balance, Hash32, Moment
 from gateway import refusals as r
+from gateway import x402
 from gateway.apis.all import APIS
 from gateway.apis.base import Api, Ask
 from gateway.catalogue import Catalogue
@@ -29,12 +30,14 @@ from gateway.challenges import Challenges, openai_error
 from gateway.claimer import Claimer, ClaimPolicy
 from gateway.control import Control
 from gateway.door import Asked, Door
-from gateway.headers import read_headers
+from gateway.headers import PaymentHeaders, read_headers
 from gateway.metrics import CONTENT_TYPE as METRICS_TYPE
 from gateway.metrics import Metrics
+from gateway.once import Once
+from gateway.openings import Openings
 from gateway.paid import Settled, receipt_headers
 from gateway.places import Places
-from gateway.ports import ChainSide, Clock, Upstream
+from gateway.ports import ChainSide, Clock, RelaySide, Upstream
 from gateway.serve import Served, Timing, ending
 from gateway.sessions import Known, Sessions
 from gateway.sse import CONTENT_TYPE
@@ -47,6 +50,9 @@ DEPTH_MAX: Final = 64
 KEPT_MS: Final = 24 * 3_600_000
 FORGET_EVERY_S: Final = 60
 SHUTDOWN_S: Final = 10.0
+LEAST_SINGLE: Final = Balance(AIT // 1000)
+"""The least a single payment is charged: about the fee of its transaction."""
+
 _STATUS_NAMES: Final = {int(status): status.name.lower() for status in Status}
 
 
@@ -80,6 +86,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
     claims: ClaimPolicy = field(default_factory=ClaimPolicy)
+    relay: RelaySide | None = None
+    least_single: Balance = LEAST_SINGLE
 
 
 class Gateway:
@@ -104,7 +112,16 @@ class Gateway:
             catalogue, self.sessions, self._places, store, chain, clock, settings.operator, self._count
         )  # fmt: skip
         self._served = Served(settings.upstreams, settings.timing)
-        self._challenges = Challenges(catalogue, chain.genesis, settings.operator.public)
+        relay = settings.relay
+        payee = None if relay is None else relay.payee
+        self._challenges = Challenges(catalogue, chain.genesis, settings.operator.public, payee)
+        self._once = self._openings = None
+        if relay is not None:
+            self._once = Once(
+                catalogue, self._door, self._served, store, clock, relay, chain.genesis, settings.least_single,
+                self._count,
+            )  # fmt: skip
+            self._openings = Openings(catalogue, self.sessions, relay, chain.genesis, clock)
         self.claimer = Claimer(self.sessions, store, chain, clock, settings.claims, self.metrics)
         self._control = Control(
             catalogue, self.sessions, self._door, store, chain, clock, settings.operator, self._places, self._read
@@ -138,6 +155,7 @@ class Gateway:
                 ("sessions", self.sessions.follow()),
                 ("claims", self.claimer.run()),
                 ("forget", self._forget()),
+                *([("orders", self._once.run())] if self._once is not None else []),
             )
         ]
         await self.sessions.load_all()
@@ -159,6 +177,8 @@ class Gateway:
         """Stop listening, let requests end, stop the loops; the store is the owner's to close."""
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._once is not None:
+            await self._once.close()
         for loop in self._loops:
             loop.cancel()
         await self._tasks.__aexit__(None, None, None)
@@ -174,14 +194,15 @@ class Gateway:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         api = self._apis[request.path]
         begun = time.monotonic()
-        model = ""
+        ask, body = None, b""
         try:
             body = await self._body(request)
             _, ask = self._read(api.path, body)
-            model = ask.models[0]
             response = await self._serve(request, api, ask, body)
         except r.Refusal as refusal:
-            response = self._refuse(refusal, request, model)
+            if isinstance(refusal, r.PaymentRefusal) and ask is not None:
+                await self._price(refusal, request, api, ask, body)
+            response = self._refuse(refusal, request, "" if ask is None else ask.models[0])
         except Exception as failure:
             if isinstance(failure, ConnectionError):
                 self.metrics.requests.labels(api.kind, "gone").inc()
@@ -198,13 +219,24 @@ class Gateway:
     async def _serve(self, request: web.Request, api: Api, ask: Ask, body: bytes) -> web.StreamResponse:
         self._door.check_models(api, ask)
         payment = read_headers(request.headers)
+        if payment.order is not None:
+            if self._once is None:
+                raise r.NoSinglePayments("single payments are not taken here")
+            return await self._once.serve(api, ask, body, payment)
+        if payment.opening is not None and self._openings is not None:
+            await self._openings.open(payment.opening, payment.voucher)
         known, voucher = await self._door.session_of(payment)
-        asked = Asked(api, ask, body, payment, known, voucher)
-        if not payment.key:
+        response = await self._from_session(request, Asked(api, ask, body, payment, known, voucher))
+        if payment.x402 and not response.prepared and RECEIPT in response.headers:
+            response.headers[x402.RESPONSE] = self._told(known, response.headers[RECEIPT])
+        return response
+
+    async def _from_session(self, request: web.Request, asked: Asked) -> web.StreamResponse:
+        if not asked.payment.key:
             return await self._answer(request, asked, None)
-        async with self._door.repetition(asked, blake2_256(body)) as (key, stored):
+        async with self._door.repetition(asked, blake2_256(asked.body)) as (key, stored):
             if stored is not None:
-                return self._repeat(api, known, stored)
+                return self._repeat(asked.api, asked.known, stored)
             return await self._answer(request, asked, key)
 
     async def _answer(self, request: web.Request, asked: Asked, key: Hash32 | None) -> web.StreamResponse:
@@ -215,6 +247,28 @@ class Gateway:
             return await self._served.whole(paid)
         finally:
             self._door.leave(paid)
+
+    def _told(self, known: Known, receipt: str) -> str:
+        """Return PAYMENT-RESPONSE for a request a voucher paid."""
+        read = Receipt.decode(decode_signed(receipt)[0])
+        extra = {"receipt": receipt, "left": str(known.seller.left), "session": known.seller.id.hex()}
+        return x402.response(self._challenges.network, known.facts.payer, read.charge, "", extra)
+
+    async def _price(self, refusal: r.Refusal, request: web.Request, api: Api, ask: Ask, body: bytes) -> None:
+        """Say with a refusal what a payment would have to allow, where that can be said."""
+        try:
+            payment = read_headers(request.headers)
+        except r.Refusal:
+            payment = PaymentHeaders()
+        try:
+            needed = Balance(int(refusal.extra.setdefault("needed", str(self._door.asking(api, ask, payment)))))
+            refusal.extra.setdefault("request", request_hash(body, payment.key).hex())
+            if self._once is not None and not ask.stream:
+                refusal.extra["single"] = str(self._once.asked(needed))
+            if self._openings is not None and payment.voucher is None:
+                refusal.extra["opening"] = await self._openings.terms()
+        except r.Refusal as unknown:
+            log.debug("a request has no price now", extra={"reason": str(unknown)})
 
     def _repeat(self, api: Api, known: Known, stored: StoredAnswer) -> web.StreamResponse:
         """Give an answer again, with the receipt it had; nothing is charged."""
@@ -257,6 +311,8 @@ class Gateway:
         headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
         if isinstance(refusal, r.PaymentRefusal):
             headers |= self._challenges.headers(refusal, str(request.url), model)
+            if isinstance(refusal, r.OrderRefusal):
+                headers[x402.RESPONSE] = x402.failure(self._challenges.network, code, str(refusal))
             body, content_type = self._challenges.problem(refusal), r.PROBLEM
         else:
             body, content_type = openai_error(refusal), "application/json"

@@ -6,6 +6,7 @@
     offers     signed quotes, until they end
     closings   sessions whose final total was signed
     used       included units of plans that are used
+    orders     single payments payers signed: each serves one request, once
     meta       whose store this is
 
 Changes are collected and committed together every few milliseconds.
@@ -24,6 +25,7 @@ dead, and only lanes with a request in flight at a dead gateway are retired.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -35,7 +37,8 @@ from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 from aitoken.errors import Rejected, Unavailable
 from aitoken.pay.layouts import Receipt
 from aitoken.pay.seller import SellerLane, Signed
-from aitoken.types import Balance, Hash32, Moment
+from aitoken.types import AccountId, Balance, Hash32, Moment
+from gateway.ports import AnySigned
 
 GROUP_S: Final = 0.005
 """How long changes are collected before they are committed together."""
@@ -105,6 +108,38 @@ class StoredAnswer:
     content_type: str
     answer: bytes | None
     receipt: Signed
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOrder:
+    """A single payment a payer signed.
+
+    Attributes:
+        order: what was signed.
+        until: when it can be carried out no more.
+        state: TAKEN, OWED, PAID or VOID.
+        amount: what it came to.
+        at: when it came to that.
+    """
+
+    payer: AccountId
+    nonce: bytes
+    order: AnySigned
+    until: Moment
+    state: str
+    amount: Balance
+    at: Moment
+
+
+TAKEN: Final = "taken"
+"""Work began; nothing is owed yet."""
+
+OWED: Final = "owed"
+"""The answer is there, and the chain is to move `amount`."""
+
+PAID: Final = "paid"
+VOID: Final = "void"
+"""Nothing is owed: the work came to nothing, or the chain refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,9 +315,38 @@ class Store(ABC):
         sql = "UPDATE lanes SET claimed = ? WHERE session = ? AND lane = ?"
         self._put(Change(sql, (str(claimed), session, lane)))
 
+    async def take_order(self, order: StoredOrder) -> StoredOrder | None:
+        """Take a single payment for a request, on disk when this returns; return the one that has its nonce already.
+
+        Of several that take one nonce, here or at other gateways, one does.
+        """
+        taker = secrets.token_bytes(16)
+        values = (
+            order.payer, order.nonce, order.order.statement, order.order.signature, order.until, order.state,
+            str(order.amount), order.at, taker,
+        )  # fmt: skip
+        sql = "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (payer, nonce) DO NOTHING"
+        self._put(Change(sql, values))
+        rows = await self._rows(f"{_ORDERS} WHERE payer = ? AND nonce = ?", order.payer, order.nonce)
+        return None if bytes(rows[0][-1]) == taker else _order(rows[0])
+
+    def put_order(self, order: StoredOrder) -> None:
+        """Remember how far a single payment is that was taken."""
+        sql = "UPDATE orders SET state = ?, amount = ?, at = ? WHERE payer = ? AND nonce = ?"
+        self._put(Change(sql, (order.state, str(order.amount), order.at, order.payer, order.nonce)))
+
+    def drop_order(self, order: StoredOrder) -> None:
+        """Forget a single payment nothing was done for."""
+        self._put(Change("DELETE FROM orders WHERE payer = ? AND nonce = ?", (order.payer, order.nonce)))
+
+    async def owed_orders(self) -> list[StoredOrder]:
+        """Return the single payments that are still to be carried out."""
+        return [_order(row) for row in await self._rows(f"{_ORDERS} WHERE state = ?", OWED)]
+
     def forget(self, before: Moment, now: Moment) -> None:
-        """Drop answers older than `before` and offers that have ended."""
+        """Drop answers older than `before`, offers that have ended, and orders that ended before `before`."""
         self._put(Change("DELETE FROM answers WHERE at < ?", (before,)))
+        self._put(Change("DELETE FROM orders WHERE until < ?", (before,)))
         self._put(Change("DELETE FROM offers WHERE until < ?", (now,)))
         self._offers = {place: offer for place, offer in self._offers.items() if offer[1] >= now}
 
@@ -395,6 +459,17 @@ class Store(ABC):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+_ORDERS: Final = "SELECT payer, nonce, statement, signature, until, state, amount, at, taker FROM orders"
+
+
+def _order(row: Sequence[Any]) -> StoredOrder:
+    payer, nonce, statement, signature, until, state, amount, at, _ = row
+    order = AnySigned(bytes(statement), bytes(signature))
+    return StoredOrder(
+        AccountId(bytes(payer)), bytes(nonce), order, Moment(until), state, Balance(int(amount)), Moment(at)
+    )
 
 
 async def finished(work: Coroutine[Any, Any, _T]) -> _T:

@@ -82,6 +82,11 @@ CREATE TABLE IF NOT EXISTS used (
 CREATE TABLE IF NOT EXISTS aside (
   gateway BIGINT NOT NULL, subscription BIGINT NOT NULL, period BIGINT NOT NULL, unit INTEGER NOT NULL,
   quantity NUMERIC(39) NOT NULL, PRIMARY KEY (subscription, period, unit, gateway));
+CREATE TABLE IF NOT EXISTS orders (
+  payer BYTEA NOT NULL, nonce BYTEA NOT NULL, statement BYTEA NOT NULL, signature BYTEA NOT NULL,
+  until BIGINT NOT NULL, state TEXT NOT NULL, amount TEXT NOT NULL, at BIGINT NOT NULL, taker BYTEA NOT NULL,
+  PRIMARY KEY (payer, nonce));
+CREATE INDEX IF NOT EXISTS orders_owed ON orders (state) WHERE state = 'owed';
 CREATE TABLE IF NOT EXISTS offers (
   request BYTEA NOT NULL, service BIGINT NOT NULL, book BIGINT NOT NULL, max_charge NUMERIC(39) NOT NULL,
   until BIGINT NOT NULL, PRIMARY KEY (request, service, book));

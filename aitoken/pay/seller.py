@@ -172,6 +172,22 @@ class SellerSession:
         lane.busy = True
         return Admission(lane, Balance(end - total))
 
+    def admit_once(self, limit: Balance) -> Admission:
+        """Reserve for the one request of a session that a single payment makes up, without a voucher.
+
+        Raises:
+            LaneBusy: there was a request already.
+            OverDeposit: it may cost more than the payment is.
+        """
+        if self.lanes:
+            raise LaneBusy("a single payment is for a single request")
+        if limit > self.deposit:
+            raise OverDeposit(f"the request may cost {limit}, the payment is {self.deposit}")
+        lane = self.lanes[0] = SellerLane(0, ack0(self.id, 0))
+        self.reserved = lane.end = limit
+        lane.busy = True
+        return Admission(lane, limit)
+
     def raise_ceiling(self, statement: bytes, signature: bytes, now: Moment) -> Balance:
         """Take a higher ceiling for the request in flight on a lane; return what it may now cost in all.
 

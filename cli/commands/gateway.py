@@ -17,6 +17,7 @@ from cli.wallet import load_pair
 
 if TYPE_CHECKING:
     from aitoken.crypto.ed25519 import Pair
+    from aitoken.types import Balance
     from gateway.catalogue import Catalogue
     from gateway.claimer import Claimer, ClaimPolicy
 
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 @click.option("--claim-above", default="0.1", show_default=True, help="AIT of a session that are claimed at once.")
 @click.option("--claim-every", default=5.0, show_default=True, help="Seconds between looks at what is to be claimed.")
 @click.option("--wind-up", is_flag=True, help="Serve nothing more: claim everything, end all sessions, and stop.")
+@click.option(
+    "--single-least",
+    default="0.001",
+    show_default=True,
+    help="Least AIT of a payment without a session, whose fee is yours; 0: take none, open no session for anybody.",
+)
 @click.option("--log-json", is_flag=True, help="One JSON object a line.")
 def gateway(
     upstream: str,
@@ -50,6 +57,7 @@ def gateway(
     claim_above: str,
     claim_every: float,
     wind_up: bool,
+    single_least: str,
     log_json: bool,
 ) -> None:
     """Sell AI by the unit until SIGTERM or Ctrl-C.
@@ -73,7 +81,7 @@ def gateway(
         raise BadInput("say where vouchers and receipts are kept: --data-dir FOLDER, or --store postgresql://...")
     if store is not None and not store.startswith(POSTGRES):
         raise BadInput("--store is a postgresql:// URL; a folder is --data-dir")
-    place = Place(url, data_dir, store, host, port, upstream_key)
+    place = Place(url, data_dir, store, host, port, upstream_key, parse_amount(single_least))
     asyncio.run(_run(read_catalogue(book, upstream), operator, policy, place, wind_up))
 
 
@@ -87,6 +95,7 @@ class Place:
     host: str
     port: int
     upstream_key: str
+    single_least: Balance
 
 
 async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place: Place, wind_up: bool) -> None:
@@ -94,6 +103,7 @@ async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place:
     from gateway.catalogue import BUILTIN
     from gateway.node_chain import NodeChain
     from gateway.ports import Upstream
+    from gateway.relay import NodeRelay
     from gateway.server import Gateway, Settings
     from gateway.store import open_store
     from gateway.upstreams.builtin import BuiltinUpstream
@@ -108,8 +118,12 @@ async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place:
     chain = await NodeChain.connect(place.node_url, catalogue, operator)
     try:
         kept_in = place.store or place.data_dir or Path()
+        relay = await NodeRelay.of(chain, catalogue.provider) if place.single_least else None
         async with open_store(kept_in, chain.genesis, operator.public, folder=place.data_dir) as store:
-            settings = Settings(catalogue, operator, chain, store, upstreams, claims=policy)
+            settings = Settings(
+                catalogue, operator, chain, store, upstreams, claims=policy, relay=relay,
+                least_single=place.single_least,
+            )  # fmt: skip
             async with Gateway(settings, place.host, place.port) as running:
                 collect_rarely()
                 if wind_up:

@@ -57,8 +57,8 @@ def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         net.close()
 
 
-@pytest.fixture(scope="module")
-def javascript() -> Path:
+def installed_javascript() -> Path:
+    """The folder with what `package-lock.json` pins, and the scripts of this one; skip where it cannot be."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are needed to drive JavaScript clients")
     folder = cache("js", "package.json", "package-lock.json")
@@ -71,6 +71,11 @@ def javascript() -> Path:
     for script in HERE.glob("*.mjs"):
         shutil.copy(script, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def javascript() -> Path:
+    return installed_javascript()
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,17 @@ from aitoken.pay.seller import SessionClosing, Signed
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
 from gateway.catalogue import Catalogue, catalogue_of
 from gateway.claimer import ClaimPolicy
-from gateway.ports import Answer, ChainDown, ClaimItem, Event, Flow, SessionFacts, Upstream, UpstreamFailed
+from gateway.ports import (
+    Answer,
+    ChainDown,
+    ClaimItem,
+    Event,
+    Flow,
+    RelaySide,
+    SessionFacts,
+    Upstream,
+    UpstreamFailed,
+)  # fmt: skip
 from gateway.serve import Timing
 from gateway.server import Gateway, Limits, Settings
 from gateway.sse import EventReader
@@ -431,6 +441,7 @@ async def shop(
     folder: Path, chain: FakeChain | None = None, prices: dict[str, Any] | None = None, claims: ClaimPolicy = NEVER,
     timing: Timing = QUICK, limits: Limits | None = None, clock: FakeClock | None = None,
     upstreams: Callable[[ScriptedUpstream, ScriptedUpstream], Mapping[str, Upstream]] | None = None,
+    relay: RelaySide | None = None, least: int = 0,
 ) -> AsyncIterator[Shop]:  # fmt: skip
     """Run a gateway."""
     chain, clock = chain or FakeChain(), clock or FakeClock()
@@ -441,7 +452,8 @@ async def shop(
         everyone |= upstreams(script, second)
     async with open_store(place_of(folder), GENESIS, OPERATOR.public, lease_s=LEASE_S) as store:
         settings = Settings(
-            catalogue, OPERATOR, chain, store, everyone, clock, limits or Limits(), timing, claims
+            catalogue, OPERATOR, chain, store, everyone, clock, limits or Limits(), timing, claims,
+            relay, Balance(least),
         )  # fmt: skip
         async with Gateway(settings) as gateway, aiohttp.ClientSession() as http:
             yield Shop(gateway, chain, clock, script, second, http)

@@ -31,7 +31,7 @@ except ImportError:
 
 import aiohttp
 
-from aitoken.client.client import Client
+from aitoken.client.client import Client as Node
 from aitoken.client.pay.exchange import Exchange, send_to_first
 from aitoken.client.pay.ledger import NodeLedger
 from aitoken.client.pay.payer import Caps, Payer
@@ -40,6 +40,9 @@ from aitoken.client.pay.purse import open_purse
 from aitoken.client.pay.shop import Shop
 from aitoken.crypto.signature import Signer
 from aitoken.errors import AiTokenError, Bug
+
+Client = httpx.Client
+"""The client of the library whose transport this is."""
 
 _Result = TypeVar("_Result")
 _DROPPED: Final = frozenset({"content-length", "transfer-encoding", "content-encoding", "connection"})
@@ -77,6 +80,11 @@ class PayingTransport(httpx.BaseTransport):
         """The purse at work."""
         return self._payer
 
+    @property
+    def shops(self) -> Sequence[Shop]:
+        """The gateways that are asked."""
+        return self._shops
+
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Pay a request and give its answer, flowing if the gateway lets it flow."""
         if request.method != "POST":
@@ -103,7 +111,7 @@ class PayingTransport(httpx.BaseTransport):
 
     async def _open(self, gateways: Sequence[str], node: str, pair: Signer, purse: Path, caps: Caps | None) -> Payer:
         opened = self._stack.enter_context(open_purse(purse))
-        client = await self._stack.enter_async_context(await Client.connect(node))
+        client = await self._stack.enter_async_context(await Node.connect(node))
         http = await self._stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
         self._shops = [Shop(url, http) for url in gateways]
         payer = Payer(opened, NodeLedger(client, pair), http, caps)

@@ -1,0 +1,48 @@
+"""Unmodified LiteLLM pays a gateway on a devnet: by the address of a proxy, and through a provider of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.interop.test_wallet_libraries import CLIENT_SECONDS, HERE, INSTALL_SECONDS, cache, run
+from tests.interop.test_x402 import claimed, free, net, shop, talk
+from tests.support.devnet import Net, client_of
+from tests.support.market import proxy
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(INSTALL_SECONDS + CLIENT_SECONDS)]
+
+__all__ = ["net"]
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    folder = cache("litellm", "requirements-litellm.txt")
+    interpreter = folder / "bin" / "python"
+    if not (folder / "installed").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        run([sys.executable, "-m", "venv", str(folder)], INSTALL_SECONDS)
+        pins = str(HERE / "requirements-litellm.txt")
+        pip = [str(interpreter), "-m", "pip", "install", "-q", "--no-compile", "--no-deps", "-r", pins]
+        run(pip, INSTALL_SECONDS)
+        (folder / "installed").touch()
+    return interpreter
+
+
+async def test_litellm_pays_through_the_proxy_and_through_its_provider(net: Net, python: Path, tmp_path: Path) -> None:
+    paths = [str(HERE.parents[1]), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    paying = ["--purse", str(tmp_path / "purse"), "--from", "//Bob", "--url", net.url(0), "--max-request", "0.2"]
+    async with shop(net, tmp_path) as url, client_of(net.url(0)) as client:
+        eve = await free(client, "//Eve")
+        async with proxy(tmp_path, *paying, "--gateway", url, "--port", "0") as base:
+            command = [str(python), str(HERE / "litellm_client.py"), base, url, net.url(0), str(tmp_path / "own")]
+            told = await talk(command, PYTHONPATH=os.pathsep.join(paths))
+        assert await claimed(client, told["session"], told["spent"])
+        # The proxy's two requests: the first is claimed, the second is countersigned when the session is closed.
+        paid = await free(client, "//Eve") - eve
+        assert paid >= told["spent"] * 999 // 1000

@@ -1,0 +1,129 @@
+"""Unmodified clients of x402 against a gateway that wants to be paid: what moved on chain is what receipts say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from aitoken.client.client import Client
+from aitoken.crypto.derive import pair_from_uri
+from aitoken.crypto.ed25519 import Pair
+from aitoken.types import AIT
+from tests.interop.test_wallet_libraries import CLIENT_SECONDS, HERE, INSTALL_SECONDS, cache, installed_javascript, run
+from tests.support.devnet import Net, client_of
+from tests.support.market import PRICES, do, gateway, sell
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(INSTALL_SECONDS + CLIENT_SECONDS)]
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Iterator[Net]:
+    net = Net.make(tmp_path / "net", 1)
+    net.start()
+    yield net
+    net.close()
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    folder = cache("x402", "requirements-x402.txt")
+    interpreter = folder / "bin" / "python"
+    if not (folder / "installed").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        run([sys.executable, "-m", "venv", str(folder)], INSTALL_SECONDS)
+        pins = str(HERE / "requirements-x402.txt")
+        run([str(interpreter), "-m", "pip", "install", "-q", "--no-deps", "-r", pins], INSTALL_SECONDS)
+        (folder / "installed").touch()
+    return interpreter
+
+
+@asynccontextmanager
+async def shop(net: Net, folder: Path) -> AsyncIterator[str]:
+    """A gateway of Alice, paid to Eve."""
+    operator = pair_from_uri("//Alice//operator", "ed25519")
+    assert isinstance(operator, Pair)
+    async with client_of(net.url(0)) as client:
+        for dest in (operator.public, pair_from_uri("//Eve").public):
+            await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=dest, value=10 * AIT)
+        provider, service = await sell(client, operator)
+    book = folder / "prices.toml"
+    book.write_text(PRICES.format(provider=provider, service=service))
+    async with gateway(folder, net.url(0), book) as (url, _):
+        yield url
+
+
+async def talk(command: list[str], **environment: str) -> dict[str, Any]:
+    """Run a client to its end; return what it printed last."""
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, timeout=CLIENT_SECONDS, env=os.environ | environment,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    told: dict[str, Any] = msgspec.json.decode(done.stdout.strip().rpartition("\n")[2])
+    return told
+
+
+async def free(client: Client, who: str | Pair) -> int:
+    pair = pair_from_uri(who) if isinstance(who, str) else who
+    return int((await client.account(pair.public))["data"]["free"])
+
+
+async def claimed(client: Client, session: str, wanted: int) -> bool:
+    """Wait until the chain has what a session's receipts come to; tell whether it is that."""
+    async with asyncio.timeout(60):
+        while True:
+            found = int((await client.query("Sessions", "Sessions", bytes.fromhex(session)))["claimed"])
+            if found >= wanted:
+                return found == wanted
+            await asyncio.sleep(0.1)
+
+
+async def test_the_x402_client_for_python_pays(net: Net, python: Path, tmp_path: Path) -> None:
+    paths = [str(HERE.parents[1]), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    async with shop(net, tmp_path) as url, client_of(net.url(0)) as client:
+        before = {uri: await free(client, uri) for uri in ("//Dave", "//Ferdie", "//Eve")}
+        command = [str(python), str(HERE / "x402_client.py"), url, net.url(0), str(tmp_path / "own")]
+        told = await talk(command, PYTHONPATH=os.pathsep.join(paths))
+        after = {uri: await free(client, uri) for uri in before}
+        assert before["//Dave"] - after["//Dave"] == told["upto"]
+        assert before["//Ferdie"] - after["//Ferdie"] == told["exact"]
+        found = await client.query("Sessions", "Sessions", bytes.fromhex(told["session"]))
+        assert int(found["claimed"]) == told["spent"]
+        fee = -(-told["spent"] // 1000)
+        assert after["//Eve"] - before["//Eve"] == told["upto"] + told["exact"] + told["spent"] - fee
+
+
+@pytest.fixture(scope="module")
+def javascript() -> Path:
+    folder = installed_javascript()
+    shutil.copy(HERE.parents[1] / "packaging" / "js" / "x402" / "aitoken_x402.mjs", folder)
+    return folder
+
+
+async def test_the_x402_client_for_fetch_pays(net: Net, javascript: Path, tmp_path: Path) -> None:
+    accounts = [Pair(bytes([number]) * 32) for number in (0x31, 0x32, 0x33)]
+    async with shop(net, tmp_path) as url, client_of(net.url(0)) as client:
+        for account in accounts:
+            await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=account.public, value=5 * AIT)
+        eve = await free(client, "//Eve")
+        seeds = [bytes([number] * 32).hex() for number in (0x31, 0x32, 0x33)]
+        command = ["node", str(javascript / "x402_fetch.mjs"), url, client.chain.genesis_hash.hex(), *seeds]
+        told = await talk(command)
+        for account, paid in zip(accounts, (told["upto"], told["exact"]), strict=False):
+            assert 5 * AIT - await free(client, account) == int(paid)
+        spent = int(told["spent"])
+        assert await claimed(client, told["session"], spent)
+        paid = int(told["upto"]) + int(told["exact"]) + spent - spent // 1000
+        assert await free(client, "//Eve") - eve == paid
+        assert 5 * AIT - await free(client, accounts[2]) >= 3 * AIT
