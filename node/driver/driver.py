@@ -327,6 +327,7 @@ class Driver:
             self.step(inputs.WorkChanged(available=True))
 
     def _on_committed(self, block: Block, certificate: Certificate) -> None:
+        self._relays.moved()
         if certificate.epoch == self.core.epoch.index and self.core.epoch.is_terminal(block.number):
             self._next_base = block
         if block.hash == self.core.final.hash:

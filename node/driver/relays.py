@@ -2,8 +2,10 @@
 
 Upon a status with the wish: the peer is passed every vote, proposal and certificate that is new and right, until a
 status of its comes without it, or its connection ends. A node wishes it when for one delta the validators it hears
-directly, itself included, weigh less than a quorum; and where it is no validator, while one relies on it. Whoever was
-asked is told when it is enough again: a wish that is only forgotten costs n validators n times their traffic, for ever.
+directly, itself included, weigh less than a quorum; and where it is no validator, while one relies on it. Liars are
+heard too: so it also wishes it where nothing became final for a while and some validator is not connected, and keeps
+the wish for longer, since what becomes final then may do so because of it. Whoever was asked is told when it is enough
+again: a wish that is only forgotten costs n validators n times their traffic, for ever.
 Source: section 15.2 of the consensus paper.
 """
 
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from consensus.messages import WANTS_RELAY, Message, Status
 from consensus.types import Pace, Peer
@@ -19,6 +21,9 @@ from consensus.validators import Validators
 
 if TYPE_CHECKING:
     from node.driver.driver import Driver
+
+KEPT: Final = 30
+"""A wish out of a standstill is kept so many times as long as the standstill that shows it."""
 
 
 class Relays:
@@ -33,6 +38,13 @@ class Relays:
         self._looking = False
         self._lacks_since: int | None = None
         self._verdict: tuple[Validators | None, int, bool] = (None, 0, True)
+        self._standstill_ms = max(2 * pace.status_interval_ms, 4 * pace.idle_interval_ms)
+        self._moved_ms = driver.clock.now_ms()
+        self._kept_until_ms = 0
+
+    def moved(self) -> None:
+        """A block became final."""
+        self._moved_ms = self._driver.clock.now_ms()
 
     def heard(self, peer: Peer) -> None:
         """A peer sent a vote or proposal."""
@@ -119,18 +131,32 @@ class Relays:
         return self._driver.core.state.me is None and any(map(self._is_validator, self._wanting))
 
     def _hears_too_little(self) -> bool:
-        """Whether the validators heard directly of late, and this one, are no quorum: others must pass on to us."""
-        driver, pace, now = self._driver, self._pace, self._driver.clock.now_ms()
-        validators, me, peer_of = driver.core.epoch.validators, driver.core.state.me, driver.transport.validator
+        """Whether what this node hears directly is not enough: others must pass on to it."""
+        driver, now = self._driver, self._driver.clock.now_ms()
+        validators = driver.core.epoch.validators
         if self._verdict[0] is validators and now < self._verdict[1]:
             return self._verdict[2]
-        since = now - max(2 * pace.status_interval_ms, 4 * pace.idle_interval_ms)
+        too_little = self._hears_no_quorum(validators, now) or self._stands_still(validators, now)
+        self._verdict = (validators, now + self._pace.delta_ms, too_little)
+        return too_little
+
+    def _hears_no_quorum(self, validators: Validators, now: int) -> bool:
+        """Whether the validators heard of late, and this one, weigh less than a quorum."""
+        me, peer_of = self._driver.core.state.me, self._driver.transport.validator
         lacking = validators.quorum - (0 if me is None else validators.weights[me])
         for key, weight in zip(validators.keys, validators.weights, strict=True):
             if lacking <= 0:
                 break
             peer = peer_of(key)
-            if peer is not None and self._heard.get(peer, 0) > since:
+            if peer is not None and self._heard.get(peer, 0) > now - self._standstill_ms:
                 lacking -= weight
-        self._verdict = (validators, now + pace.delta_ms, lacking > 0)
         return lacking > 0
+
+    def _stands_still(self, validators: Validators, now: int) -> bool:
+        """Whether nothing became final for a while, now or not long ago, and some validator is not connected."""
+        if now >= self._moved_ms + self._standstill_ms:
+            self._kept_until_ms = now + KEPT * self._standstill_ms
+        if now >= self._kept_until_ms:
+            return False
+        me, peer_of = self._driver.core.state.me, self._driver.transport.validator
+        return any(seat != me and peer_of(key) is None for seat, key in enumerate(validators.keys))

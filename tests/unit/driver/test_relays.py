@@ -70,6 +70,18 @@ def test_who_hears_too_little_asks_and_takes_it_back_when_it_hears_enough() -> N
     assert world.passed_on == before
 
 
+def test_a_liar_that_is_heard_but_no_help_does_not_keep_a_ring_from_passing_on() -> None:
+    """Each honest node hears two others and the liar: a quorum with itself, of which one is of no use."""
+    world = Watched(nodes=5, set_size=5, graph="ring", prepared=True, liars={1: "equivocator"}, epoch_length=1000)
+
+    world.go_on(30_000)
+    reached = world.invariants.height
+    world.go_on(15_000)
+
+    assert set(world.wishes) == {0, 2, 3, 4}
+    assert world.invariants.height > reached + 30
+
+
 def test_a_wish_ends_with_the_connection() -> None:
     world = Watched()
     world.go_on(1_000)
