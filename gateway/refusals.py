@@ -77,6 +77,13 @@ class ChainUnavailable(Refusal):
     status = 503
 
 
+class StoreUnavailable(Refusal):
+    """What must not be forgotten cannot be kept now; nothing is charged."""
+
+    code = "gateway.store_unavailable"
+    status = 503
+
+
 class KeyReused(Refusal):
     """The `Idempotency-Key` was used with another body, or its answer is not kept."""
 

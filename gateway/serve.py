@@ -32,6 +32,7 @@ from gateway.deadlines import Deadlines
 from gateway.paid import ANSWER_BYTES_MAX, Leg, Paid, StoredAnswerParts, Usage, cost_fields
 from gateway.ports import Answer, Event, Flow, Upstream, UpstreamFailed
 from gateway.sse import CONTENT_TYPE, DONE, encode_event
+from gateway.store import LaneLost, StoreFailed
 
 log = logging.getLogger(__name__)
 
@@ -225,6 +226,10 @@ class _Flowing:
             await self._response.write_eof()
         except ConnectionError:
             log.debug("a client went away before its receipt")
+        except (StoreFailed, LaneLost) as failure:
+            log.warning("an answer ends without its receipt, free of charge", extra={"reason": str(failure)})
+            if self._request.transport is not None:
+                self._request.transport.abort()
         return self._response
 
     async def _pass(self, first: Event, events: AsyncIterator[Event]) -> Status:

@@ -41,7 +41,7 @@ from gateway.ports import ChainSide, Clock, RelaySide, Upstream
 from gateway.serve import Served, Timing, ending
 from gateway.sessions import Known, Sessions
 from gateway.sse import CONTENT_TYPE
-from gateway.store import Store, StoredAnswer
+from gateway.store import LaneLost, Store, StoredAnswer, StoreFailed
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +203,8 @@ class Gateway:
             if isinstance(refusal, r.PaymentRefusal) and ask is not None:
                 await self._price(refusal, request, api, ask, body)
             response = self._refuse(refusal, request, "" if ask is None else ask.models[0])
+        except (StoreFailed, LaneLost) as failure:
+            response = self._refuse(_not_kept(failure), request, "")
         except Exception as failure:
             if isinstance(failure, ConnectionError):
                 self.metrics.requests.labels(api.kind, "gone").inc()
@@ -324,6 +326,8 @@ class Gateway:
                 response: web.StreamResponse = await handler(request)
             except r.Refusal as refusal:
                 response = self._refuse(refusal, request, "")
+            except StoreFailed as failure:
+                response = self._refuse(_not_kept(failure), request, "")
             except web.HTTPRequestEntityTooLarge:
                 response = self._refuse(r.TooLarge("the body is too large"), request, "")
             return response
@@ -339,3 +343,8 @@ class Gateway:
 
     async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for all
         return web.Response(text="ok")
+
+
+def _not_kept(failure: Exception) -> r.Refusal:
+    log.warning("what must be kept cannot be", extra={"reason": str(failure)})
+    return r.StoreUnavailable("the gateway cannot keep receipts now; nothing is charged", retry_after_s=5)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -301,6 +302,42 @@ async def test_shared_a_gateway_that_slept_too_long_stops(tmp_path: Path) -> Non
             await one.keep_lease()
         with pytest.raises(StoreFailed):
             one.put_claimed(SESSION, 0, Balance(1))
+
+
+async def test_shared_an_answer_whose_lane_was_taken_away_is_a_503_or_breaks_off_and_is_free(tmp_path: Path) -> None:
+    async with two_shops(tmp_path) as (one, two):
+        buyer = one.buyer()
+        known_to(buyer, two)
+        for body, script in (
+            (ASK, [chat_answer("one", usage(2, 1))]),
+            ({**ASK, "stream": True}, [chunk(" w"), chunk(None, finish="stop"), DONE]),
+        ):
+            gate, promise = Gate(), buyer.promise(10**8)
+            one.script.scripts = [[gate, *script]]
+            running = asyncio.ensure_future(one.post("/v1/chat/completions", body, buyer.headers(promise)))
+            await gate.reached.wait()
+            DATABASES[-1].bury(str(tmp_path))
+            gate.open()
+            if body is ASK:
+                reply = await running
+                assert (reply.status, reply.receipt) == (503, None)
+                assert reply.json["error"]["code"] == "gateway.store_unavailable"
+            else:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await running
+        assert await two.gateway.sessions._store.receipts(buyer.id, 0, 0, 100) == []
+        assert await two.gateway.sessions._store.receipts(buyer.id, 1, 0, 100) == []
+
+
+async def test_shared_a_gateway_that_is_taken_for_dead_stops_serving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.support.gateways.LEASE_S", 2.0)
+    with pytest.raises(BaseExceptionGroup) as told:
+        async with asyncio.timeout(60), shop(tmp_path):
+            DATABASES[-1].bury(str(tmp_path))
+            await asyncio.Event().wait()
+    assert told.value.split(StoreFailed)[1] is None
 
 
 async def test_shared_a_store_of_another_key_or_an_old_copy_is_refused(tmp_path: Path) -> None:
