@@ -333,10 +333,14 @@ async def test_shared_a_gateway_that_is_taken_for_dead_stops_serving(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.support.gateways.LEASE_S", 2.0)
-    with pytest.raises(BaseExceptionGroup) as told:
+
+    async def serve() -> None:
         async with asyncio.timeout(60), shop(tmp_path):
             DATABASES[-1].bury(str(tmp_path))
             await asyncio.Event().wait()
+
+    with pytest.raises(BaseExceptionGroup) as told:
+        await serve()
     assert told.value.split(StoreFailed)[1] is None
 
 
