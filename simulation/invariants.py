@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ROUNDS_MAX = 700
 MESSAGES_MAX = 100_000
+MESSAGES_BLOCKS = 50
+"""A network of a dozen may send so many messages for each so many blocks, and as many again."""
 REPORTED_IN_MS = 3000
 
 

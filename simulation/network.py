@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from consensus.messages import Message
-from simulation.invariants import MESSAGES_MAX
+from simulation.invariants import MESSAGES_BLOCKS, MESSAGES_MAX
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -30,7 +30,9 @@ class Network:
         scenario = world.scenario
         rng = self._rng
         self.sent += 1
-        if self.sent > MESSAGES_MAX * max(1, scenario.nodes // 12) ** 2:
+        if self.sent > MESSAGES_MAX * max(1, scenario.nodes // 12) ** 2 * (
+            1 + world.invariants.height // MESSAGES_BLOCKS
+        ):
             world.fail("I7", f"{self.sent} messages among {scenario.nodes} nodes")
             return
         delay = scenario.latency_ms

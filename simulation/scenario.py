@@ -108,10 +108,16 @@ def _draw_epochs(scenario: Scenario, rng: Random) -> None:
 
 
 def _let_others_keep_up(scenario: Scenario) -> None:
-    """Where one validator may be a quorum by itself it needs no answers: its epochs last some journeys of a message."""
+    """Where one validator may be a quorum by itself it needs no answers: others must be able to follow it.
+
+    An epoch lasts some journeys of a message then, and a block lasts longer than it takes to ask for one, unless ranges
+    of them are fetched at once.
+    """
     alone = scenario.sizes_vary or scenario.nodes < 4 or scenario.weights != "equal"
     if alone or scenario.births or scenario.wipes:
-        pace, least = scenario.pace, 8 * (scenario.latency_ms + scenario.jitter_ms) // scenario.epoch_length
+        pace, journey_ms = scenario.pace, scenario.latency_ms + scenario.jitter_ms
+        shortest = 1 if scenario.lengths_vary else scenario.epoch_length
+        least = max(8 * journey_ms // shortest, 0 if scenario.syncer else 3 * journey_ms)
         scenario.pace = replace(
             pace,
             block_time_ms=max(pace.block_time_ms, least),
