@@ -22,10 +22,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process has the cluster."""
     for item in list(items):
         callspec = getattr(item, "callspec", None)
-        if callspec is not None and callspec.params.get("kept_in") == "postgres":
+        kept_in = None if callspec is None else callspec.params.get("kept_in")
+        if kept_in == "postgres":
             item.add_marker(pytest.mark.xdist_group("billing"))
             if not FULL and STORED.match(item.name) is None:
                 items.remove(item)
+        elif kept_in == "sqlite" and item.name.startswith("test_shared"):
+            items.remove(item)  # a file has one gateway
 
 
 @pytest.fixture(scope="session")

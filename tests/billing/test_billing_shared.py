@@ -39,12 +39,6 @@ ASK: dict[str, Any] = {"model": "script", "messages": [{"role": "user", "content
 MOST = len(msgspec.json.encode({**ASK, "max_tokens": 10})) * IN + 10 * OUT
 
 
-@pytest.fixture(autouse=True)
-def only_where_shared(kept_in: str) -> None:
-    if kept_in == "sqlite":
-        pytest.skip("a file has one gateway")
-
-
 @asynccontextmanager
 async def two_stores(folder: Path, **more: Any) -> AsyncIterator[tuple[Store, Store]]:
     more.setdefault("lease_s", LEASE_S)
