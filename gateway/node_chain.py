@@ -179,9 +179,9 @@ class NodeChain:
             calls = [client.call("Sessions", "close", session=session, agreement=None) for session in sessions]
             whole = client.call("Utility", "force_batch", calls=calls)
             receipt = await client.submit(whole, self.operator, wait="final", timeout_seconds=CLAIM_S)
-        found = [event for event in receipt.events if (event.pallet, event.name) == ("Sessions", "Closed")]
-        closed = {_bytes(event.fields["session"]) for event in found}
-        return [bytes(session) in closed or await self._is_over(client, session) for session in sessions]
+            found = [event for event in receipt.events if (event.pallet, event.name) == ("Sessions", "Closed")]
+            closed = {_bytes(event.fields["session"]) for event in found}
+            return [bytes(session) in closed or await self._is_over(client, session) for session in sessions]
 
     async def _is_over(self, client: Client, session: Hash32) -> bool:
         """Whether somebody ended a session before."""
