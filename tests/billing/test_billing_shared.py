@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,21 @@ import pytest
 
 from aitoken.pay.layouts import Receipt, Status
 from aitoken.pay.seller import SellerSession, Signed
-from aitoken.types import Balance, Hash32, Moment
-from gateway.ports import PassFacts
-from gateway.store import Held, LaneLost, Store, StoredSession, StoreFailed, StoreUnusable, Wanted, open_store
+from aitoken.types import AccountId, Balance, Hash32, Moment
+from gateway.ports import AnySigned, PassFacts
+from gateway.store import (
+    OWED,
+    TAKEN,
+    Held,
+    LaneLost,
+    Store,
+    StoredOrder,
+    StoredSession,
+    StoreFailed,
+    StoreUnusable,
+    Wanted,
+    open_store,
+)
 from tests.support.gateways import (
     DATABASES,
     DONE,
@@ -370,3 +383,26 @@ async def test_shared_who_hangs_up_while_being_admitted_leaves_no_lane_busy(tmp_
             while known.busy or known.away:
                 await here.gateway.sessions.renew(known)
                 await asyncio.sleep(0.01)
+
+
+async def test_shared_a_single_payment_is_taken_by_one(tmp_path: Path) -> None:
+    order = StoredOrder(
+        AccountId(b"p" * 32),
+        b"n" * 32,
+        AnySigned(b"signed", b"signature"),
+        Moment(10**12),
+        TAKEN,
+        Balance(0),
+        Moment(1),
+    )
+    async with two_stores(tmp_path) as (one, two):
+        before = await asyncio.gather(*(store.take_order(order) for store in (one, two, one, two)))
+        assert sorted(found is None for found in before) == [False, False, False, True]
+        assert {found for found in before if found is not None} == {order}
+        owed = replace(order, state=OWED, amount=Balance(10**30), at=Moment(2))
+        one.put_order(owed)
+        await one.synced()
+        assert await two.owed_orders() == [owed]
+        two.forget(Moment(10**12 + 1), Moment(0))
+        await two.synced()
+        assert await one.take_order(order) is None

@@ -63,10 +63,10 @@ async def shop(net: Net, folder: Path) -> AsyncIterator[str]:
         yield url
 
 
-async def talk(command: list[str], **environment: str) -> dict[str, Any]:
+async def talk(command: list[str], seconds: float = CLIENT_SECONDS, **environment: str) -> dict[str, Any]:
     """Run a client to its end; return what it printed last."""
     done = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, timeout=CLIENT_SECONDS, env=os.environ | environment,
+        subprocess.run, command, capture_output=True, text=True, timeout=seconds, env=os.environ | environment,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
