@@ -1,4 +1,4 @@
-"""What payment adds to a request over HTTP, and what it costs the chain.
+"""What payment adds to a request over HTTP.
 
 A plain aiohttp handler and the gateway answer the same request with the same built-in model, on one event loop with
 their client; the difference is payment: voucher, rules, reservation, price, receipt, and the store on this disk. Wall
@@ -22,7 +22,6 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from aitoken.codec.hints import codec_of
 from aitoken.collector import collect_rarely
 from aitoken.crypto.ed25519 import Pair, verify
 from aitoken.pay.buyer import BuyerSession
@@ -31,7 +30,6 @@ from aitoken.pay.layouts import OpenParams, session_id
 from aitoken.pay.seller import Signed
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
 from bench.row import Row
-from chain.pallets.ai.sessions_types import Acked, ClaimItem, SessionClaims
 from gateway.catalogue import catalogue_of
 from gateway.ports import ClaimItem as DueClaim
 from gateway.ports import SessionFacts
@@ -55,8 +53,6 @@ LANES = 64
 Ask = Callable[[], Awaitable[float]]
 Took = tuple[float, float]
 """Until answered, and until everything was done, in ms."""
-ENVELOPE_BYTES = 140
-"""Signature, signer, era, nonce and length of a transaction."""
 
 
 class _Chain:
@@ -83,7 +79,7 @@ class _Chain:
 
 def run(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_run(Path(folder), 300 if quick else 3_000)) + _chain_bytes()
+        return asyncio.run(_run(Path(folder), 300 if quick else 3_000))
 
 
 async def _run(folder: Path, count: int) -> list[Row]:
@@ -204,16 +200,3 @@ def _signatures() -> float:
             verify(pair.sign(message), message, pair.public)
         took.append((time.perf_counter() - begin) * 1000)
     return statistics.median(took)
-
-
-def _chain_bytes() -> list[Row]:
-    """Bytes and signatures the chain sees of a session with 16 lanes of 1,000 requests, each claimed once."""
-    lanes, requests = 16, 1000
-    item = ClaimItem(0, 0, requests, Balance(10**12), Balance(10**12), Moment(0), bytes(32), bytes(64), Acked())
-    claim = len(codec_of(SessionClaims).encode(SessionClaims(GENESIS, [item] * lanes)))
-    opening = 32 + 74 + 9
-    total = 3 * ENVELOPE_BYTES + claim + opening + 33
-    return [
-        Row("chain", "bytes a request: open, one claim, close", total / (lanes * requests), "bytes"),
-        Row("chain", "signatures a request", (3 + lanes) / (lanes * requests), "signatures"),
-    ]

@@ -237,10 +237,17 @@ class BuyerSession:
 
     def _sign(self, lane: BuyerLane, ceiling: Balance, now: Moment, holds_ms: int) -> Promise:
         until = Moment(now + holds_ms)
-        at_risk = self.at_risk(now) - lane.at_risk(now) + max(lane.at_risk(now), ceiling - lane.total)
+        at_risk, others = max(lane.at_risk(now), ceiling - lane.total), 0
+        for other in self.lanes.values():
+            if other is lane:
+                continue
+            if other.ceiling > other.total:
+                at_risk += other.at_risk(now)
+                others += other.ceiling
+            else:  # most are idle: nothing is at risk there
+                others += other.total
         if at_risk > self.exposure_max:
             raise ExposureTooHigh(f"{at_risk} would be at risk, the cap is {self.exposure_max}")
-        others = sum(max(other.total, other.ceiling) for other in self.lanes.values() if other is not lane)
         if others + max(lane.ceiling, ceiling) > self.deposit:
             raise OverDeposit(f"all lanes would come to more than the deposit of {self.deposit}")
         voucher = Voucher(self.id, lane.number, CUMULATIVE, 0, lane.seq, lane.total, ceiling, until, lane.ack)

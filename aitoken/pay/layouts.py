@@ -392,9 +392,11 @@ def _read_usage(data: bytes, offset: int) -> tuple[tuple[tuple[int, int], ...], 
     count, offset = compact_read(data, offset)
     if count > USAGE_MAX:
         raise BadLayout(f"{count} units in a receipt, at most {USAGE_MAX}")
-    usage, last = [], 0
+    usage, last, end = [], 0, len(data) - 2
     for _ in range(count):
-        unit = int.from_bytes(data[offset : offset + 2], "little")
+        if offset > end:
+            raise BadLayout("receipt that ends inside its usage")
+        unit = data[offset] | data[offset + 1] << 8
         if unit <= last:
             raise BadLayout("units of a receipt are not in ascending order")
         quantity, offset = compact_read(data, offset + 2, _COMPACT_U64)
