@@ -12,6 +12,7 @@ from chain.frame.schema import Schema
 from chain.frame.system import System
 from chain.pallets.activity import Activity
 from chain.pallets.ai.allowances import Allowances
+from chain.pallets.ai.codes import Codes
 from chain.pallets.ai.disputes import Disputes
 from chain.pallets.ai.oracle import Oracle
 from chain.pallets.ai.pay import Pay
@@ -68,6 +69,7 @@ PALLETS: Final = (
     Plans,
     Allowances,
     Disputes,
+    Codes,
     Sudo,
 )
 
@@ -109,10 +111,11 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     plans = Plans(machine, balances, timestamp, oracle, providers)
     allowances = Allowances(machine, system, balances, timestamp, Spendable(pay, plans, sessions))
     disputes = Disputes(machine, balances, timestamp, consensus.current_epoch, sessions, plans, providers)
+    codes = Codes(machine, balances, system, timestamp, providers)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
         offences, consensus, activity, supply, Parameters(machine), oracle, providers, sessions, pay, plans, allowances,
-        disputes, Sudo(machine),
+        disputes, codes, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)

@@ -1,0 +1,421 @@
+"""Codes: coupons, gift links and spend-only credit, claimed without having anything.
+
+A sponsor puts down the value of a batch of codes. Each code is an ed25519 key; the chain knows the root of their tree.
+Who holds the key names the account that gets the value, and signs that:
+
+* A copied claim still pays the account it names; a code pays once; nobody but the key's holder can change anything.
+* A claim needs neither balance nor account: it comes without an outer signature, and it enters pool and block only if
+  it would succeed. Its price is held of the sponsor from the start and burned with the claim, so who floods the chain
+  with claims pays for them. Such calls fill a small share of a block; more of them wait, or pay a fee like any call.
+* A gift link is a batch of one. A code that was lost is made void before it is claimed.
+* Credit is not the holder's money: it stays held of the sponsor and goes to providers the batch names, by orders the
+  holder signs. What is unspent in the end is the sponsor's again.
+
+At any time, for each sponsor
+
+    held(Funded)  == sum of unused codes * (value + fee) + sum of what is left of credits
+    held(Deposit) == sum of deposits of batches
+
+Source: payments paper, section 5.15; `docs/spec/codes.md`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from aitoken.codec.hints import Bytes32, u8, u32, u64
+from aitoken.crypto import ed25519
+from aitoken.crypto.hashing import blake2_256
+from aitoken.crypto.signature import verify_multi
+from aitoken.pay.codes import COUNT_MAX, claim_bytes, depth_of, has_work, root_from, spend_bytes
+from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
+from chain.frame.calls import Call, PostInfo, call
+from chain.frame.errors import BadOrigin, BadProof, DispatchError, Future, InvalidTransaction, Stale
+from chain.frame.executive import ValidTransaction
+from chain.frame.origin import NoOrigin, Origin, Signed, ensure_signed
+from chain.frame.pallet import Pallet, constant
+from chain.frame.storage import TWOX_64_CONCAT, OptionMap, Value, storage_map, value
+from chain.frame.types import CompactBalance, DispatchClass, MultiSignature
+from chain.frame.weights import PS_PER_MS
+from chain.pallets.ai.codes_events import CodesErrors, CodesEvents
+from chain.pallets.ai.codes_types import (
+    PAGE_BYTES,
+    PAGE_CODES,
+    WORK_MAX,
+    Batch,
+    CodeIndex,
+    CodesHoldReason,
+    Credit,
+    Held,
+    Indices,
+    Page,
+    Path,
+    Signature64,
+    Terms,
+)
+from chain.pallets.ai.deposits import deposit
+from chain.pallets.ai.pay_types import Reference
+from chain.pallets.balances import BurnReason
+
+if TYPE_CHECKING:
+    from chain.frame.machine import Machine
+    from chain.pallets.balances import Balances
+
+FEE: Final = Balance(AIT // 200)
+"""What a claim or an order of a credit costs; the sponsor has put it down, it is burned."""
+LIFETIME_MS: Final = 2 * 365 * 86_400_000
+FREE_PERCENT: Final = 5
+"""How much of a block's weight calls without an outer signature may use here."""
+CREDITS_MAX: Final = 4_096
+"""Most codes of a batch of credit: each has an entry of its own."""
+SWEPT_A_CALL: Final = 64
+CLOSE_UNITS_MAX: Final = SWEPT_A_CALL + CREDITS_MAX // PAGE_CODES
+"""Entries one `close` removes at most; a batch of tokens has up to 64 pages."""
+WRAPPED: Final = (b"<Bytes>", b"</Bytes>")
+"""What wallets put around bytes they are asked to sign."""
+BATCH_BYTES: Final = 180 + 8 * 16
+PAGE_KEY_BYTES: Final = 32
+CREDIT_BYTES: Final = 80
+PRIORITY: Final = 1 << 20
+"""Before transactions without a tip; there are never many of them in a block."""
+LONGEVITY: Final = 64
+
+DEPOSIT: Final = CodesHoldReason.Deposit
+FUNDED: Final = CodesHoldReason.Funded
+
+
+class CodeRefused(InvalidTransaction):
+    """A claim or an order of a credit would fail; the message names the error."""
+
+    code = "transaction.code"
+
+
+class LaneFull(Future):
+    """The block has as many calls without a fee as it may; it waits for the next, or pays."""
+
+    code = "transaction.lane_full"
+    text = "The block takes no more calls without a fee"
+
+
+class Genesis(Protocol):
+    """What names this chain."""
+
+    def hash_of(self, number: int) -> Hash32 | None:
+        """The hash of a recent block, and of genesis."""
+
+
+class Now(Protocol):
+    """The time of the block."""
+
+    def current_time(self) -> Moment:
+        """Unix milliseconds."""
+
+
+class PayoutBook(Protocol):
+    """Where providers are paid; the Providers pallet."""
+
+    def payout_of(self, provider: int) -> AccountId | None:
+        """The account, None where there is no such provider."""
+
+
+class Codes(Pallet, index=47, crate="pallet_codes"):
+    """Coupons, gift links and spend-only credit, claimed without having anything."""
+
+    HoldReason = CodesHoldReason
+
+    batches: OptionMap[u64, Batch] = storage_map(TWOX_64_CONCAT, doc="Batches of codes.")
+    pages: OptionMap[tuple[u64, u32], Page] = storage_map(
+        TWOX_64_CONCAT, TWOX_64_CONCAT, doc="Which codes were claimed or made void: a bit each, 1024 codes a page."
+    )
+    credits: OptionMap[tuple[u64, CodeIndex], Held] = storage_map(
+        TWOX_64_CONCAT, TWOX_64_CONCAT, doc="What is left of claimed credit."
+    )
+    next_batch: Value[u64] = value(doc="The number of the next batch; never used twice.")
+
+    claim_fee: Balance = constant(FEE, name="ClaimFee", doc="What a claim or an order of a credit costs the sponsor.")
+    max_count: u32 = constant(COUNT_MAX, doc="Most codes of a batch of tokens.")
+    max_credits: u32 = constant(CREDITS_MAX, doc="Most codes of a batch of credit.")
+    lifetime: u64 = constant(LIFETIME_MS, doc="How far ahead a batch may end, in milliseconds.")
+
+    Event = CodesEvents
+    Error = CodesErrors
+
+    def __init__(
+        self, machine: Machine, balances: Balances, genesis: Genesis, clock: Now, providers: PayoutBook
+    ) -> None:
+        super().__init__(machine)
+        self._balances = balances
+        self._genesis = genesis
+        self._clock = clock
+        self._providers = providers
+        self._free_max = machine.schema.params.block_weight_ms * PS_PER_MS * FREE_PERCENT // 100
+        self._free = 0
+        """The weight of calls without a fee in this block so far."""
+        self._verified: tuple[object, ...] = ()
+        """The last signature that was found good: what is let in and then made is verified once."""
+
+    # --------------------------------------------------------------------------------------------- the sponsor's
+
+    @call(0)
+    def create(
+        self, origin: Origin, root: Hash32, count: u32, value: CompactBalance, expires: Moment, work: u8, terms: Terms
+    ) -> None:
+        """Put down value and fee of `count` codes whose keys' tree has this root."""
+        sponsor = ensure_signed(origin)
+        is_credit = isinstance(terms, Credit)
+        if isinstance(terms, Credit) and (
+            not terms.providers or len(set(terms.providers)) != len(terms.providers) or not self._is_ahead(terms.until)
+        ):
+            raise self.Error.BadTerms
+        if (
+            not 1 <= count <= (CREDITS_MAX if is_credit else COUNT_MAX)
+            or work > WORK_MAX
+            or not self._is_ahead(expires)
+        ):
+            raise self.Error.BadTerms
+        if value < (FEE + 1 if is_credit else self._balances.existential_deposit):
+            raise self.Error.BadTerms
+        held = batch_deposit(count, is_credit=is_credit)
+        self._balances.hold(DEPOSIT, sponsor, held)
+        self._balances.hold(FUNDED, sponsor, Balance(count * (value + FEE)))
+        number = self.next_batch.get()
+        self.next_batch.put(number + 1)
+        self.batches.put(number, Batch(sponsor, held, root, value, count, 0, expires, work, terms, 0))
+        self.emit(self.Event.Created(number, sponsor, root, value, count, expires, terms))
+
+    @call(1, units=lambda _, indices: len(indices))
+    def void(self, origin: Origin, batch: u64, indices: Indices) -> None:
+        """Make codes void that nobody has claimed; what stood behind them is the sponsor's again."""
+        found = self._batch(batch)
+        if ensure_signed(origin) != found.sponsor:
+            raise self.Error.NotSponsor
+        for index in indices:
+            self._use(batch, found, index)
+        found = found.copy()
+        found.used += len(indices)
+        self.batches.put(batch, found)
+        self._balances.release(FUNDED, found.sponsor, Balance(len(indices) * (found.value + FEE)))
+        self.emit(self.Event.Voided(batch, indices))
+
+    @call(2, units=lambda _: CLOSE_UNITS_MAX)
+    def close(self, origin: Origin, batch: u64) -> PostInfo:
+        """End a batch that is over: by anybody; what is left is the sponsor's again.
+
+        Credit is looked through 64 codes a call, so a large batch of it takes several.
+        """
+        ensure_signed(origin)
+        found = self._batch(batch).copy()
+        if not self._is_over(found):
+            raise self.Error.NotOver
+        done = self._sweep(batch, found) if isinstance(found.terms, Credit) else 0
+        if isinstance(found.terms, Credit) and found.swept < found.count:
+            self.batches.put(batch, found)
+            return PostInfo(self.cost_of("close").at(done))
+        for page in range(-(-found.count // PAGE_CODES)):
+            self.pages.remove((batch, page))
+            done += 1
+        self.batches.remove(batch)
+        self._balances.release(FUNDED, found.sponsor, Balance((found.count - found.used) * (found.value + FEE)))
+        self._balances.release(DEPOSIT, found.sponsor, found.deposit)
+        self.emit(self.Event.Closed(batch))
+        return PostInfo(self.cost_of("close").at(done))
+
+    # --------------------------------------------------------------------------------------------- the holder's
+
+    @call(3, dispatch_class=DispatchClass.Operational)
+    def claim(
+        self,
+        origin: Origin,
+        batch: u64,
+        index: CodeIndex,
+        key: Bytes32,
+        proof: Path,
+        claimant: AccountId,
+        work: u64,
+        signature: Signature64,
+    ) -> None:
+        """Have the value of a code given to the claimant its key names; needs no outer signature and then no fee."""
+        self._let_in(origin, "claim")
+        found = self._check_claim(batch, index, key, proof, claimant, work, signature)
+        self._use(batch, found, index)
+        sponsor, value = found.sponsor, found.value
+        found = found.copy()
+        found.used += 1
+        self.batches.put(batch, found)
+        self._burn_fee(sponsor)
+        if isinstance(found.terms, Credit):
+            self.credits.put((batch, index), Held(claimant, value))
+        else:
+            self._balances.transfer_held(FUNDED, sponsor, claimant, value)
+        self.emit(self.Event.Claimed(batch, index, claimant, value))
+
+    @call(4, dispatch_class=DispatchClass.Operational)
+    def spend(
+        self,
+        origin: Origin,
+        batch: u64,
+        index: CodeIndex,
+        provider: u64,
+        amount: CompactBalance,
+        reference: Reference,
+        signature: MultiSignature,
+    ) -> None:
+        """Have a provider paid out of a credit, as its holder signs; needs no outer signature and then no fee.
+
+        The fee comes out of the credit.
+        """
+        self._let_in(origin, "spend")
+        found, held, payout = self._check_spend(batch, index, provider, amount, reference, signature)
+        left = Balance(held.left - amount - FEE)
+        if left:
+            self.credits.put((batch, index), Held(held.holder, left))
+        else:
+            self.credits.remove((batch, index))
+        self._burn_fee(found.sponsor)
+        self._balances.transfer_held(FUNDED, found.sponsor, payout, amount)
+        self.emit(self.Event.CreditSpent(batch, index, held.holder, provider, amount, left, reference))
+
+    # --------------------------------------------------------------------------------------------- without a fee
+
+    def check_unsigned(self, call: Call) -> ValidTransaction:
+        """Let a claim or an order in that would succeed.
+
+        Raises:
+            LaneFull: there is no more room for it in this block.
+            Stale: the code was used.
+            BadProof: the signature is not that of the code's key, or of the credit's holder.
+            CodeRefused: it would fail for another reason.
+        """
+        if call.info.name not in ("claim", "spend"):
+            raise InvalidTransaction
+        if self._free + self.cost_of(call.info.name).base > self._free_max:
+            raise LaneFull
+        batch, index = call.args[:2]
+        try:
+            if call.info.name == "claim":
+                self._check_claim(*call.args)
+                state = b""
+            else:
+                state = self._check_spend(*call.args)[1].left.to_bytes(16, "little")
+        except self.Error.AlreadyUsed:
+            raise Stale from None
+        except self.Error.BadSignature:
+            raise BadProof from None
+        except DispatchError as error:
+            raise CodeRefused(error.code) from None
+        tag = blake2_256(b"code" + batch.to_bytes(8, "little") + index.to_bytes(4, "little") + state)
+        return ValidTransaction(PRIORITY, (), (tag,), LONGEVITY)
+
+    def on_initialize(self, number: BlockNumber) -> int:  # noqa: ARG002 - the same for every block
+        """Let claims and orders in anew; that costs nothing."""
+        self._free = 0
+        return 0
+
+    def _let_in(self, origin: Any, name: str) -> None:
+        """Count a call without a fee; whoever signs for it pays like for any other."""
+        if isinstance(origin, NoOrigin):
+            self._free += self.cost_of(name).base
+        elif not isinstance(origin, Signed):
+            raise BadOrigin
+
+    # --------------------------------------------------------------------------------------------- the rules
+
+    def _check_claim(
+        self, batch: int, index: int, key: bytes, proof: list[Hash32], claimant: AccountId, work: int, signature: bytes
+    ) -> Batch:
+        """Return the batch of a claim that is good. What is cheap is checked first."""
+        found = self._batch(batch)
+        if self._clock.current_time() >= found.expires:
+            raise self.Error.Expired
+        if index >= found.count or len(proof) != depth_of(found.count):
+            raise self.Error.BadCode
+        if self._is_used(batch, index):
+            raise self.Error.AlreadyUsed
+        message = claim_bytes(self._genesis_hash(), batch, index, claimant)
+        if not has_work(message, work, found.work):
+            raise self.Error.WorkTooWeak
+        if root_from(index, key, proof) != found.root:
+            raise self.Error.BadCode
+        seal = (key, message, signature)
+        if seal != self._verified and not ed25519.verify(signature, message, key):
+            raise self.Error.BadSignature
+        self._verified = seal
+        return found
+
+    def _check_spend(
+        self, batch: int, index: int, provider: int, amount: Balance, reference: bytes, signature: MultiSignature
+    ) -> tuple[Batch, Held, AccountId]:
+        """Return batch, credit and payee of an order that is good."""
+        found, held = self._batch(batch), self.credits.get((batch, index))
+        terms = found.terms
+        if held is None or not isinstance(terms, Credit):
+            raise self.Error.NoCredit
+        if self._clock.current_time() >= terms.until:
+            raise self.Error.Expired
+        if not amount or amount + FEE > held.left:
+            raise self.Error.OverCredit
+        payout = self._providers.payout_of(provider) if provider in terms.providers else None
+        if payout is None or not self._balances.can_receive(payout, amount):
+            raise self.Error.NotForProvider
+        message = spend_bytes(self._genesis_hash(), batch, index, held.left, provider, amount, reference)
+        kind, signed = signature.scale_index, getattr(signature, "signature", b"")
+        seal = (held.holder, message, signed, kind)
+        if seal != self._verified and not any(
+            verify_multi(kind, signed, text, held.holder) for text in (message, message.join(WRAPPED))
+        ):
+            raise self.Error.BadSignature
+        self._verified = seal
+        return found, held, payout
+
+    def _batch(self, batch: int) -> Batch:
+        found = self.batches.get(batch)
+        if found is None:
+            raise self.Error.NoBatch
+        return found
+
+    def _is_ahead(self, time: Moment) -> bool:
+        now = self._clock.current_time()
+        return now < time <= now + LIFETIME_MS
+
+    def _is_over(self, batch: Batch) -> bool:
+        """Whether nobody can claim or spend anything any more."""
+        now, terms = self._clock.current_time(), batch.terms
+        no_claims = batch.used == batch.count or now >= batch.expires
+        return no_claims and (not isinstance(terms, Credit) or now >= terms.until)
+
+    def _is_used(self, batch: int, index: int) -> bool:
+        page = self.pages.get((batch, index // PAGE_CODES))
+        at = index % PAGE_CODES
+        return page is not None and bool(page[at // 8] >> at % 8 & 1)
+
+    def _use(self, batch: int, found: Batch, index: int) -> None:
+        """Mark a code as used."""
+        if index >= found.count:
+            raise self.Error.BadCode
+        if self._is_used(batch, index):
+            raise self.Error.AlreadyUsed
+        place, at = (batch, index // PAGE_CODES), index % PAGE_CODES
+        page = bytearray(self.pages.get(place) or bytes(PAGE_BYTES))
+        page[at // 8] |= 1 << at % 8
+        self.pages.put(place, bytes(page))
+
+    def _sweep(self, batch: int, found: Batch) -> int:
+        """Give the sponsor back what is left of the next credits; return how many codes were looked at."""
+        first, end = found.swept, min(found.count, found.swept + SWEPT_A_CALL)
+        rows = [self.credits.take((batch, index)) for index in range(first, end)]
+        self._balances.release(FUNDED, found.sponsor, Balance(sum(row.left for row in rows if row is not None)))
+        found.swept = end
+        return end - first
+
+    def _burn_fee(self, sponsor: AccountId) -> None:
+        self._balances.take_held(FUNDED, sponsor, FEE)
+        self._balances.rescind(FEE, BurnReason.Fee)
+
+    def _genesis_hash(self) -> Hash32:
+        return self._genesis.hash_of(0) or Hash32(bytes(32))
+
+
+def batch_deposit(count: int, *, is_credit: bool) -> Balance:
+    """Return the deposit for a batch of so many codes."""
+    pages = -(-count // PAGE_CODES) * deposit(PAGE_BYTES + PAGE_KEY_BYTES)
+    return Balance(deposit(BATCH_BYTES) + pages + (count * deposit(CREDIT_BYTES) if is_credit else 0))

@@ -1,0 +1,178 @@
+"""The pallets of earning on a small runtime: calls by people, calls without a signature, and what must always hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import Any
+
+from aitoken.pay import codes
+from aitoken.proto.extrinsic import Extrinsic, bare_extrinsic
+from aitoken.types import AccountId, BlockNumber, Hash32
+from chain.frame.apis import CoreApis
+from chain.frame.executive import Executive
+from chain.frame.machine import Machine
+from chain.frame.schema import Schema
+from chain.frame.system import System
+from chain.frame.types import Ed25519Signature
+from chain.pallets.ai.codes import FEE, Codes
+from chain.pallets.ai.codes_types import PAGE_CODES, Credit, Terms, Tokens
+from chain.pallets.balances import Balances
+from chain.pallets.timestamp import Timestamp
+from chain.pallets.transaction_payment import CallPaymentApis, TransactionPayment
+from chain.pallets.utility import Utility
+from chain.params import PRESETS
+from chain.state.memory import MemoryKeyValue
+from chain.weights import WEIGHTS
+from tests.support.small_runtime import Authors
+from tests.support.spending_chain import (
+    DAY,
+    GENESIS,
+    PEOPLE,
+    START_MS,
+    Market,
+    SpendingChain,
+    account,
+    ait,
+    pair,
+    rows,
+)
+
+PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Codes)
+
+
+@cache
+def schema() -> Schema:
+    return Schema(
+        PALLETS, (CoreApis, CallPaymentApis), PRESETS["devnet"], WEIGHTS, spec_version=100, transaction_version=1
+    )
+
+
+class EarnChain(SpendingChain):
+    """One machine, no blocks but those that are asked for."""
+
+    def __init__(self, money: int = 1000) -> None:
+        machine = self.machine = Machine(schema())
+        self.system = System(machine)
+        self.timestamp = Timestamp(machine)
+        self.balances = Balances(machine, self.system)
+        self.payment = TransactionPayment(machine, self.system, self.balances, Authors())
+        self.market = Market(self.timestamp, self.balances)
+        self.codes = Codes(machine, self.balances, self.system, self.timestamp, self.market)
+        machine.install(
+            self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.codes,
+        )  # fmt: skip
+        self.executive = Executive(machine, self.system, self.payment)
+        machine.store.load(MemoryKeyValue({}))
+        self.system.block_hash.put(BlockNumber(0), GENESIS)
+        self.balances.build_genesis((account(who), ait(money)) for who in PEOPLE)
+        self.issuance = self.balances.total_issuance.get()
+        self.now = START_MS
+        self.wait(0)
+
+    def call(self, name: str, *args: Any) -> Any:
+        return schema().make_call(name, *args)
+
+    def events(self, since: int = 0) -> list[Any]:
+        record, found = schema().event_record, []
+        for row in self.machine.store.events[since:]:
+            at = 0
+            while at < len(row):
+                what, at = record.read(row, at)
+                found.append(what.event)
+        return found
+
+    def bare(self, name: str, *args: Any) -> Extrinsic:
+        """A call without a signature."""
+        return bare_extrinsic(self.call(name, *args).encode())
+
+    def send(self, name: str, *args: Any) -> list[Any]:
+        """Put a call without a signature into a block of its own; return what it told."""
+        self.open_block()
+        self.codes.on_initialize(self.system.number.get())
+        before = len(self.machine.store.events)
+        self.executive.validate(self.bare(name, *args), self.system.number.get())
+        self.executive.apply(self.bare(name, *args))
+        assert not self.machine.faults, self.machine.faults
+        told = self.events(before)
+        assert type(told[-1]).__name__ == "ExtrinsicSuccess", told
+        return told[:-1]
+
+    # ---------------------------------------------------------------------------------------------- what must hold
+
+    def expected_holds(self) -> Counter[tuple[AccountId, str]]:
+        """What the pallets' storage says is held."""
+        held: Counter[tuple[AccountId, str]] = Counter()
+        for number, batch in self.codes.batches.items():
+            held[batch.sponsor, "CodesHoldReason.Deposit"] += batch.deposit
+            left = sum(credit.left for (of, _), credit in self.codes.credits.items() if of == number)
+            held[batch.sponsor, "CodesHoldReason.Funded"] += (batch.count - batch.used) * (batch.value + FEE) + left
+        return held
+
+    def check(self) -> None:
+        """Whatever happened: money is conserved, every escrow is a hold, nothing is left behind."""
+        accounts = rows(self.system.account)
+        money = sum(row.free + row.reserved for row in accounts) + self.payment.pending
+        assert money == self.balances.total_issuance.get()
+        held = Counter(
+            {
+                (who, f"{type(hold.id).__name__}.{hold.id.name}"): hold.amount
+                for who, holds in self.balances.holds.items()
+                for hold in holds
+            }
+        )
+        assert held == +self.expected_holds()
+        self.check_codes()
+
+    def check_codes(self) -> None:
+        """Used codes are counted, nothing belongs to a batch that is gone."""
+        bits: Counter[int] = Counter()
+        for (number, _), page in self.codes.pages.items():
+            bits[number] += sum(byte.bit_count() for byte in page)
+        batches = dict(self.codes.batches.items())
+        assert bits == +Counter({number: batch.used for number, batch in batches.items()})
+        for (number, index), credit in self.codes.credits.items():
+            assert isinstance(batches[number].terms, Credit)
+            assert batches[number].swept <= index < batches[number].count
+            assert 0 < credit.left <= batches[number].value
+            assert self.codes.pages.get((number, index // PAGE_CODES)) is not None
+
+
+class Sheet:
+    """A batch of codes with its keys, as its sponsor prints it."""
+
+    def __init__(self, chain: EarnChain, count: int = 3, value: int = ait(2), sponsor: str = "alice", **how: Any):
+        terms: Terms = how.pop("terms", Tokens())
+        self.chain, self.count, self.value = chain, count, value
+        self.keys = [pair(f"code {sponsor} {index}") for index in range(count)]
+        public = [key.public for key in self.keys]
+        self.proofs = codes.proofs_of(public)
+        self.work = how.pop("work", 0)
+        self.expires = how.pop("expires", chain.now + 30 * DAY)
+        told = chain.run(sponsor, "Codes.create", codes.root_of(public), count, value, self.expires, self.work, terms)
+        self.number = told[-1].batch
+
+    def claim(self, index: int, claimant: str | AccountId, /, **changes: Any) -> tuple[Any, ...]:
+        """The arguments of a good claim, but for the changes."""
+        who = account(claimant) if isinstance(claimant, str) else claimant
+        message = codes.claim_bytes(
+            changes.pop("genesis", GENESIS), changes.pop("signed_batch", self.number), index, who
+        )
+        fields: dict[str, Any] = {
+            "batch": self.number, "index": index, "key": self.keys[index].public, "proof": self.proofs[index],
+            "claimant": who, "work": codes.work_for(message, self.work), "signature": self.keys[index].sign(message),
+        }  # fmt: skip
+        return tuple((fields | changes).values())
+
+    def order(self, index: int, holder: str, provider: int, amount: int, /, **changes: Any) -> tuple[Any, ...]:
+        """The arguments of a good order of a credit, but for the changes."""
+        found = self.chain.codes.credits.get((self.number, index))
+        left = changes.pop("left", found.left if found is not None else 0)
+        message = codes.spend_bytes(Hash32(GENESIS), self.number, index, left, provider, amount, b"order 7")
+        if changes.pop("wrapped", False):
+            message = message.join((b"<Bytes>", b"</Bytes>"))
+        fields: dict[str, Any] = {
+            "batch": self.number, "index": index, "provider": provider, "amount": amount, "reference": b"order 7",
+            "signature": Ed25519Signature(pair(holder).sign(message)),
+        }  # fmt: skip
+        return tuple((fields | changes).values())
