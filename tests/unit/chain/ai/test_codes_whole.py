@@ -17,7 +17,7 @@ COUNT = 600
 
 
 def test_empty_accounts_claim_in_real_blocks_up_to_the_share_and_whoever_checks_agrees() -> None:
-    chain = PayChain()
+    chain = PayChain(proven=True)
     keys = [pair(f"code {index}") for index in range(4)] * (COUNT // 4)
     public = [key.public for key in keys]
     proofs, value = bytes_of.proofs_of(public), AIT // 10
@@ -63,6 +63,6 @@ def test_empty_accounts_claim_in_real_blocks_up_to_the_share_and_whoever_checks_
     with pytest.raises(InvalidBlock):
         chain.runtime.execute_block(parent, header, block.header, doubled)
     with pytest.raises(Stale):
-        chain.runtime.validate(chain.state, chain.header.number + 1, claims[0])
+        chain.runtime.validate(chain.state, chain.header.number, chain.header.hash, claims[0])
     chain.block(claims[taken])
     assert chain.system.account.get(strangers[taken]).free == value
