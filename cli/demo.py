@@ -27,11 +27,14 @@ from aitoken.errors import Unavailable
 from aitoken.pay.layouts import Receipt
 from aitoken.types import AIT
 from cli.amounts import show_amount
-from cli.devnet.plan import P2P_OFFSET, port_is_free
+from cli.devnet.plan import port_is_free
 
 AITOKEN: Final = (sys.executable, "-P", "-m", "cli")
 PORTS: Final = range(19_944, 20_944, 8)
 """Where the first validator may listen; the others take the next ports."""
+
+PEERS: Final = 100
+"""How much higher they listen for peers: below the ports that outgoing connections take."""
 
 VALIDATORS: Final = 4
 START_S: Final = 120
@@ -146,7 +149,7 @@ def free_port() -> int:
         Unavailable: there is none.
     """
     for port in PORTS:
-        needed = (port + more + peers for more in range(VALIDATORS) for peers in (0, P2P_OFFSET))
+        needed = (port + more + peers for more in range(VALIDATORS) for peers in (0, PEERS))
         if all(port_is_free(one) for one in needed):
             return port
     raise Unavailable(f"all ports from {PORTS.start} to {PORTS.stop} are taken")
@@ -154,12 +157,13 @@ def free_port() -> int:
 
 async def run(folder: Path) -> None:
     """The whole of it."""
-    port = str(free_port())
+    port = free_port()
     url, purse = f"ws://127.0.0.1:{port}", folder / "purse"
+    ports = ("--base-port", str(port), "--p2p-base-port", str(port + PEERS))
     click.echo("starting four validators")
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(
-            running(folder / "devnet.log", "devnet", "--data-dir", str(folder / "devnet"), "--base-port", port)
+            running(folder / "devnet.log", "devnet", "--data-dir", str(folder / "devnet"), *ports)
         )
         client = await stack.enter_async_context(await connect(url))
         shops = []

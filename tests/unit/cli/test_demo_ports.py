@@ -11,7 +11,7 @@ from cli import demo
 
 
 def test_a_taken_port_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "P2P_OFFSET", 4)
+    monkeypatch.setattr(demo, "PEERS", 4)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
