@@ -160,7 +160,7 @@ async def test_b15_b16_b40_random_budgets_many_at_once_and_kills_never_one_unit_
     rng, gateways = random.Random(15), 4 if kept_in == "postgres" else 1
     count = max(4, REQUESTS // 150)
     budgets = [rng.randrange(0, REQUESTS // count) * 5000 + rng.randrange(5000) for _ in range(count)]
-    buyers = [buyer_of(100 + number, budget, 1024) for number, budget in enumerate(budgets)]
+    buyers = [buyer_of(100 + number, budget, 256) for number, budget in enumerate(budgets)]
     crashes = [f"{rng.choice(WHERE)}:{rng.randrange(5, 60)}" for _ in range(4 if FULL else 1)]
     begun = time.monotonic()
     seen, served, deaths = await storm(tmp_path, buyers, REQUESTS, gateways, crashes, rng)

@@ -30,6 +30,9 @@ HELLO: dict[str, Any] = {"model": "echo", "messages": [{"role": "user", "content
 MOST = 10**6
 WHERE = ("admitted", "held", "answered", "signed", "before_commit", "after_commit", "before_send")
 TRIES = 20
+RESTART_S = 1.0
+"""How long one waits before one asks again where a gateway died."""
+
 SERVED, NOBODY = "served", "nobody"
 OTHER_LANE = ("pay.lane_unknown", "pay.lane_busy", "pay.out_of_step")
 NO_TIME = aiohttp.ClientTimeout(total=None)
@@ -199,7 +202,9 @@ async def insist(http: aiohttp.ClientSession, fleet: Fleet, buyer: Buyer, seen: 
             told = await ask_once(http, await fleet.url(), buyer, avoid, seen.note)
         except PayRejected:
             return False  # no free lane, or the lane moved on: another request has it
-        if told not in (NOBODY, *OTHER_LANE):
+        if told == NOBODY:
+            await asyncio.sleep(RESTART_S)
+        elif told not in OTHER_LANE:
             return told == SERVED
     return False
 
