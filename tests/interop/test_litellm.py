@@ -20,6 +20,12 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(2 * INS
 
 __all__ = ["net"]
 
+PATHS = [str(HERE.parents[1]), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+"""Where our client is, and what it needs besides LiteLLM."""
+FIRST_IMPORT = (
+    f"import os, sys; sys.path += {PATHS!r}; os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] = 'True'; import litellm"
+)
+
 
 @pytest.fixture(scope="module")
 def python() -> Path:
@@ -32,22 +38,18 @@ def python() -> Path:
         pip = [str(interpreter), "-m", "pip", "install", "-q", "--no-compile", "--no-deps", "-r", pins]
         run(pip, INSTALL_SECONDS)
         # Its first import compiles what is needed, and takes minutes on a busy machine.
-        run(
-            [str(interpreter), "-c", "import os; os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] = '1'; import litellm"],
-            INSTALL_SECONDS,
-        )
+        run([str(interpreter), "-c", FIRST_IMPORT], INSTALL_SECONDS)
         (folder / "installed").touch()
     return interpreter
 
 
 async def test_litellm_pays_through_the_proxy_and_through_its_provider(net: Net, python: Path, tmp_path: Path) -> None:
-    paths = [str(HERE.parents[1]), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     paying = ["--purse", str(tmp_path / "purse"), "--from", "//Bob", "--url", net.url(0), "--max-request", "0.2"]
     async with shop(net, tmp_path) as url, client_of(net.url(0)) as client:
         eve = await free(client, "//Eve")
         async with proxy(tmp_path, *paying, "--gateway", url, "--port", "0") as base:
             command = [str(python), str(HERE / "litellm_client.py"), base, url, net.url(0), str(tmp_path / "own")]
-            told = await talk(command, SECONDS, PYTHONPATH=os.pathsep.join(paths))
+            told = await talk(command, SECONDS, PYTHONPATH=os.pathsep.join(PATHS))
         assert await claimed(client, told["session"], told["spent"])
         # The proxy's two requests: the first is claimed, the second is countersigned when the session is closed.
         paid = await free(client, "//Eve") - eve
