@@ -108,6 +108,10 @@ class Claimer:
         await self._store.synced()
         await self.claim_due(everything=True)
         open_ones = [known for known in self._sessions.all() if not known.gone]
+        for known in open_ones:
+            # What it owes may never be taken: somebody ended it before the last claim came.
+            known.gone = not known.busy and self._owes(known) and await self._chain.is_over(known.seller.id)
+        open_ones = [known for known in open_ones if not known.gone]
         done = [known for known in open_ones if not self._owes(known)]
         ended = 0
         for start in range(0, len(done), END_MAX):

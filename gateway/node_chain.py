@@ -183,8 +183,12 @@ class NodeChain:
             closed = {_bytes(event.fields["session"]) for event in found}
             return [bytes(session) in closed or await self._is_over(client, session) for session in sessions]
 
+    async def is_over(self, session: Hash32) -> bool:
+        """Whether a session has ended."""
+        async with self.asking() as client:
+            return await self._is_over(client, session)
+
     async def _is_over(self, client: Client, session: Hash32) -> bool:
-        """Whether somebody ended a session before."""
         found = await client.query("Sessions", "Sessions", session)
         return found is None or "Closed" in found["state"]
 

@@ -121,6 +121,9 @@ class ChainSide(Protocol):
     async def end(self, sessions: Sequence[Hash32]) -> Sequence[bool]:
         """End sessions as their provider, at once and with all that was not claimed; tell which did."""
 
+    async def is_over(self, session: Hash32) -> bool:
+        """Whether a session has ended: nothing can be claimed of it any more."""
+
 
 # ------------------------------------------------------------------------------------------------- what is relayed
 

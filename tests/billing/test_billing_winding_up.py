@@ -38,3 +38,13 @@ async def test_a_provider_that_winds_up_ends_no_session_before_its_claims_are_ta
         for buyer in (seen, busy):
             committed = sum(lane.committed for (owner, _), lane in here.chain.lanes.items() if owner == buyer.id)
             assert committed == buyer.session.spent > 0
+
+
+async def test_what_was_ended_before_its_last_claim_does_not_keep_a_provider_from_giving_up(tmp_path: Path) -> None:
+    async with shop(tmp_path) as here:
+        here.script.play(chat_answer("one", usage(2, 1)))
+        buyer = here.buyer()
+        assert (await buyer.ask(ASK)).status == 200
+        here.chain.over.add(buyer.id)  # by the owner's hand, and the gateway has not heard of it
+        assert await here.gateway.claimer.wind_up() == 0
+        assert here.chain.paid(buyer.id) == 0

@@ -127,6 +127,9 @@ class FakeChain:
             self.change(session, closing=True)
         return [True] * len(sessions)
 
+    async def is_over(self, session: Hash32) -> bool:
+        return session in self.over
+
     async def claim(self, items: Sequence[ClaimItem]) -> Sequence[bool]:
         if self.down:
             raise ChainDown("the chain is down")
