@@ -5,6 +5,7 @@ What must hold meanwhile: blocks stay final at their pace, honest connections st
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -55,9 +56,16 @@ async def validators_of(net: Net, index: int) -> int:
         return sum(1 for peer in peers if isinstance(peer, dict) and peer["roles"] == "AUTHORITY")
 
 
+async def wait_validators(net: Net, index: int, count: int, seconds: float = 30) -> None:
+    """Wait until a node knows so many of its peers as validators: three of four agree before the last has proved it."""
+    async with asyncio.timeout(seconds):
+        while await validators_of(net, index) != count:
+            await asyncio.sleep(0.1)
+
+
 async def test_attacks_on_one_validator_neither_stop_finality_nor_eat_memory(net: Net) -> None:
     genesis = await genesis_of(net)
-    assert await validators_of(net, 0) == 3
+    await wait_validators(net, 0, 3)
     memory, log = resident(net, 0), len(net.log(0))
     before, _ = await final_head(net.url(1))
 
@@ -69,7 +77,7 @@ async def test_attacks_on_one_validator_neither_stop_finality_nor_eat_memory(net
     assert attacks.all_were_done, f"or this proves nothing: {attacks.done}"
     assert after - before >= 3, "an idle chain makes a block every 2 s"
     assert await wait_final(net.url(0), after, 10) == await wait_final(net.url(1), after), "the attacked one keeps up"
-    assert await validators_of(net, 0) == 3
+    await wait_validators(net, 0, 3)
     assert resident(net, 0) - memory < MEMORY_GROWTH_MAX
     assert len(net.log(0)) - log < LOG_GROWTH_MAX
     assert await wait_final(net.url(2), height) == found
