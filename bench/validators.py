@@ -160,9 +160,9 @@ class _MeteredKeys(RealKeys):
 
     def __init__(self, meter: _Meter) -> None:
         super().__init__(meter.timed("signatures checked", ed25519.verify))
-        self.sign = meter.timed("signatures made", self.sign)  # type: ignore[method-assign]
-        self.prove = meter.timed("VRF", self.prove)  # type: ignore[method-assign]
-        self.proves = meter.timed("VRF", self.proves)  # type: ignore[method-assign]
+        self.sign = meter.timed("signatures made", self.sign)  # type: ignore[method-assign]  # a meter
+        self.prove = meter.timed("VRF", self.prove)  # type: ignore[method-assign]  # a meter
+        self.proves = meter.timed("VRF", self.proves)  # type: ignore[method-assign]  # a meter
 
 
 class _Links:
@@ -177,11 +177,11 @@ class _Links:
         self._decode = meter.timed("messages written and read", decode)
         self._encrypt = meter.timed("records", CipherState(bytes(32)).encrypt)
         self._transmit = meter.timed(_SIMULATOR, world.network.transmit)
-        world.network.transmit = self._send  # type: ignore[method-assign]
+        world.network.transmit = self._send  # type: ignore[method-assign]  # a meter
         for node in world.nodes:
-            node.guard = meter.timed("driver and core", node.guard)  # type: ignore[method-assign]
-            node.note_own_vote = meter.timed(_SIMULATOR, node.note_own_vote)  # type: ignore[method-assign]
-            node.receive = self._reading(node.receive)  # type: ignore[method-assign]
+            node.guard = meter.timed("driver and core", node.guard)  # type: ignore[method-assign]  # a meter
+            node.note_own_vote = meter.timed(_SIMULATOR, node.note_own_vote)  # type: ignore[method-assign]  # a meter
+            node.receive = self._reading(node.receive)  # type: ignore[method-assign]  # a meter
 
     def begin(self) -> None:
         """Count from here."""

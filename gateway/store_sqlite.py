@@ -108,9 +108,9 @@ class SqliteStore(Store):
 
     def turn(
         self,
-        session: Hash32,  # noqa: ARG002
-        lane: int | None,  # noqa: ARG002
-        follow: Callable[[StoredSession], None],  # noqa: ARG002
+        session: Hash32,  # noqa: ARG002 - shared stores need it
+        lane: int | None,  # noqa: ARG002 - shared stores need it
+        follow: Callable[[StoredSession], None],  # noqa: ARG002 - shared stores need it
     ) -> AbstractAsyncContextManager[Turn]:
         """Take one step of a session; all are ours."""
         return self._turn
@@ -174,7 +174,7 @@ class SqliteStore(Store):
 
     # ------------------------------------------------------------------------------------------- nobody else is here
 
-    async def begin_key(self, session: Hash32, key: Hash32, body: Hash32) -> Hash32 | None:  # noqa: ARG002
+    async def begin_key(self, session: Hash32, key: Hash32, body: Hash32) -> Hash32 | None:  # noqa: ARG002 - shared stores need it
         """Begin to answer a key; memory knows which are being answered."""
         return None
 

@@ -105,7 +105,7 @@ def runtime_api(api: str, version: int) -> Callable[[F], F]:
     """Make a method callable from outside as `<api>_<method>`; its hints are the SCALE types."""
 
     def decorate(function: F) -> F:
-        function.scale_api = ApiDeclaration(api, version)  # type: ignore[attr-defined]
+        function.scale_api = ApiDeclaration(api, version)  # type: ignore[attr-defined]  # a mark for the schema
         return function
 
     return decorate
@@ -150,35 +150,35 @@ class Pallet:
 
     def on_initialize(self, number: BlockNumber) -> int:
         """Work at the start of block `number`; return the weight used."""
-        raise NotImplementedError
+        raise NotImplementedError  # never called: only overridden hooks are
 
     def on_idle(self, number: BlockNumber, remaining: int) -> int:
         """Work with what is left of the block; return the weight used."""
-        raise NotImplementedError
+        raise NotImplementedError  # never called: only overridden hooks are
 
     def on_finalize(self, number: BlockNumber) -> None:
         """Work at the end of block `number`."""
-        raise NotImplementedError
+        raise NotImplementedError  # never called: only overridden hooks are
 
     def create_inherent(self, digest: Digest) -> Call | None:
         """Return the call this pallet puts at the start of a block with this digest."""
-        raise NotImplementedError
+        raise NotImplementedError  # never called: only overridden hooks are
 
     def allows(self, call: Call) -> bool:
         """Whether this call may be made now by anybody but root."""
-        raise NotImplementedError
+        raise NotImplementedError  # never called: only overridden hooks are
 
     def check_unsigned(self, call: Call) -> ValidTransaction:
         """Let a call of this pallet in without a signature, or raise `InvalidTransaction`."""
-        raise NotImplementedError
+        raise NotImplementedError  # never called: only overridden hooks are
 
     def check_given(self, number: BlockNumber) -> None:
         """Check what only somebody else's block can get wrong, before its transactions; raise `InvalidBlock`."""
-        raise NotImplementedError
+        raise NotImplementedError  # never called: only overridden hooks are
 
     def check_block(self, number: BlockNumber) -> None:
         """Check what must hold after every block; raise `Bug` if it does not."""
-        raise NotImplementedError
+        raise NotImplementedError  # never called: only overridden hooks are
 
 
 def attributes_of(pallet: type) -> dict[str, Any]:

@@ -254,7 +254,7 @@ class Api(ABC):
         """Whether a chunk has nothing but the usage, and so is for those only who asked for it."""
         return False
 
-    def receipt_data(self, told: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def receipt_data(self, told: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - others need it
         """Return the data of the receipt's event: something that readers of this API skip."""
         return {"type": "aitp.receipt", **told}
 

@@ -117,7 +117,7 @@ class Speech(Api):
     def whole(self, meter: Meter, answer: dict[str, Any]) -> None:
         """Nothing: sound is not JSON."""
 
-    def binary(self, meter: Meter, content_type: str, answer: bytes) -> None:  # noqa: ARG002
+    def binary(self, meter: Meter, content_type: str, answer: bytes) -> None:  # noqa: ARG002 - others need it
         """Bytes of sound, and seconds where they can be read."""
         if not answer:
             return

@@ -51,7 +51,7 @@ class AiToken(CustomLLM):
         answer = msgspec.json.decode(response.content)
         told = ModelResponse(**{**answer, "usage": _usage(answer.get("usage"))})
         told._hidden_params = {  # noqa: SLF001 - where LiteLLM keeps what is not the model's
-            **model_response._hidden_params,  # noqa: SLF001
+            **model_response._hidden_params,  # noqa: SLF001 - as above
             "aitoken": {name: response.headers[name] for name in TOLD if name in response.headers},
         }
         return told

@@ -123,7 +123,7 @@ class Purse:
 
     def sessions(self) -> list[Kept]:
         """All sessions."""
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM sessions ORDER BY provider, id").fetchall()  # noqa: S608
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM sessions ORDER BY provider, id").fetchall()  # noqa: S608 - ours
         return [
             Kept(
                 id=Hash32(row[0]), genesis=Hash32(row[1]), payer=row[2], provider=row[3], operator=row[4], url=row[5],
