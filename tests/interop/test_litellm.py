@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 
-from tests.interop.test_wallet_libraries import CLIENT_SECONDS, HERE, INSTALL_SECONDS, cache, run
+from tests.interop.test_wallet_libraries import CLIENT_SECONDS, HERE, INSTALL_SECONDS, installed_python
 from tests.interop.test_x402 import claimed, free, net, shop, talk
 from tests.support.devnet import Net, client_of
 from tests.support.market import proxy
@@ -29,18 +27,8 @@ FIRST_IMPORT = (
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    folder = cache("litellm", "requirements-litellm.txt")
-    interpreter = folder / "bin" / "python"
-    if not (folder / "installed").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        run([sys.executable, "-m", "venv", str(folder)], INSTALL_SECONDS)
-        pins = str(HERE / "requirements-litellm.txt")
-        pip = [str(interpreter), "-m", "pip", "install", "-q", "--no-compile", "--no-deps", "-r", pins]
-        run(pip, INSTALL_SECONDS)
-        # Its first import compiles what is needed, and takes minutes on a busy machine.
-        run([str(interpreter), "-c", FIRST_IMPORT], INSTALL_SECONDS)
-        (folder / "installed").touch()
-    return interpreter
+    # Its first import compiles what is needed, and takes minutes on a busy machine.
+    return installed_python("litellm", "requirements-litellm.txt", "--no-compile", "--no-deps", first=FIRST_IMPORT)
 
 
 async def test_litellm_pays_through_the_proxy_and_through_its_provider(net: Net, python: Path, tmp_path: Path) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.crypto.ed25519 import Pair
 from aitoken.types import AIT
-from tests.interop.test_wallet_libraries import CLIENT_SECONDS, HERE, INSTALL_SECONDS, cache, run
+from tests.interop.test_wallet_libraries import CLIENT_SECONDS, HERE, INSTALL_SECONDS, installed_python
 from tests.support.devnet import Net, client_of
 from tests.support.market import PRICES, do, gateway, proxy, sell
 
@@ -33,15 +31,7 @@ def net(tmp_path: Path) -> Iterator[Net]:
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    folder = cache("openai", "requirements-openai.txt")
-    interpreter = folder / "bin" / "python"
-    if not (folder / "installed").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        run([sys.executable, "-m", "venv", str(folder)], INSTALL_SECONDS)
-        pins = str(HERE / "requirements-openai.txt")
-        run([str(interpreter), "-m", "pip", "install", "-q", "--no-deps", "-r", pins], INSTALL_SECONDS)
-        (folder / "installed").touch()
-    return interpreter
+    return installed_python("openai", "requirements-openai.txt", "--no-deps")
 
 
 async def test_openai_pays_through_the_proxy_and_through_a_transport(net: Net, python: Path, tmp_path: Path) -> None:

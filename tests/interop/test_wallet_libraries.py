@@ -46,6 +46,20 @@ def run(command: list[str], seconds: float, folder: Path | None = None) -> str:
     return done.stdout
 
 
+def installed_python(kind: str, pins: str, *options: str, first: str = "pass") -> Path:
+    """The interpreter of an environment with what `pins` lists and nothing else; `first` is run in it once."""
+    folder = cache(kind, pins)
+    interpreter = folder / "bin" / "python"
+    if not (folder / "installed").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        run([sys.executable, "-m", "venv", str(folder)], INSTALL_SECONDS)
+        pip = [str(interpreter), "-m", "pip", "install", "-q", *options, "-r", str(HERE / pins)]
+        run(pip, INSTALL_SECONDS)
+        run([str(interpreter), "-c", first], INSTALL_SECONDS)
+        (folder / "installed").touch()
+    return interpreter
+
+
 @pytest.fixture(scope="module")
 def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     net = Net.make(tmp_path_factory.mktemp("interop"), VALIDATORS)
@@ -80,15 +94,7 @@ def javascript() -> Path:
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    folder = cache("py", "requirements.txt")
-    interpreter = folder / "bin" / "python"
-    if not (folder / "installed").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        run([sys.executable, "-m", "venv", str(folder)], INSTALL_SECONDS)
-        pins = str(HERE / "requirements.txt")
-        run([str(interpreter), "-m", "pip", "install", "-q", "--no-deps", "-r", pins], INSTALL_SECONDS)
-        (folder / "installed").touch()
-    return interpreter
+    return installed_python("py", "requirements.txt", "--no-deps")
 
 
 def test_polkadot_js(devnet: str, javascript: Path) -> None:

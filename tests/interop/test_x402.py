@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,7 +19,13 @@ from aitoken.client.client import Client
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.crypto.ed25519 import Pair
 from aitoken.types import AIT
-from tests.interop.test_wallet_libraries import CLIENT_SECONDS, HERE, INSTALL_SECONDS, cache, installed_javascript, run
+from tests.interop.test_wallet_libraries import (
+    CLIENT_SECONDS,
+    HERE,
+    INSTALL_SECONDS,
+    installed_javascript,
+    installed_python,
+)
 from tests.support.devnet import Net, client_of
 from tests.support.market import PRICES, do, gateway, sell
 
@@ -37,15 +42,7 @@ def net(tmp_path: Path) -> Iterator[Net]:
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    folder = cache("x402", "requirements-x402.txt")
-    interpreter = folder / "bin" / "python"
-    if not (folder / "installed").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        run([sys.executable, "-m", "venv", str(folder)], INSTALL_SECONDS)
-        pins = str(HERE / "requirements-x402.txt")
-        run([str(interpreter), "-m", "pip", "install", "-q", "--no-deps", "-r", pins], INSTALL_SECONDS)
-        (folder / "installed").touch()
-    return interpreter
+    return installed_python("x402", "requirements-x402.txt", "--no-deps")
 
 
 @asynccontextmanager
