@@ -167,6 +167,7 @@ async def test_b15_b16_b40_random_budgets_many_at_once_and_kills_never_one_unit_
     took = time.monotonic() - begun
     paid = await claimable(tmp_path, buyers, budgets)
     assert all(amount <= budget for amount, budget in zip(paid, budgets, strict=True))
+    assert deaths
     assert served
     assert 0 < sum(paid) <= sum(budgets)
     with capsys.disabled():

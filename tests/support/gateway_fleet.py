@@ -141,7 +141,7 @@ class Fleet:
         await self._some.wait()
         child = self._rng.choice(list(self._living.values()))
         if child.process is not None and child.process.returncode is None:
-            child.process.send_signal(signal.SIGKILL)
+            await child.kill()
 
     async def url(self) -> str:
         """One that lives."""
@@ -172,7 +172,8 @@ async def storm(
 ) -> tuple[Seen, int, int]:  # fmt: skip
     """Send requests all at once, to gateways that die; return receipts, how many were served, and deaths.
 
-    One dies at each of the points named, if it comes to it, and as many are killed while requests come to their end.
+    Each buyer is served one in peace, so that there is something to lose. Then as many gateways as points are named are
+    killed while requests come to their end; what is started in their place dies at a point, if it comes to it.
     """
     every, ended = requests // (len(crashes) + 2), 0
 
@@ -184,14 +185,15 @@ async def storm(
             await fleet.kill_one()
         return served
 
-    seen, last = Seen(), itertools.chain(crashes, itertools.repeat(""))
+    seen, points = Seen(), itertools.chain([""] * gateways, crashes, itertools.repeat(""))
     connector = aiohttp.TCPConnector(limit=0)
     async with (
-        Fleet(folder, buyers, gateways, last) as fleet,
+        Fleet(folder, buyers, gateways, points) as fleet,
         aiohttp.ClientSession(connector=connector, timeout=NO_TIME) as http,
     ):
+        calm = [await insist(http, fleet, buyer, seen) for buyer in buyers]
         told = await asyncio.gather(*(one(fleet, http) for _ in range(requests)))
-        return seen, sum(told), fleet.deaths
+        return seen, sum(calm) + sum(told), fleet.deaths
 
 
 async def insist(http: aiohttp.ClientSession, fleet: Fleet, buyer: Buyer, seen: Seen) -> bool:
