@@ -18,6 +18,7 @@ from chain.pallets.ai.oracle import Oracle
 from chain.pallets.ai.pay import Pay
 from chain.pallets.ai.plans import Plans
 from chain.pallets.ai.providers import Providers
+from chain.pallets.ai.rewards import Rewards
 from chain.pallets.ai.sessions import Sessions
 from chain.pallets.ai.spending import Spendable
 from chain.pallets.authorship import Authorship
@@ -70,6 +71,7 @@ PALLETS: Final = (
     Allowances,
     Disputes,
     Codes,
+    Rewards,
     Sudo,
 )
 
@@ -112,10 +114,11 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     allowances = Allowances(machine, system, balances, timestamp, Spendable(pay, plans, sessions))
     disputes = Disputes(machine, balances, timestamp, consensus.current_epoch, sessions, plans, providers)
     codes = Codes(machine, balances, system, timestamp, providers)
+    rewards = Rewards(machine, balances, timestamp)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
         offences, consensus, activity, supply, Parameters(machine), oracle, providers, sessions, pay, plans, allowances,
-        disputes, codes, Sudo(machine),
+        disputes, codes, rewards, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)

@@ -17,6 +17,9 @@ from chain.frame.system import System
 from chain.frame.types import Ed25519Signature
 from chain.pallets.ai.codes import FEE, Codes
 from chain.pallets.ai.codes_types import PAGE_CODES, Credit, Terms, Tokens
+from chain.pallets.ai.rewards import Rewards, stake_for
+from chain.pallets.ai.rewards_types import Open as OpenWork
+from chain.pallets.ai.rewards_types import Over, Vesting
 from chain.pallets.balances import Balances
 from chain.pallets.timestamp import Timestamp
 from chain.pallets.transaction_payment import CallPaymentApis, TransactionPayment
@@ -38,7 +41,7 @@ from tests.support.spending_chain import (
     rows,
 )
 
-PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Codes)
+PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Codes, Rewards)
 
 
 @cache
@@ -59,8 +62,9 @@ class EarnChain(SpendingChain):
         self.payment = TransactionPayment(machine, self.system, self.balances, Authors())
         self.market = Market(self.timestamp, self.balances)
         self.codes = Codes(machine, self.balances, self.system, self.timestamp, self.market)
+        self.rewards = Rewards(machine, self.balances, self.timestamp)
         machine.install(
-            self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.codes,
+            self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.codes, self.rewards,
         )  # fmt: skip
         self.executive = Executive(machine, self.system, self.payment)
         machine.store.load(MemoryKeyValue({}))
@@ -107,7 +111,23 @@ class EarnChain(SpendingChain):
             held[batch.sponsor, "CodesHoldReason.Deposit"] += batch.deposit
             left = sum(credit.left for (of, _), credit in self.codes.credits.items() if of == number)
             held[batch.sponsor, "CodesHoldReason.Funded"] += (batch.count - batch.used) * (batch.value + FEE) + left
+        EarnChain.add_rewards(self, held)
         return held
+
+    def add_rewards(self, held: Counter[tuple[AccountId, str]]) -> None:
+        """Add what the storage of Rewards says is held."""
+        rewards = self.rewards
+        for who, attester in rewards.attesters.items():
+            held[who, "RewardsHoldReason.Stake"] += attester.stake
+        for campaign in rows(rewards.campaigns):
+            held[campaign.owner, "RewardsHoldReason.Deposit"] += campaign.deposit
+            held[campaign.owner, "RewardsHoldReason.Budget"] += campaign.left
+        for work in rows(rewards.submissions):
+            held[work.who, "RewardsHoldReason.Deposit"] += work.deposit
+            if isinstance(work.stage, OpenWork):
+                held[work.who, "RewardsHoldReason.Stake"] += rewards.campaigns.get(work.campaign).terms.stake
+            if work.challenge is not None:
+                held[work.challenge.who, "RewardsHoldReason.Bond"] += work.challenge.bond
 
     def check(self) -> None:
         """Whatever happened: money is conserved, every escrow is a hold, nothing is left behind."""
@@ -123,6 +143,36 @@ class EarnChain(SpendingChain):
         )
         assert held == +self.expected_holds()
         self.check_codes()
+        self.check_rewards()
+
+    def check_rewards(self) -> None:
+        """What is promised is unpaid and funded, what is bound is needed, nobody is over a cap."""
+        rewards = self.rewards
+        promised: Counter[int] = Counter()
+        pending: Counter[int] = Counter()
+        people: Counter[tuple[int, AccountId]] = Counter()
+        for work in rows(rewards.submissions):
+            people[work.campaign, work.who] += 1
+            if not isinstance(work.stage, Over):
+                pending[work.campaign] += 1
+                paid = work.stage.paid if isinstance(work.stage, Vesting) else 0
+                promised[work.campaign] += work.reward - paid
+        bound: Counter[AccountId] = Counter()
+        for number, campaign in rewards.campaigns.items():
+            assert promised[number] == campaign.promised <= campaign.left
+            assert pending[number] == campaign.pending
+            assert campaign.shares == sum(share for (of, _), share in rewards.shares.items() if of == number)
+            joined = [who for at, who in enumerate(campaign.attesters) if campaign.joined >> at & 1]
+            bound.update(dict.fromkeys(joined, stake_for(campaign.terms)))
+        assert set(promised) <= {number for number, _ in rewards.campaigns.items()} | {
+            number for number, amount in promised.items() if not amount
+        }
+        assert dict(rewards.people.items()) == dict(people)
+        for (number, who), count in people.items():
+            campaign = rewards.campaigns.get(number)
+            assert campaign is None or count <= campaign.terms.per_person, who
+        for who, attester in rewards.attesters.items():
+            assert attester.bound == bound[who]
 
     def check_codes(self) -> None:
         """Used codes are counted, nothing belongs to a batch that is gone."""

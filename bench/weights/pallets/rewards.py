@@ -1,0 +1,172 @@
+"""Rewards: campaigns with as many attesters as there can be, all of whom vote and lose."""
+
+from __future__ import annotations
+
+from aitoken.types import AccountId, Hash32, Moment
+from bench.weights.world import Run, World, ait, scenario
+from chain.pallets.ai.rewards import seal_of, stake_for, vote_of
+from chain.pallets.ai.rewards_types import ATTESTERS_MAX, Decay, Kind, Terms
+
+OWNER, SPONSOR, PERSON, OTHER = range(4)
+FIRST = 100
+"""Attesters are accounts from this number on."""
+HOUR_MS = 3_600_000
+CONTENT, SALT = Hash32(b"c" * 32), b"s" * 32
+CAMPAIGN = 0
+WORK = 1
+
+
+def _terms(world: World, vesting: int = 0) -> Terms:
+    until = Moment(world.time_ms + 100 * HOUR_MS)
+    decay = Decay(10, 100, 100)
+    return Terms(
+        Kind.Tool, CONTENT, ait(2), decay, 5, 100, ait(1), ATTESTERS_MAX // 2 + 1, HOUR_MS, vesting, until
+    )  # fmt: skip
+
+
+def _attesters(world: World) -> list[AccountId]:
+    return [world.person(FIRST + index) for index in range(ATTESTERS_MAX)]
+
+
+def _wait(world: World, steps: int) -> None:
+    world.timestamp.now.put(Moment(world.time_ms + steps * HOUR_MS))
+
+
+def _staked(world: World) -> None:
+    _wait(world, 0)
+    for who in (*_attesters(world), world.person(OWNER)):
+        world.give(who, ait(100_000))
+    for who in _attesters(world):
+        world.do(who, "Rewards.stake", stake_for(_terms(world)))
+
+
+def _campaign(world: World, vesting: int = 0, joined: int = ATTESTERS_MAX) -> None:
+    _staked(world)
+    world.do(world.person(OWNER), "Rewards.create", _terms(world, vesting), _attesters(world), ait(1_000))
+    world.do(world.person(SPONSOR), "Rewards.fund", CAMPAIGN, ait(10))
+    for who in _attesters(world)[:joined]:
+        world.do(who, "Rewards.join", CAMPAIGN)
+
+
+def _work(world: World, phase: int, *, vesting: int = 0, votes: int = ATTESTERS_MAX, revealed: int = 8) -> None:
+    """Work that has come to a phase, with so many votes."""
+    _campaign(world, vesting)
+    person = world.person(PERSON)
+    world.do(person, "Rewards.submit", CAMPAIGN, seal_of(CAMPAIGN, person, CONTENT, SALT))
+    if phase == 0:
+        return
+    world.do(person, "Rewards.disclose", WORK, CONTENT, SALT)
+    _wait(world, 1)
+    for who in _attesters(world)[:votes]:
+        world.do(who, "Rewards.vote", WORK, vote_of(WORK, who, SALT, accepts=True))
+    if phase == 1:
+        return
+    _wait(world, 2)
+    for who in _attesters(world)[:revealed]:
+        world.do(who, "Rewards.reveal", WORK, True, SALT)
+    _wait(world, phase)
+
+
+@scenario("Rewards.stake")
+def stake(world: World) -> Run:
+    _staked(world)
+    return world.call(world.person(FIRST), "Rewards.stake", ait(1))
+
+
+@scenario("Rewards.retire")
+def retire(world: World) -> Run:
+    _staked(world)
+    return world.call(world.person(FIRST), "Rewards.retire")
+
+
+@scenario("Rewards.create")
+def create(world: World) -> Run:
+    _staked(world)
+    return world.call(world.person(OWNER), "Rewards.create", _terms(world), _attesters(world), ait(1_000))
+
+
+@scenario("Rewards.fund")
+def fund(world: World) -> Run:
+    _campaign(world)
+    return world.call(world.person(OTHER), "Rewards.fund", CAMPAIGN, ait(1))
+
+
+@scenario("Rewards.join")
+def join(world: World) -> Run:
+    _campaign(world, joined=ATTESTERS_MAX - 1)
+    return world.call(_attesters(world)[-1], "Rewards.join", CAMPAIGN)
+
+
+@scenario("Rewards.end")
+def end(world: World) -> Run:
+    _campaign(world)
+    return world.call(world.person(OWNER), "Rewards.end", CAMPAIGN)
+
+
+@scenario("Rewards.withdraw")
+def withdraw(world: World) -> Run:
+    """The first part: the attesters are free with it."""
+    _campaign(world)
+    world.do(world.person(OWNER), "Rewards.end", CAMPAIGN)
+    return world.call(world.person(OTHER), "Rewards.withdraw", CAMPAIGN, world.person(SPONSOR))
+
+
+@scenario("Rewards.submit")
+def submit(world: World) -> Run:
+    _campaign(world)
+    return world.call(world.person(PERSON), "Rewards.submit", CAMPAIGN, CONTENT)
+
+
+@scenario("Rewards.disclose")
+def disclose(world: World) -> Run:
+    """It displaces work that was sealed later."""
+    _work(world, 0)
+    other = world.person(OTHER)
+    world.do(other, "Rewards.submit", CAMPAIGN, seal_of(CAMPAIGN, other, CONTENT, SALT))
+    world.do(other, "Rewards.disclose", WORK + 1, CONTENT, SALT)
+    return world.call(world.person(PERSON), "Rewards.disclose", WORK, CONTENT, SALT)
+
+
+@scenario("Rewards.vote")
+def vote(world: World) -> Run:
+    _work(world, 1, votes=ATTESTERS_MAX - 1)
+    return world.call(_attesters(world)[-1], "Rewards.vote", WORK, CONTENT)
+
+
+@scenario("Rewards.reveal")
+def reveal(world: World) -> Run:
+    _work(world, 2, revealed=ATTESTERS_MAX - 1)
+    return world.call(_attesters(world)[-1], "Rewards.reveal", WORK, True, SALT)
+
+
+@scenario("Rewards.settle")
+def settle(world: World) -> Run:
+    """Nobody ruled on a challenge; the reward is paid at once."""
+    _work(world, 3)
+    world.do(world.person(SPONSOR), "Rewards.challenge", WORK, CONTENT)
+    _wait(world, 24 * 20)
+    return world.call(world.person(OTHER), "Rewards.settle", WORK)
+
+
+@scenario("Rewards.challenge")
+def challenge(world: World) -> Run:
+    _work(world, 3)
+    return world.call(world.person(SPONSOR), "Rewards.challenge", WORK, CONTENT)
+
+
+@scenario("Rewards.rule")
+def rule(world: World) -> Run:
+    """All attesters lose their stakes."""
+    _work(world, 3)
+    world.do(world.person(SPONSOR), "Rewards.challenge", WORK, CONTENT)
+    return world.call("ROOT", "Rewards.rule", WORK, True)
+
+
+@scenario("Rewards.forget")
+def forget(world: World) -> Run:
+    _work(world, 4)
+    world.do(world.person(OTHER), "Rewards.settle", WORK)
+    world.do(world.person(OWNER), "Rewards.end", CAMPAIGN)
+    for who in (OWNER, SPONSOR):
+        world.do(world.person(OTHER), "Rewards.withdraw", CAMPAIGN, world.person(who))
+    return world.call(world.person(OTHER), "Rewards.forget", WORK)

@@ -1,0 +1,584 @@
+"""Rewards: campaigns that pay for work, funded whole before anybody works, so that farming does not pay.
+
+    submitted      a seal of the work, so that nobody can copy it; stake and reward are set aside
+    disclosed      within one step; of two that disclose the same work, the one sealed first counts
+    voted          in the second step: attesters seal their verdicts
+    revealed       in the third step
+    challenged     in the fourth step and as long as something is unpaid: anybody, with a bond
+    settled        from the end of the fourth step on: accepted by `threshold` attesters it is paid, over `vesting_ms`;
+                   rejected by as many its stake is burned; else nothing happens and the stake goes back
+
+**Farming.** Whoever owns `threshold` attesters can take `per_day * reward` a day until a challenge shows it. At a rate
+of one challenge in twenty an attester's stake, less what of it goes to the challenger, has to be worth more than that:
+
+    stake >= sum over its campaigns of per_day * reward / threshold, divided by 5 % and by 90 %
+
+A campaign whose attesters have less is refused; `RewardsApi_shortfalls` names them with what they would need. A fraud
+costs each attester that accepted it everything it has at stake.
+
+Whether a challenge is right is ruled by root, until there is something better; without a ruling in time it is not.
+
+At any time held(Budget, owner) == sum of `left` of its campaigns, of which `promised` is the unpaid rewards of its
+submissions; held(Stake) and held(Bond) are those of attesters, submissions and challenges.
+
+Source: payments paper, sections 5.14 and 10.3; `docs/spec/rewards.md`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
+
+from aitoken.codec.hints import Bytes32, TypeName, u16, u32, u64
+from aitoken.crypto.hashing import blake2_256
+from aitoken.types import AIT, AccountId, Balance, Hash32, Moment
+from chain.frame.calls import call
+from chain.frame.origin import Origin, ensure_root, ensure_signed
+from chain.frame.pallet import Pallet, constant, runtime_api
+from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, Map, OptionMap, Value, storage_map, value
+from chain.frame.types import CompactBalance
+from chain.pallets.ai.deposits import deposit
+from chain.pallets.ai.rewards_events import RewardsErrors, RewardsEvents
+from chain.pallets.ai.rewards_types import (
+    ATTESTERS_MAX,
+    BPS,
+    Attester,
+    Attesters,
+    Campaign,
+    Challenge,
+    Decay,
+    Open,
+    Over,
+    RewardsHoldReason,
+    Shortfall,
+    Submission,
+    Terms,
+    Vesting,
+    Vote,
+)
+from chain.pallets.balances import BurnReason
+
+if TYPE_CHECKING:
+    from chain.frame.machine import Machine
+    from chain.pallets.balances import Balances
+
+DAY_MS: Final = 86_400_000
+LIFETIME_MS: Final = 365 * DAY_MS
+STEP_MIN_MS: Final = 60_000
+STEP_MAX_MS: Final = 30 * DAY_MS
+RULING_MS: Final = 14 * DAY_MS
+"""If nobody rules on a challenge for so long, the work is no fraud."""
+AUDIT_PERCENT: Final = 5
+"""How many of all frauds have to be expected to be found."""
+BOUNTY_PERCENT: Final = 10
+"""What of a slashed stake goes to who challenged; the rest is burned."""
+BOND: Final = Balance(10 * AIT)
+STAKE_MIN: Final = Balance(10 * AIT)
+"""The least an attester has at stake."""
+SHARE_MIN: Final = Balance(AIT)
+"""The least a sponsor puts into a campaign at once."""
+CAMPAIGN_BYTES: Final = 260 + 33 * ATTESTERS_MAX + 80
+SUBMISSION_BYTES: Final = 300 + 66 * ATTESTERS_MAX + 160
+SEAL_MAGIC: Final = b"AITPwork"
+VOTE_MAGIC: Final = b"AITPvote"
+
+DEPOSIT: Final = RewardsHoldReason.Deposit
+BUDGET: Final = RewardsHoldReason.Budget
+STAKE: Final = RewardsHoldReason.Stake
+CHALLENGE: Final = RewardsHoldReason.Bond
+
+
+class Now(Protocol):
+    """The time of the block."""
+
+    def current_time(self) -> Moment:
+        """Unix milliseconds."""
+
+
+def seal_of(campaign: int, who: AccountId, content: Hash32, salt: bytes) -> Hash32:
+    """Return what is submitted for work whose hash is `content`; of no use to anybody else."""
+    return Hash32(blake2_256(SEAL_MAGIC + campaign.to_bytes(8, "little") + who + content + salt))
+
+
+def vote_of(submission: int, attester: AccountId, salt: bytes, *, accepts: bool) -> Hash32:
+    """Return the seal of a verdict."""
+    return Hash32(blake2_256(VOTE_MAGIC + submission.to_bytes(8, "little") + attester + bytes((accepts,)) + salt))
+
+
+def stake_for(terms: Terms) -> Balance:
+    """Return what each attester of a campaign needs at stake for it."""
+    most = terms.per_day * terms.reward
+    parts = max(1, terms.threshold) * AUDIT_PERCENT * (100 - BOUNTY_PERCENT)
+    return Balance(-(-most * 100 * 100 // parts))
+
+
+def reward_after(terms: Terms, submitted: int) -> Balance:
+    """Return the reward of the next submission after so many."""
+    decay: Decay = terms.decay
+    part = max(decay.least, BPS - decay.fall * (submitted // decay.every)) if decay.every else BPS
+    return Balance(terms.reward * part // BPS)
+
+
+class Rewards(Pallet, index=48, crate="pallet_rewards"):
+    """Campaigns that pay for work."""
+
+    HoldReason = RewardsHoldReason
+
+    attesters: OptionMap[AccountId, Attester] = storage_map(BLAKE2_128_CONCAT, doc="Who judges work.")
+    campaigns: OptionMap[u64, Campaign] = storage_map(TWOX_64_CONCAT, doc="Campaigns.")
+    shares: Map[tuple[u64, AccountId], Balance] = storage_map(
+        TWOX_64_CONCAT, BLAKE2_128_CONCAT, doc="What sponsors put into a campaign and did not take out."
+    )
+    submissions: OptionMap[u64, Submission] = storage_map(TWOX_64_CONCAT, doc="Work, until its campaign is gone.")
+    works: OptionMap[tuple[u64, Bytes32], u64] = storage_map(
+        TWOX_64_CONCAT, BLAKE2_128_CONCAT, doc="Which submission of a campaign disclosed a work."
+    )
+    people: Map[tuple[u64, AccountId], u32] = storage_map(
+        TWOX_64_CONCAT, BLAKE2_128_CONCAT, doc="How often somebody submitted to a campaign."
+    )
+    next_id: Value[u64] = value(doc="The number of the next campaign or submission; never used twice.")
+
+    bond: Balance = constant(BOND, doc="What a challenge puts at risk.")
+    ruling: u64 = constant(RULING_MS, doc="How long a challenge waits for its ruling, in milliseconds.")
+    audit_percent: u16 = constant(AUDIT_PERCENT, doc="How many of all frauds are expected to be found, in percent.")
+    bounty_percent: u16 = constant(BOUNTY_PERCENT, doc="What of a slashed stake who challenged gets, in percent.")
+
+    Event = RewardsEvents
+    Error = RewardsErrors
+
+    def __init__(self, machine: Machine, balances: Balances, clock: Now) -> None:
+        super().__init__(machine)
+        self._balances = balances
+        self._clock = clock
+
+    # --------------------------------------------------------------------------------------------- attesters
+
+    @call(0)
+    def stake(self, origin: Origin, amount: CompactBalance) -> None:
+        """Put something at stake, or more of it, to judge work."""
+        who = ensure_signed(origin)
+        row = self.attesters.get(who) or Attester(Balance(0), Balance(0))
+        if row.stake + amount < STAKE_MIN:
+            raise self.Error.StakeTooLow
+        self._balances.hold(STAKE, who, amount)
+        self.attesters.put(who, Attester(Balance(row.stake + amount), row.bound))
+        self.emit(self.Event.AttesterStaked(who, Balance(row.stake + amount)))
+
+    @call(1)
+    def retire(self, origin: Origin) -> None:
+        """Judge no more; the stake is free once it stands for no campaign."""
+        who = ensure_signed(origin)
+        row = self.attesters.get(who)
+        if row is None:
+            raise self.Error.NotAttester
+        if row.bound:
+            raise self.Error.StakeBound
+        self.attesters.remove(who)
+        self._balances.release(STAKE, who, row.stake)
+        self.emit(self.Event.AttesterRetired(who))
+
+    # --------------------------------------------------------------------------------------------- campaigns
+
+    @call(2)
+    def create(self, origin: Origin, terms: Terms, attesters: Attesters, budget: CompactBalance) -> None:
+        """Make a campaign with a budget. It opens when all of its attesters have joined.
+
+        Refused where the stake of an attester is too low: `RewardsApi_shortfalls` says whose, and by how much.
+        """
+        owner = ensure_signed(origin)
+        self._check_terms(terms, attesters)
+        if budget < terms.reward:
+            raise self.Error.BudgetExhausted
+        if self.shortfalls(terms, attesters):
+            raise self.Error.StakeTooLow
+        number, held = self._new_id(), deposit(CAMPAIGN_BYTES)
+        self._balances.hold(DEPOSIT, owner, held)
+        zero = Balance(0)
+        self.campaigns.put(
+            number, Campaign(owner, held, terms, attesters, 0, zero, zero, zero, 0, 0, 0, 0, ended=False)
+        )
+        self.emit(self.Event.CampaignCreated(number, owner, terms, attesters))
+        self._fund(number, owner, budget)
+
+    @call(3)
+    def fund(self, origin: Origin, campaign: u64, amount: CompactBalance) -> None:
+        """Put money into somebody's campaign; what is left in the end goes back by parts."""
+        if self._campaign(campaign).ended:
+            raise self.Error.NotOpen
+        self._fund(campaign, ensure_signed(origin), amount)
+
+    @call(4)
+    def join(self, origin: Origin, campaign: u64) -> None:
+        """Stand for a campaign as one of its attesters, with a part of the stake, until it is gone."""
+        who, found = ensure_signed(origin), self._campaign(campaign).copy()
+        if who not in found.attesters:
+            raise self.Error.NotAttester
+        bit = 1 << found.attesters.index(who)
+        if found.joined & bit or found.ended:
+            raise self.Error.NotOpen
+        if self.shortfalls(found.terms, [who]):
+            raise self.Error.StakeTooLow
+        need, row = stake_for(found.terms), self._attester(who)
+        self.attesters.put(who, Attester(row.stake, Balance(row.bound + need)))
+        found.joined |= bit
+        self.campaigns.put(campaign, found)
+        self.emit(self.Event.Joined(campaign, who, need))
+
+    @call(5)
+    def end(self, origin: Origin, campaign: u64) -> None:
+        """Let nothing more be submitted: the owner at any time, anybody after `until`."""
+        who, found = ensure_signed(origin), self._campaign(campaign).copy()
+        if found.ended:
+            raise self.Error.NotOpen
+        if who != found.owner and self._clock.current_time() < found.terms.until:
+            raise self.Error.NotOwner
+        found.ended = True
+        self.campaigns.put(campaign, found)
+        self.emit(self.Event.CampaignEnded(campaign))
+
+    @call(6)
+    def withdraw(self, origin: Origin, campaign: u64, sponsor: AccountId) -> None:
+        """Give a sponsor its part of what is left: anybody, once nothing can be paid any more.
+
+        With the first the attesters' stakes are free, with the last the campaign is gone. What a sponsor that no
+        longer exists cannot take is the owner's.
+        """
+        ensure_signed(origin)
+        found = self._campaign(campaign).copy()
+        if not found.ended or found.pending:
+            raise self.Error.StillPending
+        share = self.shares.get((campaign, sponsor))
+        if not share:
+            raise self.Error.NoShare
+        self._unbind(found)
+        amount = Balance(found.left * share // found.shares)
+        self.shares.remove((campaign, sponsor))
+        found.left, found.shares = Balance(found.left - amount), Balance(found.shares - share)
+        if amount:
+            payee = sponsor if self._balances.can_receive(sponsor, amount) else found.owner
+            self._balances.transfer_held(BUDGET, found.owner, payee, amount)
+        self.emit(self.Event.Withdrawn(campaign, sponsor, amount))
+        if found.shares:
+            self.campaigns.put(campaign, found)
+            return
+        self.campaigns.remove(campaign)
+        self._balances.release(DEPOSIT, found.owner, found.deposit)
+
+    # --------------------------------------------------------------------------------------------- work
+
+    @call(7)
+    def submit(self, origin: Origin, campaign: u64, seal: Hash32) -> None:
+        """Submit work as `seal_of` it; its reward is set aside, its stake is at risk."""
+        who, now = ensure_signed(origin), self._clock.current_time()
+        found = self._campaign(campaign).copy()
+        terms, day = found.terms, now // DAY_MS
+        if found.ended or now >= terms.until or found.joined + 1 != 1 << len(found.attesters):
+            raise self.Error.NotOpen
+        if any(self._is_short(each) for each in found.attesters):
+            raise self.Error.NotOpen
+        if who in found.attesters:
+            raise self.Error.OwnWork
+        done = self.people.get((campaign, who))
+        if done >= terms.per_person:
+            raise self.Error.PersonCapReached
+        today = found.today if found.day == day else 0
+        if today >= terms.per_day:
+            raise self.Error.DayCapReached
+        reward = reward_after(terms, found.submitted)
+        if found.promised + reward > found.left:
+            raise self.Error.BudgetExhausted
+        number, held = self._new_id(), deposit(SUBMISSION_BYTES)
+        self._balances.hold(DEPOSIT, who, held)
+        self._balances.hold(STAKE, who, terms.stake)
+        found.promised = Balance(found.promised + reward)
+        found.submitted, found.pending = found.submitted + 1, found.pending + 1
+        found.day, found.today = day, today + 1
+        self.campaigns.put(campaign, found)
+        self.people.put((campaign, who), done + 1)
+        self.submissions.put(number, Submission(campaign, who, held, seal, now, None, reward, [], None, Open()))
+        self.emit(self.Event.Submitted(number, campaign, who, seal, reward))
+
+    @call(8)
+    def disclose(self, origin: Origin, submission: u64, content: Hash32, salt: Bytes32) -> None:
+        """Say what was sealed, in the first step; the same work sealed later no longer counts."""
+        who, found = ensure_signed(origin), self._submission(submission).copy()
+        self._check_phase(found, 0)
+        if seal_of(found.campaign, who, content, salt) != found.seal:
+            raise self.Error.WrongSeal
+        other = self.works.get((found.campaign, content))
+        if other is not None:
+            if other <= submission:
+                raise self.Error.Duplicate
+            later = self._submission(other).copy()
+            later.content = None
+            self.submissions.put(other, later)
+            self.emit(self.Event.Displaced(other, submission))
+        found.content = content
+        self.works.put((found.campaign, content), submission)
+        self.submissions.put(submission, found)
+        self.emit(self.Event.Disclosed(submission, content))
+
+    @call(9)
+    def vote(self, origin: Origin, submission: u64, seal: Hash32) -> None:
+        """Judge disclosed work, in the second step, by `vote_of` the verdict."""
+        who, found = ensure_signed(origin), self._submission(submission).copy()
+        self._check_phase(found, 1)
+        if who not in self._campaign(found.campaign).attesters or self._is_short(who):
+            raise self.Error.NotAttester
+        if found.content is None:
+            raise self.Error.NotDisclosed
+        if any(vote.attester == who for vote in found.votes):
+            raise self.Error.AlreadyVoted
+        found.votes = [*found.votes, Vote(who, seal, None)]
+        self.submissions.put(submission, found)
+        self.emit(self.Event.Voted(submission, who))
+
+    @call(10)
+    def reveal(self, origin: Origin, submission: u64, accepts: bool, salt: Bytes32) -> None:  # noqa: FBT001
+        """Show a verdict, in the third step."""
+        who, found = ensure_signed(origin), self._submission(submission).copy()
+        self._check_phase(found, 2)
+        at = next((at for at, vote in enumerate(found.votes) if vote.attester == who), None)
+        if at is None:
+            raise self.Error.NotAttester
+        if found.votes[at].accepts is not None:
+            raise self.Error.AlreadyVoted
+        if vote_of(submission, who, salt, accepts=accepts) != found.votes[at].seal:
+            raise self.Error.WrongSeal
+        votes = list(found.votes)
+        votes[at] = Vote(who, votes[at].seal, accepts)
+        found.votes = votes
+        self.submissions.put(submission, found)
+        self.emit(self.Event.Revealed(submission, who, accepts))
+
+    @call(11)
+    def settle(self, origin: Origin, submission: u64) -> None:
+        """Decide about work whose time has come, and pay what of it is due: anybody, as often as something is due."""
+        ensure_signed(origin)
+        found, now = self._submission(submission).copy(), self._clock.current_time()
+        terms = self._campaign(found.campaign).terms
+        if found.challenge is not None:
+            if now < found.challenge.since + RULING_MS:
+                raise self.Error.NothingDue
+            self._dismiss(submission, found, found.challenge)
+        if isinstance(found.stage, Open):
+            if now < found.since + 4 * terms.step_ms:
+                raise self.Error.NothingDue
+            self._decide(submission, found, now)
+        elif isinstance(found.stage, Over):
+            raise self.Error.NothingDue
+        if isinstance(found.stage, Vesting):
+            self._pay(submission, found, now)
+        self.submissions.put(submission, found)
+
+    @call(12)
+    def challenge(self, origin: Origin, submission: u64, evidence: Hash32) -> None:
+        """Say that work that is revealed and not yet all paid is a fraud; nothing of it is paid until the ruling."""
+        who, found = ensure_signed(origin), self._submission(submission).copy()
+        if found.challenge is not None:
+            raise self.Error.AlreadyChallenged
+        if isinstance(found.stage, Open):
+            self._check_phase(found, 3)
+        elif isinstance(found.stage, Over):
+            raise self.Error.WrongPhase
+        self._balances.hold(CHALLENGE, who, BOND)
+        found.challenge = Challenge(who, BOND, self._clock.current_time())
+        self.submissions.put(submission, found)
+        self.emit(self.Event.Challenged(submission, who, evidence))
+
+    @call(13)
+    def rule(self, origin: Origin, submission: u64, fraud: bool) -> None:  # noqa: FBT001
+        """Rule on a challenge; root only. A fraud is not paid any more, and who accepted it loses its stake."""
+        ensure_root(origin)
+        found = self._submission(submission).copy()
+        challenge = found.challenge
+        if challenge is None:
+            raise self.Error.NotChallenged
+        if not fraud:
+            self._dismiss(submission, found, challenge)
+            self.submissions.put(submission, found)
+            return
+        self._balances.release(CHALLENGE, challenge.who, challenge.bond)
+        found.challenge = None
+        for vote in found.votes:
+            if vote.accepts:
+                self._slash(vote.attester, challenge.who)
+        if isinstance(found.stage, Open):
+            self._burn_stake(found)
+        amount = self._finish(found)
+        self.submissions.put(submission, found)
+        self.emit(self.Event.Clawed(submission, amount))
+
+    @call(14)
+    def forget(self, origin: Origin, submission: u64) -> None:
+        """Remove work of a campaign that is gone; its deposit goes back."""
+        ensure_signed(origin)
+        found = self._submission(submission)
+        if self.campaigns.contains(found.campaign):
+            raise self.Error.StillPending
+        self.submissions.remove(submission)
+        if found.content is not None:
+            self.works.remove((found.campaign, found.content))
+        place = found.campaign, found.who
+        left = self.people.get(place) - 1
+        if left:
+            self.people.put(place, left)
+        else:
+            self.people.remove(place)
+        self._balances.release(DEPOSIT, found.who, found.deposit)
+        self.emit(self.Event.Forgotten(submission))
+
+    # --------------------------------------------------------------------------------------------- questions
+
+    @runtime_api("RewardsApi", 1)
+    def shortfalls(self, terms: Terms, attesters: Attesters) -> Annotated[list[Shortfall], TypeName("Vec<Shortfall>")]:
+        """Return whose stake is too low for a campaign beside those it stands for, and what it would have to be."""
+        need, found = stake_for(terms), []
+        for who in attesters:
+            row = self.attesters.get(who) or Attester(Balance(0), Balance(0))
+            if row.stake < row.bound + need:
+                found.append(Shortfall(who, Balance(row.bound + need), row.stake))
+        return found
+
+    # --------------------------------------------------------------------------------------------- the rules
+
+    def _check_terms(self, terms: Terms, attesters: list[AccountId]) -> None:
+        now, decay = self._clock.current_time(), terms.decay
+        possible = (
+            terms.reward > 0
+            and terms.per_person > 0
+            and terms.per_day > 0
+            and 0 < terms.threshold <= len(attesters)
+            and 2 * terms.threshold > len(attesters)  # accepted and rejected exclude each other
+            and len(set(attesters)) == len(attesters)
+            and STEP_MIN_MS <= terms.step_ms <= STEP_MAX_MS
+            and terms.vesting_ms <= LIFETIME_MS
+            and now < terms.until <= now + LIFETIME_MS
+            and decay.fall <= BPS
+            and reward_after(terms, 2**32 - 1) > 0
+            and decay.least <= BPS
+        )
+        if not possible:
+            raise self.Error.BadTerms
+
+    def _check_phase(self, found: Submission, phase: int) -> None:
+        """Make sure that a submission is in its phase 0, 1, 2 or 3."""
+        step = self._campaign(found.campaign).terms.step_ms
+        passed = self._clock.current_time() - found.since
+        if not isinstance(found.stage, Open) or passed // step != phase:
+            raise self.Error.WrongPhase
+
+    def _decide(self, number: int, found: Submission, now: Moment) -> None:
+        """Count the verdicts on work that is still open."""
+        threshold = self._campaign(found.campaign).terms.threshold
+        verdicts = [vote.accepts for vote in found.votes if vote.accepts is not None and found.content is not None]
+        if sum(verdicts) >= threshold:
+            self._release_stake(found)
+            found.stage = Vesting(now, Balance(0))
+            self.emit(self.Event.Accepted(number))
+            return
+        rejected = len(verdicts) - sum(verdicts) >= threshold
+        burned = self._burn_stake(found) if rejected else self._release_stake(found)
+        self._finish(found)
+        self.emit(self.Event.Refused(number, burned))
+
+    def _pay(self, number: int, found: Submission, now: Moment) -> None:
+        """Pay what of accepted work is due by now."""
+        stage: Vesting = found.stage  # type: ignore[assignment]
+        campaign = self._campaign(found.campaign).copy()
+        vesting, passed = campaign.terms.vesting_ms, now - stage.since
+        due = found.reward if passed >= vesting else found.reward * passed // vesting
+        amount = Balance(due - stage.paid)
+        if not amount:
+            return
+        campaign.left, campaign.promised = Balance(campaign.left - amount), Balance(campaign.promised - amount)
+        self._balances.transfer_held(BUDGET, campaign.owner, found.who, amount)
+        if due == found.reward:
+            campaign.pending -= 1
+            found.stage = Over(found.reward)
+        else:
+            found.stage = Vesting(stage.since, Balance(due))
+        self.campaigns.put(found.campaign, campaign)
+        self.emit(self.Event.Paid(number, found.who, amount, Balance(due)))
+
+    def _finish(self, found: Submission) -> Balance:
+        """Let the campaign have back what of a reward is unpaid; return that."""
+        paid = found.stage.paid if isinstance(found.stage, Vesting) else Balance(0)
+        amount = Balance(found.reward - paid)
+        campaign = self._campaign(found.campaign).copy()
+        campaign.promised, campaign.pending = Balance(campaign.promised - amount), campaign.pending - 1
+        self.campaigns.put(found.campaign, campaign)
+        found.stage = Over(paid)
+        return amount
+
+    def _dismiss(self, number: int, found: Submission, challenge: Challenge) -> None:
+        """End a challenge that was not right; the bond makes up for the wait."""
+        found.challenge = None
+        self._balances.transfer_held(CHALLENGE, challenge.who, found.who, challenge.bond)
+        self.emit(self.Event.Dismissed(number))
+
+    def _release_stake(self, found: Submission) -> Balance:
+        """Give back what open work had at risk."""
+        self._balances.release(STAKE, found.who, self._campaign(found.campaign).terms.stake)
+        return Balance(0)
+
+    def _burn_stake(self, found: Submission) -> Balance:
+        """Burn what open work had at risk; return that."""
+        return self._balances.burn_held(STAKE, found.who, self._campaign(found.campaign).terms.stake, BurnReason.Slash)
+
+    def _slash(self, attester: AccountId, challenger: AccountId) -> None:
+        """Take everything an attester has at stake: a part for who challenged, the rest is burned."""
+        row = self._attester(attester)
+        if not row.stake:
+            return
+        bounty = Balance(row.stake * BOUNTY_PERCENT // 100)
+        self.attesters.put(attester, Attester(Balance(0), row.bound))
+        self._balances.transfer_held(STAKE, attester, challenger, bounty)
+        self._balances.burn_held(STAKE, attester, Balance(row.stake - bounty), BurnReason.Slash)
+        self.emit(self.Event.Slashed(attester, row.stake))
+
+    def _fund(self, number: int, sponsor: AccountId, amount: Balance) -> None:
+        found = self._campaign(number).copy()
+        if amount < SHARE_MIN:
+            raise self.Error.BudgetExhausted
+        self._balances.transfer_into_hold(BUDGET, sponsor, found.owner, amount)
+        found.left, found.shares = Balance(found.left + amount), Balance(found.shares + amount)
+        place = number, sponsor
+        self.campaigns.put(number, found)
+        self.shares.put(place, Balance(self.shares.get(place) + amount))
+        self.emit(self.Event.Funded(number, sponsor, amount))
+
+    def _unbind(self, found: Campaign) -> None:
+        """Let the attesters of a campaign that is over go."""
+        for at, who in enumerate(found.attesters):
+            if found.joined >> at & 1:
+                row = self._attester(who)
+                self.attesters.put(who, Attester(row.stake, Balance(row.bound - stake_for(found.terms))))
+        found.joined = 0
+
+    def _is_short(self, attester: AccountId) -> bool:
+        """Whether an attester has lost what it stands for its campaigns with."""
+        row = self._attester(attester)
+        return row.stake < row.bound
+
+    def _attester(self, who: AccountId) -> Attester:
+        row = self.attesters.get(who)
+        if row is None:
+            raise self.Error.NotAttester
+        return row
+
+    def _campaign(self, number: int) -> Campaign:
+        found = self.campaigns.get(number)
+        if found is None:
+            raise self.Error.NoCampaign
+        return found
+
+    def _submission(self, number: int) -> Submission:
+        found = self.submissions.get(number)
+        if found is None:
+            raise self.Error.NoSubmission
+        return found
+
+    def _new_id(self) -> int:
+        number = self.next_id.get()
+        self.next_id.put(number + 1)
+        return number
