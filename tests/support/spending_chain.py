@@ -92,6 +92,12 @@ class Market:
         found = self.sessions.get(session)
         return None if found is None else found[:2]
 
+    def id_of(self, payer: AccountId, params: Any) -> Hash32:
+        raise NotImplementedError
+
+    def freeze(self, session: Hash32) -> None:
+        raise NotImplementedError
+
     def paid_by(self, session: Hash32) -> Balance:
         return Balance(self.sessions[session][2])
 
@@ -132,7 +138,7 @@ class SpendingChain:
         self.pay = Pay(machine, self.balances, self.system, self.timestamp, self.market, self.market)
         self.plans = Plans(machine, self.balances, self.timestamp, self.market, self.market)
         spendable = Spendable(self.pay, self.plans, self.market)
-        self.allowances = Allowances(machine, self.system, self.balances, self.timestamp, spendable)
+        self.allowances = Allowances(machine, self.system, self.balances, self.timestamp, spendable, self.market)
         self.disputes = Disputes(
             machine, self.balances, self.timestamp, self.market, self.market, self.plans, self.market
         )

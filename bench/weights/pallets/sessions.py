@@ -24,6 +24,7 @@ from aitoken.types import Balance, BlockNumber, Hash32, Moment
 from bench.weights.pallets.providers import OPERATOR, OTHER, OWNER, PROVIDER, _book, _services
 from bench.weights.world import Run, World, ait, scenario
 from chain.frame.types import Ed25519Signature
+from chain.pallets.ai import allowances_types as a
 from chain.pallets.ai import providers_types as p
 from chain.pallets.ai import sessions_types as t
 from chain.pallets.ai.oracle import STALE_WINDOWS_MAX, Feed
@@ -50,6 +51,18 @@ def _params(world: World, salt: int = 0, lanes: int = 64) -> OpenParams:
 
 def _id(world: World, params: OpenParams, payer: int = PAYER) -> Hash32:
     return session_id(world.genesis_hash, world.person(payer), params)
+
+
+def _by_a_key(world: World, session: Hash32) -> None:
+    """A grant as deep as there may be has opened this session, so its end counts back on all of them."""
+    payer, zero = world.person(PAYER), Balance(0)
+    limits, scope = a.Limits(ait(100), zero, ait(900), 0), a.Scope([a.Purpose.Sessions], [])
+    for depth in range(a.DEPTH_MAX):
+        terms = limits, scope, Moment(0), Moment(world.time_ms * 2), zero, ait(500), 0, zero
+        grant = a.Grant(world.person(KEY), depth - 1 if depth else None, depth + 1, *terms)
+        world.allowances.grants.put((payer, depth), grant)
+    world.allowances.sessions.put((payer, session), a.OpenedSession(list(reversed(range(a.DEPTH_MAX))), ait(100)))
+    world.allowances.session_count.put(payer, 2)
 
 
 def _open(world: World, salt: int = 0, lanes: int = 64, payer: int = PAYER) -> Hash32:
@@ -197,6 +210,7 @@ def close(world: World, pages: int) -> Run:
     """By agreement, with a tail on every lane there may be, and as many demands."""
     _seller(world)
     session = _open(world, lanes=max(1, pages * t.LANES_A_PAGE))
+    _by_a_key(world, session)
     for page in range(pages):
         first = page * t.LANES_A_PAGE
         lanes = {first + lane: t.LaneState(Balance(0), 0, bytes(32), _waits(None)) for lane in range(t.LANES_A_PAGE)}
@@ -224,6 +238,7 @@ def finalize(world: World, lanes: int) -> Run:
     """Ripe tails, each on a page of its own as far as there are pages, of a session whose grace is over."""
     _seller(world)
     session = _open(world, lanes=t.LANES_MAX)
+    _by_a_key(world, session)
     numbers = [lane * (t.LANES_MAX // t.LANES_A_PAGE) for lane in range(lanes)]
     for lane in numbers:
         _tail(world, session, lane, _receipt(session, lane, 2, 10**11, world))

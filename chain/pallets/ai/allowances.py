@@ -2,8 +2,11 @@
 
 An owner grants a key limits (per transaction, per period, in all), purposes, payees and an end. The key then makes
 calls of those purposes as the owner, through `spend`. What counts is not what a call says it pays but what really left
-the owner's free balance while it ran: payments, money put on hold, deposits alike. Money that comes back later does
-not count back; the owner can raise the grant.
+the owner's free balance while it ran: payments, money put on hold, deposits alike. What comes back at the end of a
+session counts back on the whole, not on a period; what comes back otherwise does not (the owner can raise the grant).
+
+Whose grant is revoked can open no session and promise nothing more in those it has opened: they are frozen in the same
+call (`allowances_sessions`). What was promised before can be claimed for the session's grace.
 
 Grants form trees, at most `DEPTH_MAX` deep: a key with the purpose `Delegate` grants parts of its grant to other keys.
 Every spending counts on each grant up to the root and keeps the limits, purposes and payees of each of them.
@@ -21,25 +24,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
-from aitoken.codec.hints import TypeName, u32, u64
-from aitoken.types import AccountId, Balance, Moment
+from aitoken.codec.hints import TypeName, u16, u32, u64
+from aitoken.types import AccountId, Balance, Hash32, Moment
 from chain.frame.calls import Call, PostInfo, RuntimeCall, call
 from chain.frame.errors import CannotPay, DispatchError
 from chain.frame.origin import Origin, Signed, ensure_signed
 from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, constant
-from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, OptionMap, Value, storage_map, value
+from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, Map, OptionMap, Value, storage_map, value
 from chain.frame.types import LookupSource, OtherAddress, lookup
+from chain.pallets.ai.allowances_sessions import Freezer, OpenedSessions
 from chain.pallets.ai.allowances_types import (
     DEPTH_MAX,
     GRANTS_MAX,
+    SESSIONS_MAX,
     AllowancesHoldReason,
     Grant,
     GrantsOf,
     Limits,
+    OpenedSession,
     Purpose,
     Scope,
 )
 from chain.pallets.ai.deposits import deposit
+from chain.pallets.ai.sessions_types import SessionId
 from chain.pallets.ai.spending import Spendable
 
 if TYPE_CHECKING:
@@ -79,9 +86,14 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
     )
     owners: OptionMap[AccountId, GrantsOf] = storage_map(BLAKE2_128_CONCAT, doc="Owners that have grants.")
     next_grant: Value[u64] = value(doc="The number of the next grant; never used twice.")
+    sessions: OptionMap[tuple[AccountId, SessionId], OpenedSession] = storage_map(
+        BLAKE2_128_CONCAT, BLAKE2_128_CONCAT, doc="Sessions that keys of an owner opened and that are still theirs."
+    )
+    session_count: Map[AccountId, u16] = storage_map(BLAKE2_128_CONCAT, doc="How many those of an owner are.")
 
     max_depth: u32 = constant(DEPTH_MAX, doc="How deep grants may be granted on; 1 is a grant of the owner itself.")
     max_grants: u32 = constant(GRANTS_MAX, doc="Most grants of one owner.")
+    max_sessions: u32 = constant(SESSIONS_MAX, doc="Most open sessions of one owner's keys.")
 
     class Event(Events):
         """What Allowances tells."""
@@ -120,6 +132,14 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
 
             owner: AccountId
             below: u64
+
+        class CountedBack(Ev, index=5):
+            """A session that a key opened has ended: what came back of what the key put in may be spent again."""
+
+            owner: AccountId
+            grant: u64
+            session: SessionId
+            amount: Balance
 
     class Error(Errors):
         """How Allowances fails."""
@@ -163,13 +183,25 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
         class OwnKey(Err, index=12):
             """The key is the owner's own."""
 
-    def __init__(self, machine: Machine, system: System, balances: Balances, clock: Now, spendable: Spendable) -> None:
+        class TooManySessions(Err, index=13):
+            """The owner's keys have too many sessions open."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        system: System,
+        balances: Balances,
+        clock: Now,
+        spendable: Spendable,
+        freezer: Freezer,
+    ) -> None:
         super().__init__(machine)
         self._machine = machine
         self._system = system
         self._balances = balances
         self._clock = clock
         self._spendable = spendable
+        self._opened = OpenedSessions(self.sessions, self.session_count, freezer)
         self._fee = 0
         """Fee and tip of the transaction under way, as charged."""
 
@@ -224,22 +256,34 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
         key, whose = ensure_signed(origin), lookup(owner)
         path = self._live(whose, grant)
         self._check_key_and_scope(key, path, call, whose)
+        session = self._spendable.session_of(call, whose)
+        if session is not None and session[1] and self._opened.is_full(whose):
+            raise self.Error.TooManySessions
         before = self._balances.free_balance(whose)
         post = self._machine.dispatch(call, Signed(whose))
         moved = Balance(max(0, before - self._balances.free_balance(whose)))
         for number, _ in path:
             self._count(whose, number, moved)
+        if session is not None:
+            note = self._opened.opened if session[1] else self._opened.topped_up
+            note(whose, session[0], [number for number, _ in path], moved)
         self.emit(self.Event.Spent(whose, grant, moved, Balance(self._fee)))
         used = call.weight if post is None or post.weight is None else min(post.weight, call.weight)
         return PostInfo(self.cost_of("spend").base + used)
 
-    @call(3)
-    def revoke(self, origin: Origin, owner: LookupSource, grant: u64) -> None:
-        """End a grant and all granted from it: by its owner, its key or a key above it; by anybody once it is void."""
+    @call(3, units=lambda *_: SESSIONS_MAX)
+    def revoke(self, origin: Origin, owner: LookupSource, grant: u64) -> PostInfo:
+        """End a grant, all granted from it, and freeze the sessions opened with them.
+
+        Its owner may, its key and a key above it. Anybody may once it is over, which freezes nothing.
+        """
         who, whose = ensure_signed(origin), lookup(owner)
         found = self._find(whose, grant)
-        if who != whose and self._is_live(whose, grant) and who not in self._keys_over(whose, grant):
+        live, looked_at = self._is_live(whose, grant), 0
+        if who != whose and live and who not in self._keys_over(whose, grant):
             raise self.Error.NotAllowed
+        if live or who == whose:
+            looked_at = self._opened.freeze(whose, grant)
         self.grants.remove((whose, grant))
         self._balances.release(DEPOSIT, whose, found.deposit)
         self._system.decrease_sufficients(found.key)
@@ -249,16 +293,42 @@ class Allowances(Pallet, index=45, crate="pallet_allowances"):
         else:
             self.owners.remove(whose)
         self.emit(self.Event.Revoked(whose, grant))
+        return PostInfo(self.cost_of("revoke").at(looked_at))
 
-    @call(4)
-    def revoke_all(self, origin: Origin) -> None:
-        """Make all grants of the caller void at once; `revoke` then gives back the deposit of each."""
+    @call(4, units=lambda: SESSIONS_MAX)
+    def revoke_all(self, origin: Origin) -> PostInfo:
+        """Make all grants of the caller void at once and freeze all sessions that keys have opened.
+
+        `revoke` then gives back the deposit of each.
+        """
         owner = ensure_signed(origin)
+        looked_at = self._opened.freeze(owner, None)
         below = self.next_grant.get()
         mine = self.owners.get(owner)
         if mine is not None:
             self.owners.put(owner, GrantsOf(mine.count, below))
         self.emit(self.Event.KillSwitch(owner, below))
+        return PostInfo(self.cost_of("revoke_all").at(looked_at))
+
+    # --------------------------------------------------------------------------------------------- sessions
+
+    def session_ended(self, payer: AccountId, session: Hash32, returned: Balance) -> None:
+        """Count back what comes back of what a key put into a session."""
+        found = self._opened.take(payer, session)
+        amount = 0 if found is None else min(found.amount, returned)
+        if found is None or not amount:
+            return
+        for number in found.grants:
+            grant = self.grants.get((payer, number))
+            if grant is not None:
+                grant = grant.copy()
+                grant.spent = Balance(max(0, grant.spent - amount))
+                self.grants.put((payer, number), grant)
+        self.emit(self.Event.CountedBack(payer, found.grants[0], session, Balance(amount)))
+
+    def session_rekeyed(self, payer: AccountId, session: Hash32) -> None:
+        """Forget a session that is no longer the spend key's."""
+        self._opened.take(payer, session)
 
     # --------------------------------------------------------------------------------------------- paying the fee
 

@@ -15,6 +15,8 @@ DEPTH_MAX: Final = 4
 GRANTS_MAX: Final = 256
 """Most grants of one owner."""
 PAYEES_MAX: Final = 16
+SESSIONS_MAX: Final = 64
+"""Most sessions that keys of one owner have opened and that can still be frozen with their grants."""
 
 
 @plain_enum("pallet_allowances::pallet::HoldReason")
@@ -92,3 +94,16 @@ class GrantsOf(Record):
 
     count: u16
     void_below: u64
+
+
+@record("pallet_allowances::OpenedSession")
+class OpenedSession(Record):
+    """A session that a key opened.
+
+    Attributes:
+        grants: the grant it was opened with and those above it, up to the root.
+        amount: what the key put into it, as it was counted on these grants.
+    """
+
+    grants: Annotated[list[u64], MaxLen(DEPTH_MAX), TypeName("BoundedVec<GrantId>")]
+    amount: Balance

@@ -37,7 +37,7 @@ from chain.frame.weights import PS_PER_MS
 from chain.pallets.ai.sessions_claims import Claims
 from chain.pallets.ai.sessions_court import Court, Rates, read_offer
 from chain.pallets.ai.sessions_events import SessionsErrors, SessionsEvents
-from chain.pallets.ai.sessions_life import Life
+from chain.pallets.ai.sessions_life import Life, Watcher
 from chain.pallets.ai.sessions_money import DEMAND, DEPOSIT, ESCROW, Author, Escrows, Money
 from chain.pallets.ai.sessions_storage import MIN_DEPOSIT, SessionsStorage, pages_of, session_deposit
 from chain.pallets.ai.sessions_types import (
@@ -140,13 +140,17 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         self._had_room = False
         self._swept = self.cost_of("on_initialize")
 
+    def watched_by(self, watcher: Watcher) -> None:
+        """Tell somebody of sessions that end or get other keys."""
+        self._life.watcher = watcher
+
     # --------------------------------------------------------------------------------------------- opening
 
     @call(0)
     def open(self, origin: Origin, params: Params, deposit: CompactBalance) -> None:
         """Hold a deposit for requests to a provider, under a book of its that is in force."""
         payer = ensure_signed(origin)
-        self._open(self._id_of(payer, params), payer, params, deposit)
+        self._open(self.id_of(payer, params), payer, params, deposit)
 
     @call(1)
     def open_for(
@@ -164,7 +168,7 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         wallets put around bytes.
         """
         ensure_signed(origin)
-        number = self._id_of(payer, params)
+        number = self.id_of(payer, params)
         if self._now() > valid_before:
             raise self.Error.Expired
         order = Opening(number, deposit, valid_before).encode()
@@ -359,11 +363,27 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
     def _change_key(self, number: Hash32, found: Session, key: bytes | None) -> None:
         if key == found.key:
             raise self.Error.NoChange
-        block, former = self._system.current_number(), found.former_key
+        former = found.former_key if found.key is not None else None
+        block = self._system.current_number()
+        if former is not None and self.grace_left(block, former.since, former.busy, found.grace):
+            raise self.Error.WindowOpen
+        self._put_key(number, found, key)
+        if self._life.watcher is not None:
+            self._life.watcher.session_rekeyed(found.payer, number)
+
+    def freeze(self, session: Hash32) -> None:
+        """Take the key of a session away, whose payer has never changed it: like a change to none."""
+        found = self.sessions.get(session)
+        if found is None or found.key is None or isinstance(found.state, Closed):
+            return
+        found = found.copy()
+        self._put_key(session, found, None)
+        self.sessions.put(session, found)
+
+    def _put_key(self, number: Hash32, found: Session, key: bytes | None) -> None:
+        """Replace a session's key; what it has signed can be claimed for the grace."""
         if found.key is not None:
-            if former is not None and self.grace_left(block, former.since, former.busy, found.grace):
-                raise self.Error.WindowOpen
-            found.former_key = FormerSessionKey(found.key, block, self.busy_blocks.get())
+            found.former_key = FormerSessionKey(found.key, self._system.current_number(), self.busy_blocks.get())
         found.key = key
         self.emit(self.Event.KeyChanged(number, key))
 
@@ -424,7 +444,8 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
 
     # --------------------------------------------------------------------------------------------- small questions
 
-    def _id_of(self, payer: AccountId, params: OpenParams) -> Hash32:
+    def id_of(self, payer: AccountId, params: OpenParams) -> Hash32:
+        """Return the id of the session a payer would open."""
         return session_id(self._genesis(), payer, params)
 
     def _genesis(self) -> Hash32:

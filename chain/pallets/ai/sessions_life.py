@@ -10,9 +10,9 @@ Tails and demands wait equally long, so their queues are in the order of their t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from aitoken.types import Balance, BlockNumber, Hash32, Moment
+from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.sessions_claims import is_ripe, waiting
 from chain.pallets.ai.sessions_events import SessionsEvents as Event
@@ -33,14 +33,29 @@ EMPTY_MAX: Final = 64
 """Blocks of the agenda without an entry that are passed at once when it is behind."""
 
 
+class Watcher(Protocol):
+    """Who is told what becomes of sessions; the Allowances pallet."""
+
+    def session_ended(self, payer: AccountId, session: Hash32, returned: Balance) -> None:
+        """A session was closed, and so much went back to its payer."""
+
+    def session_rekeyed(self, payer: AccountId, session: Hash32) -> None:
+        """A session's payer gave it another key, or none."""
+
+
 class Life:
-    """Moves sessions on when their time comes."""
+    """Moves sessions on when their time comes.
+
+    Attributes:
+        watcher: who is told, if anybody.
+    """
 
     def __init__(self, store: SessionsStorage, escrows: Escrows, money: Money, providers: Providers) -> None:
         self._store = store
         self._escrows = escrows
         self._money = money
         self._providers = providers
+        self.watcher: Watcher | None = None
 
     # --------------------------------------------------------------------------------------------- the agenda
 
@@ -124,6 +139,8 @@ class Life:
         self._escrows.give_back(session, rest)
         session.state = Closed(block)
         self._store.emit(Event.Closed(number, session.claimed, Balance(rest)))
+        if self.watcher is not None:
+            self.watcher.session_ended(session.payer, number, Balance(rest))
 
     def _grace(self, session: Session, state: Closing, block: BlockNumber) -> int:
         return self._store.grace_left(block, state.since, state.busy, session.grace)

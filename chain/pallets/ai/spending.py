@@ -15,6 +15,7 @@ from chain.pallets.ai.allowances_types import Purpose
 from chain.pallets.ai.pay_types import Payee, ToAccount, ToProvider
 
 if TYPE_CHECKING:
+    from aitoken.pay.layouts import OpenParams
     from chain.frame.calls import Call
 
 Whom = Callable[[dict[str, Any], AccountId], Payee | None]
@@ -45,6 +46,9 @@ class OpenSessions(Protocol):
     def parties_of(self, session: Hash32) -> tuple[AccountId, int] | None:
         """Return payer and provider of a session, None where there is none."""
 
+    def id_of(self, payer: AccountId, params: OpenParams) -> Hash32:
+        """Return the id of the session a payer would open."""
+
 
 def _provider(number: int | None) -> Payee | None:
     return None if number is None else ToProvider(number)
@@ -64,6 +68,7 @@ class Spendable:
             payer, provider = sessions.parties_of(args["session"]) or (owner, None)
             return _provider(provider) if payer == owner else ToAccount(payer)  # who gets what is left
 
+        self._sessions = sessions
         self._calls: dict[str, tuple[Purpose, Whom]] = {
             "Balances.transfer_keep_alive": (Purpose.Transfer, lambda args, _: ToAccount(args["dest"])),
             "Pay.pay": (Purpose.Pay, lambda args, _: args["to"]),
@@ -87,6 +92,13 @@ class Spendable:
             return None, None
         purpose, whom = found
         return purpose, whom(arguments, owner)
+
+    def session_of(self, call: Call, owner: AccountId) -> tuple[Hash32, bool] | None:
+        """Return the session a call of an owner puts money into and whether it opens it; None for other calls."""
+        name, arguments = repr(call.info), call.arguments
+        if name == "Sessions.open":
+            return self._sessions.id_of(owner, arguments["params"]), True
+        return (Hash32(arguments["session"]), False) if name == "Sessions.top_up" else None
 
 
 def _reaches_further(name: str, arguments: dict[str, Any]) -> bool:
