@@ -27,6 +27,7 @@ from chain.pallets.balances import Balances
 from chain.pallets.consensus import Consensus
 from chain.pallets.fast_transfer import FastTransfer
 from chain.pallets.historical import Historical
+from chain.pallets.identity import Identity
 from chain.pallets.offences import Offences
 from chain.pallets.parameters import Parameters
 from chain.pallets.session import Session
@@ -62,6 +63,7 @@ PALLETS: Final = (
     Consensus,
     Activity,
     Supply,
+    Identity,
     Parameters,
     Oracle,
     Providers,
@@ -118,8 +120,8 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     rewards = Rewards(machine, balances, timestamp)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
-        offences, consensus, activity, supply, Parameters(machine), oracle, providers, sessions, pay, plans, allowances,
-        disputes, codes, rewards, Sudo(machine),
+        offences, consensus, activity, supply, Identity(machine, balances), Parameters(machine), oracle, providers,
+        sessions, pay, plans, allowances, disputes, codes, rewards, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)

@@ -30,6 +30,7 @@ from chain.state.layer import FinalState
 from chain.state.memory import MemoryKeyValue
 from tests.fuzz.traffic import PEOPLE, SIGNERS, VALIDATORS, Traffic
 from tests.support.earn_chain import EarnChain
+from tests.support.identity_chain import IdentityChain
 from tests.support.pay_chain import PayChain
 from tests.support.pay_session import check_sessions
 from tests.support.spending_chain import SpendingChain
@@ -41,7 +42,7 @@ ABSORB_EVERY = 5
 """So many blocks stay layers in memory before they become the final state."""
 SPENDING = {
     "PayHoldReason", "AllowancesHoldReason", "PlansHoldReason", "DisputesHoldReason", "CodesHoldReason",
-    "RewardsHoldReason",
+    "RewardsHoldReason", "IdentityHoldReason",
 }  # fmt: skip
 STEPS_MS = (*[250, 500, 1_000, 1_000, 4_000] * 8, *[30_000] * 3, 3_600_000)
 GAPS = (0, 0, 0, 0, 0, 1, 2, 9)
@@ -182,7 +183,11 @@ class StateFuzzer:
 
     def _check_pay(self, accounts: dict[AccountId, Any], holds: dict[AccountId, Any]) -> None:
         chain: Any = self.chain
-        expected = +(SpendingChain.expected_holds(chain) + EarnChain.expected_holds(chain))
+        expected = +(
+            SpendingChain.expected_holds(chain)
+            + EarnChain.expected_holds(chain)
+            + IdentityChain.expected_holds(chain)
+        )
         kinds = {reason.partition(".")[0] for _, reason in expected} | SPENDING
         found = Counter(
             {

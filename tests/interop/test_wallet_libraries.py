@@ -101,6 +101,10 @@ def test_polkadot_js(devnet: str, javascript: Path) -> None:
     run(["node", "polkadot_js.mjs", devnet], CLIENT_SECONDS, javascript)
 
 
+def test_polkadot_js_shows_identities(devnet: str, javascript: Path) -> None:
+    run(["node", "polkadot_js_identity.mjs", devnet], CLIENT_SECONDS, javascript)
+
+
 def test_polkadot_js_reads_an_offence(tmp_path: Path, javascript: Path) -> None:
     net = Net.make(tmp_path / "net", VALIDATORS, quick_genesis(tmp_path))
     try:
