@@ -46,8 +46,9 @@ from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
 from bench.gateway import BODY, PATH
 from bench.network import network
 from bench.row import Row
-from cli.demo import AITOKEN, do, running, set_up
+from cli.demo import AITOKEN, running, set_up
 from cli.devnet.plan import port_is_free
+from cli.selling import do
 
 LANES: Final = 16
 A_LANE: Final = 1_000

@@ -15,19 +15,20 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import click
 
 from aitoken.client.client import Client
 from aitoken.client.pay.purse import open_purse
-from aitoken.crypto.derive import Pair, pair_from_uri
+from aitoken.crypto.derive import pair_from_uri
 from aitoken.errors import Unavailable
 from aitoken.pay.layouts import Receipt
 from aitoken.types import AIT
 from cli.amounts import show_amount
 from cli.devnet.plan import port_is_free
+from cli.selling import Seller, publish
 
 AITOKEN: Final = (sys.executable, "-P", "-m", "cli")
 PORTS: Final = range(19_944, 20_944, 8)
@@ -44,13 +45,13 @@ SELLERS: Final = (("//Alice", "echo", 1), ("//Charlie", "markov-small", 3))
 """Owner, model, and thousandths of an AIT for a token that goes in; one that comes out is twice as dear."""
 
 PRICES: Final = """
-provider = {provider}
+provider = 0
 [[book]]
 version = 1
 prices = {{ input_token = "{price_in}", output_token = "{price_out}" }}
 [[model]]
 name = "{model}"
-service = {service}
+service = 0
 books = [1]
 upstream = "builtin"
 tokenizer = "pieces@1"
@@ -88,43 +89,14 @@ async def connect(url: str) -> Client:
                 await asyncio.sleep(0.2)
 
 
-async def do(client: Client, pair: Pair, pallet: str, name: str, **arguments: Any) -> dict[str, Any]:
-    """Submit a call, see that it worked, and return the fields of its events by name."""
-    receipt = await client.submit(client.call(pallet, name, **arguments), pair, wait="final")
-    if not receipt.success:
-        raise Unavailable(f"{pallet}.{name}: {receipt.error}")
-    return {event.name: event.fields for event in receipt.events}
-
-
 async def set_up(client: Client, owner: str, model: str, price: int, folder: Path) -> Path:
     """Register a seller with one model and one book; return its price file."""
     pair, operator = pair_from_uri(owner), pair_from_uri(f"{owner}//operator", "ed25519")
-    await do(client, pair, "Balances", "transfer_keep_alive", dest=operator.public, value=10 * AIT)
-    registered = await do(
-        client, pair, "Providers", "register", operator=operator.public, payout=pair.public,
-        endpoint=b"http://127.0.0.1", bond=client.constant("Providers", "MinBond"),
-    )  # fmt: skip
-    provider = int(registered["ProviderRegistered"]["provider"])
-    policy = {"refund": 1, "retention": 0, "region": 0, "latency": 0}
-    terms = {"kind": "Chat", "model": f"{model}@1".encode(), "tags": [], "policy": policy}
-    offered = await do(client, pair, "Providers", "publish_service", provider=provider, service=None, terms=terms)
-    service = int(offered["ServicePublished"]["service"])
-    always = {"tier": None, "input_over": None, "cache_ttl": None, "quality": None, "hours": None}
-    components = [
-        {"unit": unit, "price": {"mantissa": price * unit, "scale": 3}, "per": 1, "conditions": always}
-        for unit in (1, 2)
-    ]
-    least = {"mantissa": 0, "scale": 0}
-    book = {"currency": 0, "components": components, "min_charge": least, "free_units": [], "policy": 0}
-    await do(
-        client, pair, "Providers", "publish_book", provider=provider, services=[service], book=book, effective_from=0
-    )
+    prices = PRICES.format(model=model, price_in=f"0.{price:03d}", price_out=f"0.{2 * price:03d}")
+    seller = Seller(operator.public, pair.public, "http://127.0.0.1", None, 10 * AIT)
+    _, written = await publish(client, pair, prices, seller)
     file = folder / f"{model}.toml"
-    file.write_text(
-        PRICES.format(
-            provider=provider, service=service, model=model, price_in=f"0.{price:03d}", price_out=f"0.{2 * price:03d}"
-        )
-    )
+    file.write_text(written)
     return file
 
 

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("cli.commands.gateway:gateway", "Sell AI by the unit until SIGTERM or Ctrl-C."),
     "key": ("cli.commands.key:key", "Make, look at and list keys."),
     "node": ("cli.commands.node:node", "Run one node, or ask how it is."),
+    "provider": ("cli.commands.provider:provider", "Become a seller of AI, and see how one is."),
     "proxy": (
         "cli.commands.proxy:proxy",
         "Pay for any OpenAI tool until SIGTERM or Ctrl-C: give it the address printed here as its base URL.",

@@ -21,6 +21,10 @@ Result = TypeVar("Result")
 class Client(Protocol):
     """The part of `aitoken.client` the commands use."""
 
+    @property
+    def chain(self) -> Any:
+        """What the metadata says: names, keys and coders (`aitoken.client.chain.Chain`)."""
+
     async def request(self, method: str, params: Sequence[Any] | None = None) -> Any:
         """Call a JSON-RPC method."""
 
@@ -29,6 +33,9 @@ class Client(Protocol):
 
     async def query(self, pallet: str, item: str, *keys: Any) -> Any:
         """Read a storage item, decoded."""
+
+    def query_map(self, pallet: str, item: str, *keys: Any) -> AsyncIterator[tuple[tuple[Any, ...], Any]]:
+        """Go through the entries of a map."""
 
     async def account(self, address: str) -> Any:
         """Read `System.Account` of an address."""

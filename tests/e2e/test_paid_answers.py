@@ -18,9 +18,10 @@ from aitoken.pay.buyer import BuyerSession
 from aitoken.pay.headers import encode_signed
 from aitoken.pay.layouts import OpenParams, session_id
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
-from tests.support.devnet import GENESIS, Net, answer_of, client_of
+from cli.wallet import address_of
+from tests.support.devnet import GENESIS, Net, answer_of, client_of, run_aitoken
 from tests.support.gateways import Reply, read_reply
-from tests.support.market import PRICES, do, gateway, proxy, sell, wind_up
+from tests.support.market import do, gateway, proxy, sell, setup, wind_up
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
 
@@ -65,11 +66,8 @@ async def test_answers_are_paid_though_the_node_dies_and_the_rest_comes_back(net
     operator = pair_from_uri("//Alice//operator", "ed25519")
     assert isinstance(operator, Pair)
     async with client_of(net.url(0)) as client, aiohttp.ClientSession() as http:
-        await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=operator.public, value=10 * AIT)
         await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=pair_from_uri("//Eve").public, value=AIT)
-        provider, service = await sell(client, operator)
-        book = tmp_path / "prices.toml"
-        book.write_text(PRICES.format(provider=provider, service=service))
+        provider, book = await sell(net.url(0), tmp_path)
         await subscribe(client, provider)
         key, payer = Pair(b"\x31" * 32), pair_from_uri("//Bob")
         head = await client.head()
@@ -152,14 +150,9 @@ async def paid(client: Client, session: Hash32, amount: int) -> None:
 
 
 async def test_fifty_requests_through_the_proxy_are_paid_to_the_unit(net: Net, tmp_path: Path) -> None:
-    operator = pair_from_uri("//Alice//operator", "ed25519")
-    assert isinstance(operator, Pair)
     async with client_of(net.url(0)) as client, aiohttp.ClientSession() as http:
-        for dest, value in ((operator.public, 10 * AIT), (pair_from_uri("//Eve").public, AIT)):
-            await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=dest, value=value)
-        provider, service = await sell(client, operator)
-        book = tmp_path / "prices.toml"
-        book.write_text(PRICES.format(provider=provider, service=service))
+        await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=pair_from_uri("//Eve").public, value=AIT)
+        _, book = await sell(net.url(0), tmp_path)
         purse = ["--purse", str(tmp_path / "purse")]
         paying = [*purse, "--from", "//Bob", "--url", net.url(0)]
         before = (await client.account(pair_from_uri("//Eve")))["data"]["free"]
@@ -189,3 +182,52 @@ async def test_fifty_requests_through_the_proxy_are_paid_to_the_unit(net: Net, t
             assert audited["total"] == audited["sessions"][0]["claimed"] == spent
         after = (await client.account(pair_from_uri("//Eve")))["data"]["free"]
         assert after - before == spent - spent // 1000
+
+
+# ------------------------------------------------------------------------------------------------- a seller
+
+
+async def test_a_price_file_goes_to_the_chain_piece_by_piece_and_never_says_what_the_chain_does_not(
+    net: Net, tmp_path: Path
+) -> None:
+    async with client_of(net.url(0)):
+        provider, file = await sell(net.url(0), tmp_path)
+    first = file.read_text()
+    assert f"provider = {provider}\n" in first
+    assert setup(net.url(0), file)["books"] == [1]
+    assert file.read_text() == first
+    more = """
+[[book]]
+version = 9  # ours, until the chain has given one
+currency = "USD"
+prices = { output_token = "0.5 / 1000000" }
+[[model]]
+name = "markov-small"
+service = 0
+books = [9]
+kinds = ["completions"]
+"""
+    file.write_text(first + more)
+
+    told = setup(net.url(0), file)
+
+    assert told["books"] == [1, 2]
+    assert "version = 2  # ours" in file.read_text()
+    async with client_of(net.url(0)) as client:
+        service = await client.query("Providers", "Services", told["services"]["markov-small"])
+    assert (service["provider"], service["book"], service["terms"]["kind"]) == (provider, 2, "Completion")
+    async with gateway(tmp_path, net.url(0), file) as (shop, _):
+        assert shop
+    shown = answer_of("provider", "show", str(provider), "--url", net.url(0))
+    assert (shown["models"], shown["payout"]) == (
+        ["echo@1", "markov-small@1"],
+        address_of(pair_from_uri("//Eve").public),
+    )
+
+    file.write_text(file.read_text().replace("0.002", "0.001"))
+    wrong = run_aitoken(
+        "provider", "setup", "//Alice", str(file), "--operator", "//Alice//operator", "--url", net.url(0)
+    )
+    assert (wrong.returncode, "never changes" in wrong.stderr) == (2, True)
+    theirs = run_aitoken("provider", "setup", "//Bob", str(file), "--operator", "//Bob", "--url", net.url(0))
+    assert (theirs.returncode, "is not yours" in theirs.stderr) == (2, True)

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from aitoken.crypto.derive import pair_from_uri
-from aitoken.crypto.ed25519 import Pair
 from aitoken.types import AIT
 from tests.interop.test_wallet_libraries import CLIENT_SECONDS, HERE, INSTALL_SECONDS, installed_python
 from tests.support.devnet import Net, client_of
-from tests.support.market import PRICES, do, gateway, proxy, sell
+from tests.support.market import do, gateway, proxy, sell
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(INSTALL_SECONDS + CLIENT_SECONDS)]
 
@@ -35,14 +34,9 @@ def python() -> Path:
 
 
 async def test_openai_pays_through_the_proxy_and_through_a_transport(net: Net, python: Path, tmp_path: Path) -> None:
-    operator = pair_from_uri("//Alice//operator", "ed25519")
-    assert isinstance(operator, Pair)
     async with client_of(net.url(0)) as client:
-        for dest in (operator.public, pair_from_uri("//Eve").public):
-            await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=dest, value=10 * AIT)
-        provider, service = await sell(client, operator)
-    book = tmp_path / "prices.toml"
-    book.write_text(PRICES.format(provider=provider, service=service))
+        await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=pair_from_uri("//Eve").public, value=AIT)
+    _, book = await sell(net.url(0), tmp_path)
     paying = ["--purse", str(tmp_path / "purse"), "--from", "//Bob", "--url", net.url(0), "--max-request", "0.2"]
     async with gateway(tmp_path, net.url(0), book) as (shop, _):  # noqa: SIM117 - the second needs the first
         async with proxy(tmp_path, *paying, "--gateway", shop, "--port", "0") as base:

@@ -27,7 +27,7 @@ from tests.interop.test_wallet_libraries import (
     installed_python,
 )
 from tests.support.devnet import Net, client_of
-from tests.support.market import PRICES, do, gateway, sell
+from tests.support.market import do, gateway, sell
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(INSTALL_SECONDS + CLIENT_SECONDS)]
 
@@ -48,14 +48,9 @@ def python() -> Path:
 @asynccontextmanager
 async def shop(net: Net, folder: Path) -> AsyncIterator[str]:
     """A gateway of Alice, paid to Eve."""
-    operator = pair_from_uri("//Alice//operator", "ed25519")
-    assert isinstance(operator, Pair)
     async with client_of(net.url(0)) as client:
-        for dest in (operator.public, pair_from_uri("//Eve").public):
-            await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=dest, value=10 * AIT)
-        provider, service = await sell(client, operator)
-    book = folder / "prices.toml"
-    book.write_text(PRICES.format(provider=provider, service=service))
+        await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=pair_from_uri("//Eve").public, value=AIT)
+    _, book = await sell(net.url(0), folder)
     async with gateway(folder, net.url(0), book) as (url, _):
         yield url
 

@@ -12,16 +12,16 @@ from typing import Any
 from aitoken.client.client import Client
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.crypto.ed25519 import Pair
-from tests.support.devnet import AITOKEN, environment
+from tests.support.devnet import AITOKEN, answer_of, environment
 
 PRICES = """
-provider = {provider}
+provider = 0
 [[book]]
 version = 1
-prices = {{ input_token = "0.001", output_token = "0.002" }}
+prices = { input_token = "0.001", output_token = "0.002" }
 [[model]]
 name = "echo"
-service = {service}
+service = 0
 books = [1]
 upstream = "builtin"
 tokenizer = "pieces@1"
@@ -36,35 +36,20 @@ async def do(client: Client, uri: str | Pair, pallet: str, name: str, **argument
     return receipt
 
 
-def number_of(receipt: Any, event: str, field: str) -> int:
-    return next(int(found.fields[field]) for found in receipt.events if found.name == event)
+async def sell(url: str, folder: Path) -> tuple[int, Path]:
+    """Make Alice a provider that is paid to Eve, as a person does; return its number and price file."""
+    file = folder / "prices.toml"
+    file.write_text(PRICES)
+    told = await asyncio.to_thread(setup, url, file)
+    return int(told["provider"]), file
 
 
-async def sell(client: Client, operator: Pair) -> tuple[int, int]:
-    """Register Alice as a provider with one service and one book; return their numbers."""
-    bond = client.constant("Providers", "MinBond")
-    registered = await do(
-        client, "//Alice", "Providers", "register", operator=operator.public, payout=pair_from_uri("//Eve").public,
-        endpoint=b"http://127.0.0.1", bond=bond,
+def setup(url: str, file: Path) -> Any:
+    """Bring Alice's price file to the chain."""
+    return answer_of(
+        "provider", "setup", "//Alice", str(file), "--operator", "//Alice//operator", "--endpoint", "http://127.0.0.1",
+        "--payout", "//Eve", "--fund", "10", "--url", url,
     )  # fmt: skip
-    provider = number_of(registered, "ProviderRegistered", "provider")
-    policy = {"refund": 1, "retention": 0, "region": 0, "latency": 0}
-    terms = {"kind": "Chat", "model": b"echo@1", "tags": [], "policy": policy}
-    offered = await do(client, "//Alice", "Providers", "publish_service", provider=provider, service=None, terms=terms)
-    service = number_of(offered, "ServicePublished", "service")
-    always = {"tier": None, "input_over": None, "cache_ttl": None, "quality": None, "hours": None}
-    components = [
-        {"unit": unit, "price": {"mantissa": unit, "scale": 3}, "per": 1, "conditions": always} for unit in (1, 2)
-    ]
-    book = {
-        "currency": 0, "components": components, "min_charge": {"mantissa": 0, "scale": 0}, "free_units": [],
-        "policy": 0,
-    }  # fmt: skip
-    await do(
-        client, "//Alice", "Providers", "publish_book", provider=provider, services=[service], book=book,
-        effective_from=0,
-    )  # fmt: skip
-    return provider, service
 
 
 @asynccontextmanager
