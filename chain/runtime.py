@@ -14,6 +14,7 @@ from chain.pallets.activity import Activity
 from chain.pallets.ai.allowances import Allowances
 from chain.pallets.ai.codes import Codes
 from chain.pallets.ai.disputes import Disputes
+from chain.pallets.ai.names import Names
 from chain.pallets.ai.oracle import Oracle
 from chain.pallets.ai.pay import Pay
 from chain.pallets.ai.plans import Plans
@@ -74,6 +75,7 @@ PALLETS: Final = (
     Disputes,
     Codes,
     Rewards,
+    Names,
     Sudo,
 )
 
@@ -118,10 +120,11 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     disputes = Disputes(machine, balances, timestamp, consensus.current_epoch, sessions, plans, providers)
     codes = Codes(machine, balances, system, timestamp, providers)
     rewards = Rewards(machine, balances, timestamp)
+    names = Names(machine, balances, system, timestamp, providers)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
         offences, consensus, activity, supply, Identity(machine, balances), Parameters(machine), oracle, providers,
-        sessions, pay, plans, allowances, disputes, codes, rewards, Sudo(machine),
+        sessions, pay, plans, allowances, disputes, codes, rewards, names, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)

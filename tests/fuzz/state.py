@@ -42,7 +42,7 @@ ABSORB_EVERY = 5
 """So many blocks stay layers in memory before they become the final state."""
 SPENDING = {
     "PayHoldReason", "AllowancesHoldReason", "PlansHoldReason", "DisputesHoldReason", "CodesHoldReason",
-    "RewardsHoldReason", "IdentityHoldReason",
+    "RewardsHoldReason", "IdentityHoldReason", "NamesHoldReason",
 }  # fmt: skip
 STEPS_MS = (*[250, 500, 1_000, 1_000, 4_000] * 8, *[30_000] * 3, 3_600_000)
 GAPS = (0, 0, 0, 0, 0, 1, 2, 9)

@@ -6,6 +6,7 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
+from aitoken.names import skeleton_of
 from aitoken.pay import codes
 from aitoken.proto.extrinsic import Extrinsic, bare_extrinsic
 from aitoken.types import AccountId, BlockNumber, Hash32
@@ -17,6 +18,8 @@ from chain.frame.system import System
 from chain.frame.types import Ed25519Signature
 from chain.pallets.ai.codes import FEE, Codes
 from chain.pallets.ai.codes_types import PAGE_CODES, Credit, Terms, Tokens
+from chain.pallets.ai.names import Names
+from chain.pallets.ai.names_types import NameCase, WarningCase
 from chain.pallets.ai.rewards import Rewards, stake_for
 from chain.pallets.ai.rewards_types import Open as OpenWork
 from chain.pallets.ai.rewards_types import Over, Vesting
@@ -41,7 +44,7 @@ from tests.support.spending_chain import (
     rows,
 )
 
-PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Codes, Rewards)
+PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Codes, Rewards, Names)
 
 
 @cache
@@ -63,8 +66,10 @@ class EarnChain(SpendingChain):
         self.market = Market(self.timestamp, self.balances)
         self.codes = Codes(machine, self.balances, self.system, self.timestamp, self.market)
         self.rewards = Rewards(machine, self.balances, self.timestamp)
+        self.names = Names(machine, self.balances, self.system, self.timestamp, self.market)
         machine.install(
             self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.codes, self.rewards,
+            self.names,
         )  # fmt: skip
         self.executive = Executive(machine, self.system, self.payment)
         machine.store.load(MemoryKeyValue({}))
@@ -112,6 +117,7 @@ class EarnChain(SpendingChain):
             left = sum(credit.left for (of, _), credit in self.codes.credits.items() if of == number)
             held[batch.sponsor, "CodesHoldReason.Funded"] += (batch.count - batch.used) * (batch.value + FEE) + left
         EarnChain.add_rewards(self, held)
+        EarnChain.add_names(self, held)
         return held
 
     def add_rewards(self, held: Counter[tuple[AccountId, str]]) -> None:
@@ -129,6 +135,18 @@ class EarnChain(SpendingChain):
             if work.challenge is not None:
                 held[work.challenge.who, "RewardsHoldReason.Bond"] += work.challenge.bond
 
+    def add_names(self, held: Counter[tuple[AccountId, str]]) -> None:
+        """Add what the storage of Names says is held."""
+        for name in rows(self.names.names):
+            held[name.owner, "NamesHoldReason.Deposit"] += name.deposit
+            if name.challenge is not None:
+                held[name.challenge.who, "NamesHoldReason.Bond"] += name.challenge.bond
+        for who, commitment in self.names.commitments.items():
+            held[who, "NamesHoldReason.Deposit"] += commitment.deposit
+        for warning in rows(self.names.warnings):
+            if warning.appeal is not None:
+                held[warning.appeal.who, "NamesHoldReason.Bond"] += warning.appeal.bond
+
     def check(self) -> None:
         """Whatever happened: money is conserved, every escrow is a hold, nothing is left behind."""
         accounts = rows(self.system.account)
@@ -144,6 +162,19 @@ class EarnChain(SpendingChain):
         assert held == +self.expected_holds()
         self.check_codes()
         self.check_rewards()
+        EarnChain.check_names(self)
+
+    def check_names(self) -> None:
+        """Every name has a skeleton of its own, names and warnings stand in the agenda once, and nothing else does."""
+        names = self.names
+        found = dict(names.names.items())
+        assert dict(names.skeletons.items()) == {skeleton_of(name): name for name in found}
+        entered = {NameCase(name): row.place for name, row in found.items()}
+        entered |= {WarningCase(subject): row.place for subject, row in names.warnings.items()}
+        assert {case: place for place, case in names.agenda.items()} == entered
+        assert len(list(names.agenda.items())) == len(entered)
+        for row in found.values():
+            assert not row.frozen or (row.challenge, row.badge, row.deposit) == (None, None, 0)
 
     def check_rewards(self) -> None:
         """What is promised is unpaid and funded, what is bound is needed, nobody is over a cap."""

@@ -8,11 +8,13 @@ The maps are storage of the pallet that has the agenda.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Generic, TypeVar
 
-from aitoken.codec.hints import TypeName, u32, u64
+from aitoken.codec.hints import TypeName, u32
 from aitoken.types import Moment
 from chain.frame.storage import Map, OptionMap, Value
+
+T = TypeVar("T")
 
 SLOT_MS: Final = 600_000
 SLOTS_A_LOOK: Final = 16
@@ -22,12 +24,12 @@ Place = Annotated[tuple[u32, u32], TypeName("Place")]
 """Slot and position in it."""
 
 
-class Agenda:
+class Agenda(Generic[T]):
     """Works on the maps of a pallet: entries by place, entries ever made per slot, and how far it has been read."""
 
     def __init__(
         self,
-        entries: OptionMap[tuple[u32, u32], u64],
+        entries: OptionMap[tuple[u32, u32], T],
         counts: Map[u32, u32],
         front: Value[tuple[u32, u32]],
     ) -> None:
@@ -35,7 +37,7 @@ class Agenda:
         self._counts = counts
         self._front = front
 
-    def enter(self, at: Moment, thing: int) -> tuple[int, int]:
+    def enter(self, at: Moment, thing: T) -> tuple[int, int]:
         """Note that `thing` is to be looked at from `at` on; return its place."""
         slot = max(-(-at // SLOT_MS), self._front.get()[0])
         position = self._counts.get(slot)
@@ -47,12 +49,12 @@ class Agenda:
         """Forget what was entered at a place; harmless where it was read."""
         self._entries.remove(place)
 
-    def due(self, now: Moment, most: int) -> list[int]:
+    def due(self, now: Moment, most: int) -> list[T]:
         """Take out up to `most` things that are due, earliest slot first."""
         present = now // SLOT_MS
         start = self._front.get()
         slot, position = start if start[0] else (present, 0)
-        found: list[int] = []
+        found: list[T] = []
         for _ in range(SLOTS_A_LOOK):
             if slot > present:
                 break

@@ -1,0 +1,534 @@
+"""Names: readable names that cannot be imitated, and warnings of who tries.
+
+* Two names that look alike cannot both exist (`aitoken.names: skeleton_of`). Who wants one commits to it first and
+  shows it some blocks later, so that nobody who sees it in the pool can be faster.
+* A name is paid for by the year, the dearer the shorter; the rent is burned. When it has expired it names nobody; its
+  owner can still renew it for the grace, then it is anybody's.
+* Names that everybody knows are reserved: for nobody, or for one account.
+* Anybody may challenge a name as an impersonation, and whom a warning is about may appeal, with a bond. The committee
+  decides; if it does not in time, who is accused is right. The bond of a challenge that is not right goes to the owner,
+  that of an appeal is burned. A name that lost names nobody. Meanwhile it works, but cannot be given away.
+* A badge says that an attestation vouches for the owner; it does not go along to the next one.
+
+    held(Deposit, who) == sum of deposits of its names and of its commitment
+    held(Bond, who)    == sum of bonds of its challenges and appeals
+
+The committee is root, until there is one. Source: payments paper, section 5.17; `docs/spec/names.md`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from aitoken.codec.hints import Bytes32, u8, u32
+from aitoken.names import LENGTH_MIN, commitment_of, is_name, skeleton_of
+from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
+from chain.frame.calls import call
+from chain.frame.origin import Origin, Root, ensure_root, ensure_signed
+from chain.frame.pallet import Pallet, constant
+from chain.frame.parameters import Parameter, parameter
+from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, Map, OptionMap, Value, storage_map, value
+from chain.pallets.ai.agenda import Agenda
+from chain.pallets.ai.deposits import deposit
+from chain.pallets.ai.names_events import NamesErrors, NamesEvents
+from chain.pallets.ai.names_types import (
+    Alert,
+    Badge,
+    Case,
+    Commitment,
+    Danger,
+    For,
+    Name,
+    NameCase,
+    NameList,
+    NamesHoldReason,
+    Nobody,
+    Objection,
+    OfAccount,
+    OfName,
+    OfProvider,
+    Registration,
+    Reservation,
+    Reserved,
+    Skeleton,
+    Subject,
+    WarningCase,
+)
+from chain.pallets.ai.pay_types import Payee, ToAccount
+from chain.pallets.balances import BurnReason
+from chain.params import DAY_MS
+
+if TYPE_CHECKING:
+    from chain.frame.machine import Machine
+    from chain.pallets.balances import Balances
+
+RENT: Final = Balance(5 * AIT)
+YEAR_MS: Final = 365 * DAY_MS
+YEARS_MAX: Final = 5
+GRACE_MS: Final = 90 * DAY_MS
+COMMIT_BLOCKS: Final = 5
+"""So many leaders in a row would have to keep a registration back for somebody else to be first."""
+COMMIT_MS: Final = DAY_MS
+"""A commitment counts that long, so that nobody holds some for all good names."""
+WARNING_MS: Final = 30 * DAY_MS
+BOND_SIZE: Final = Balance(10 * AIT)
+CHALLENGE_STEPS, APPEAL_STEPS = 14, 7
+"""How long the committee has, in steps (a day, on a public network)."""
+SCARCE: Final = {3: 20, 4: 5}
+"""How many times the rent names of so many characters cost."""
+NAME_BYTES: Final = 600
+COMMITMENT_BYTES: Final = 110
+SWEPT_A_BLOCK: Final = 2
+
+DEPOSIT: Final = NamesHoldReason.Deposit
+BOND: Final = NamesHoldReason.Bond
+
+
+class Now(Protocol):
+    """The time of the block."""
+
+    def current_time(self) -> Moment:
+        """Unix milliseconds."""
+
+
+class Height(Protocol):
+    """The number of the block; the System pallet."""
+
+    number: Value[BlockNumber]
+
+
+class Sellers(Protocol):
+    """Who providers are; the Providers pallet."""
+
+    def is_run_by(self, provider: int, who: AccountId) -> bool:
+        """Whether an account is the owner or the operator of a provider."""
+
+
+class Names(Pallet, index=50, crate="pallet_names"):
+    """Readable names that cannot be imitated, and warnings of who tries."""
+
+    HoldReason = NamesHoldReason
+    Event = NamesEvents
+    Error = NamesErrors
+
+    names: OptionMap[Name, Registration] = storage_map(BLAKE2_128_CONCAT, doc="Names.")
+    skeletons: OptionMap[Skeleton, Name] = storage_map(
+        BLAKE2_128_CONCAT, doc="The name that looks like this; there is one at most."
+    )
+    reserved: OptionMap[Skeleton, Reserved] = storage_map(
+        BLAKE2_128_CONCAT, doc="Names that are not for everybody, by what they look like."
+    )
+    commitments: OptionMap[AccountId, Commitment] = storage_map(
+        BLAKE2_128_CONCAT, doc="What an account will register; one at a time."
+    )
+    warnings: OptionMap[Subject, Alert] = storage_map(BLAKE2_128_CONCAT, doc="What wallets show in red.")
+    agenda: OptionMap[tuple[u32, u32], Case] = storage_map(
+        TWOX_64_CONCAT, TWOX_64_CONCAT, doc="Names and warnings by when they are looked at next."
+    )
+    agenda_counts: Map[u32, u32] = storage_map(TWOX_64_CONCAT, doc="How many were entered for a slot of time.")
+    agenda_front: Value[tuple[u32, u32]] = value(doc="Slot and position the agenda has been read to.")
+
+    min_length: u32 = constant(LENGTH_MIN, doc="The least number of characters of a name.")
+    grace: Moment = constant(GRACE_MS, doc="How long an expired name can be renewed, in milliseconds.")
+    max_years: u8 = constant(YEARS_MAX, doc="How many years ahead a name can be paid for.")
+    commit_blocks: u32 = constant(COMMIT_BLOCKS, doc="How many blocks old a commitment must be.")
+    bond: Balance = constant(BOND_SIZE, doc="What a challenge or an appeal puts down.")
+    step_ms: Moment = constant(
+        lambda env: env.params.case_step_ms,
+        name="Step",
+        doc="A challenge is decided within 14 of these, an appeal within 7, in milliseconds.",
+    )
+
+    rent: Parameter[Balance] = parameter(
+        0, RENT, bounds=(AIT // 100, 10_000 * AIT),
+        doc="What a year of a name of five characters or more costs; 5 times that for four, 20 times for three.",
+    )  # fmt: skip
+
+    def __init__(self, machine: Machine, balances: Balances, system: Height, clock: Now, providers: Sellers) -> None:
+        super().__init__(machine)
+        self._balances = balances
+        self._system = system
+        self._clock = clock
+        self._providers = providers
+        self._agenda = Agenda(self.agenda, self.agenda_counts, self.agenda_front)
+        self._sweeping = self.cost_of("on_initialize")
+
+    # --------------------------------------------------------------------------------------------- having a name
+
+    @call(0)
+    def commit(self, origin: Origin, commitment: Hash32 | None) -> None:
+        """Commit to a name that will be registered, in place of an earlier commitment; or to none any more."""
+        who = ensure_signed(origin)
+        self._drop_commitment(who)
+        if commitment is not None:
+            held = deposit(COMMITMENT_BYTES)
+            self._balances.hold(DEPOSIT, who, held)
+            self.commitments.put(who, Commitment(commitment, self._system.number.get(), self._now(), held))
+        self.emit(self.Event.Committed(who))
+
+    @call(1)
+    def register(self, origin: Origin, name: Name, years: u8, salt: Bytes32) -> None:
+        """Register a name the caller has committed to; it names the caller until it is told otherwise."""
+        who, now = ensure_signed(origin), self._now()
+        if len(name) < LENGTH_MIN:
+            raise self.Error.TooShort
+        if not is_name(name):
+            raise self.Error.BadName
+        self._check_commitment(who, name, salt)
+        skeleton = skeleton_of(name)
+        reserved = self.reserved.get(skeleton)
+        if reserved is not None and (reserved.name, reserved.holder) != (name, who):
+            raise self.Error.Reserved
+        self._make_free(name, skeleton)
+        expires = self._paid_until(now, years)
+        rent = self._pay_rent(who, name, years)
+        self._drop_commitment(who)
+        held = deposit(NAME_BYTES)
+        self._balances.hold(DEPOSIT, who, held)
+        self.skeletons.put(skeleton, name)
+        row = Registration(who, ToAccount(who), expires, held, None, False, None, (0, 0))
+        self._enter_name(name, row)
+        self.emit(self.Event.Registered(name, who, expires, rent))
+
+    @call(2)
+    def renew(self, origin: Origin, name: Name, years: u8) -> None:
+        """Pay for more years of a name, for its owner; anybody may."""
+        who, found = ensure_signed(origin), self._name(name)
+        if self._now() >= found.expires + GRACE_MS:
+            raise self.Error.TooLate
+        if found.frozen:
+            raise self.Error.Frozen
+        found.expires = self._paid_until(found.expires, years)
+        rent = self._pay_rent(who, name, years)
+        self.names.put(name, found)
+        self.emit(self.Event.Renewed(name, who, found.expires, rent))
+
+    @call(3)
+    def transfer(self, origin: Origin, name: Name, dest: AccountId) -> None:
+        """Give a name to another account, which it names from then on; the deposit goes along, the badge does not."""
+        who, found = ensure_signed(origin), self._in_use(name)
+        if who != found.owner:
+            raise self.Error.NotOwner
+        if found.challenge is not None:
+            raise self.Error.UnderChallenge
+        self._balances.release(DEPOSIT, who, found.deposit)
+        self._balances.transfer_into_hold(DEPOSIT, who, dest, found.deposit)
+        found.owner, found.target, found.badge = dest, ToAccount(dest), None
+        self.names.put(name, found)
+        self.emit(self.Event.Transferred(name, who, dest))
+
+    @call(4)
+    def set_target(self, origin: Origin, name: Name, target: Payee) -> None:
+        """Let a name mean an account, a split or a provider."""
+        found = self._in_use(name)
+        if ensure_signed(origin) != found.owner:
+            raise self.Error.NotOwner
+        found.target = target
+        self.names.put(name, found)
+        self.emit(self.Event.TargetSet(name, target))
+
+    @call(5)
+    def release(self, origin: Origin, name: Name) -> None:
+        """Give a name up; the deposit comes back."""
+        found = self._name(name)
+        if ensure_signed(origin) != found.owner:
+            raise self.Error.NotOwner
+        if found.frozen:
+            raise self.Error.Frozen
+        if found.challenge is not None:
+            raise self.Error.UnderChallenge
+        self._remove(name, found)
+
+    # --------------------------------------------------------------------------------------------- the committee
+
+    @call(6, units=lambda names, _: len(names))
+    def reserve(self, origin: Origin, names: NameList, terms: Reservation) -> None:
+        """Say who may register these names, and nobody what looks like them; takes frozen names out of the way."""
+        ensure_root(origin)
+        for name in names:
+            if not is_name(name):
+                raise self.Error.BadName
+            skeleton = skeleton_of(name)
+            taken = self.skeletons.get(skeleton)
+            if taken is not None and (found := self._name(taken)).frozen:
+                self._remove(taken, found)
+            if isinstance(terms, (Nobody, For)):
+                self.reserved.put(skeleton, Reserved(name, terms.who if isinstance(terms, For) else None))
+            else:
+                self.reserved.remove(skeleton)
+        self.emit(self.Event.ReservationsSet(names, terms))
+
+    @call(7)
+    def warn(self, origin: Origin, subject: Subject, danger: Danger, evidence: Hash32 | None) -> None:
+        """Warn of a name, an account or a provider for 30 days, anew if need be; without evidence take it back."""
+        ensure_root(origin)
+        before = self.warnings.get(subject)
+        if evidence is None:
+            if before is None:
+                raise self.Error.NoWarning
+            self._end_warning(subject, before)
+            self.emit(self.Event.WarningEnded(subject))
+            return
+        if isinstance(subject, OfName):
+            self._name(subject.name)
+        until = Moment(self._now() + WARNING_MS)
+        appeal, place = (None, (0, 0)) if before is None else (before.appeal, before.place)
+        self._enter_warning(subject, Alert(danger, evidence, until, appeal, place))
+        self.emit(self.Event.Warned(subject, danger, evidence, until))
+
+    @call(8)
+    def rule(self, origin: Origin, case: Case, upheld: bool) -> None:  # noqa: FBT001 - an argument of a call
+        """Decide whether a challenge or an appeal is right."""
+        ensure_root(origin)
+        found, objection = self._case(case)
+        if isinstance(found, Registration) and isinstance(case, NameCase):
+            self._rule_name(case.name, found, objection, upheld=upheld)
+        elif isinstance(found, Alert) and isinstance(case, WarningCase):
+            self._rule_warning(case.subject, found, objection, upheld=upheld)
+        told = self.Event.Upheld if upheld else self.Event.Dismissed
+        self.emit(told(case, objection.who))
+
+    # --------------------------------------------------------------------------------------------- anybody
+
+    @call(9)
+    def challenge(self, origin: Origin, case: Case, evidence: Hash32) -> None:
+        """Say that a name is an impersonation, or, as whom it is about, that a warning is wrong; a bond is held."""
+        who, now = ensure_signed(origin), self._now()
+        steps = CHALLENGE_STEPS if isinstance(case, NameCase) else APPEAL_STEPS
+        until = Moment(now + steps * self.step_ms)
+        objection = Objection(who, self.bond, evidence, until)
+        if isinstance(case, NameCase):
+            name = self._in_use(case.name)
+            if name.challenge is not None:
+                raise self.Error.UnderChallenge
+            self._balances.hold(BOND, who, self.bond)
+            name.challenge = objection
+            self._enter_name(case.name, name)
+        elif isinstance(case, WarningCase):
+            warning = self._warning(case.subject)
+            if warning.appeal is not None:
+                raise self.Error.UnderChallenge
+            if not self._concerns(case.subject, who):
+                raise self.Error.NotOwner
+            self._balances.hold(BOND, who, self.bond)
+            warning.appeal = objection
+            self._enter_warning(case.subject, warning)
+        self.emit(self.Event.Challenged(case, who, self.bond, evidence, until))
+
+    @call(10)
+    def mark_verified(self, origin: Origin, name: Name, attestation: Hash32 | None) -> None:
+        """Show that an attestation vouches for the owner of a name; or, as owner or root, that none does."""
+        found = self._in_use(name)
+        if attestation is None:
+            if not isinstance(origin, Root) and ensure_signed(origin) != found.owner:
+                raise self.Error.NotOwner
+            found.badge = None
+            self.emit(self.Event.BadgeRemoved(name))
+        else:
+            ensure_root(origin)
+            found.badge = Badge(attestation, self._now())
+            self.emit(self.Event.Verified(name, found.owner, attestation))
+        self.names.put(name, found)
+
+    @call(11)
+    def settle(self, origin: Origin, case: Case) -> None:
+        """Do what time asks for: free an expired name, end a warning or what nobody decided; anybody may."""
+        ensure_signed(origin)
+        if not self._is_due(case):
+            raise self.Error.NotYet
+        self._look_at(case)
+
+    # --------------------------------------------------------------------------------------------- time
+
+    def on_initialize(self, number: BlockNumber) -> int:  # noqa: ARG002 - time decides
+        """Do what time asks for, a little a block."""
+        due = self._agenda.due(self._now(), SWEPT_A_BLOCK)
+        for case in due:
+            self._look_at(case)
+        return self._sweeping.at(len(due))
+
+    def _is_due(self, case: Case) -> bool:
+        """Whether the time of what a case is about has come."""
+        now = self._now()
+        if isinstance(case, NameCase):
+            return now >= _next_of(self._name(case.name))
+        if isinstance(case, WarningCase):
+            return now >= _end_of(self._warning(case.subject))
+        return False
+
+    def _look_at(self, case: Case) -> None:
+        """Do what is due, or note when it will be."""
+        if isinstance(case, NameCase) and self.names.contains(case.name):
+            self._look_at_name(case.name, self._name(case.name))
+        elif isinstance(case, WarningCase) and self.warnings.contains(case.subject):
+            warning = self._warning(case.subject)
+            if not self._is_due(case):
+                self._enter_warning(case.subject, warning)
+                return
+            appeal = warning.appeal
+            self._end_warning(case.subject, warning)
+            ended = self.Event.WarningEnded(case.subject)
+            self.emit(ended if appeal is None else self.Event.Upheld(case, appeal.who))
+
+    def _look_at_name(self, name: Name, found: Registration) -> None:
+        now, challenge = self._now(), found.challenge
+        if challenge is not None and now >= challenge.until:
+            self._give(BOND, challenge.who, found.owner, challenge.bond)
+            found.challenge = None
+            self.emit(self.Event.Dismissed(NameCase(name), challenge.who))
+        if found.challenge is None and now >= found.expires + GRACE_MS:
+            self._remove(name, found)
+        else:
+            self._enter_name(name, found)
+
+    # --------------------------------------------------------------------------------------------- for other pallets
+
+    def target_of(self, name: bytes) -> Payee | None:
+        """Return what a name means now, None where it means nothing."""
+        found = self.names.get(name)
+        return None if found is None or found.frozen or self._now() >= found.expires else found.target
+
+    # --------------------------------------------------------------------------------------------- inside
+
+    def _check_commitment(self, who: AccountId, name: bytes, salt: bytes) -> None:
+        found = self.commitments.get(who)
+        if found is None or found.hash != commitment_of(who, salt, name):
+            raise self.Error.NotCommitted
+        if self._system.number.get() < found.number + COMMIT_BLOCKS:
+            raise self.Error.TooEarly
+        if self._now() > found.time + COMMIT_MS:
+            raise self.Error.TooLate
+
+    def _make_free(self, name: bytes, skeleton: bytes) -> None:
+        """Take an old name out of the way that nobody renewed in time."""
+        taken = self.skeletons.get(skeleton)
+        if taken is None:
+            return
+        found = self._name(taken)
+        if found.challenge is not None or self._now() < found.expires + GRACE_MS:
+            raise self.Error.Taken if taken == name else self.Error.Confusable
+        self._remove(taken, found)
+
+    def _paid_until(self, start: Moment, years: int) -> Moment:
+        end = Moment(start + years * YEAR_MS)
+        if not years or end > self._now() + YEARS_MAX * YEAR_MS:
+            raise self.Error.BadPeriod
+        return end
+
+    def _pay_rent(self, who: AccountId, name: bytes, years: int) -> Balance:
+        rent = Balance(self.rent.get() * SCARCE.get(len(name), 1) * years)
+        self._balances.burn_from(who, rent, BurnReason.Fee, keep_alive=True)
+        return rent
+
+    def _drop_commitment(self, who: AccountId) -> None:
+        found = self.commitments.take(who)
+        if found is not None:
+            self._balances.release(DEPOSIT, who, found.deposit)
+
+    def _remove(self, name: bytes, found: Registration) -> None:
+        """Make a name nobody's; a warning of it stays."""
+        self._agenda.cross_out(found.place)
+        self.names.remove(name)
+        self.skeletons.remove(skeleton_of(name))
+        self._balances.release(DEPOSIT, found.owner, found.deposit)
+        self.emit(self.Event.Released(name, found.owner))
+
+    def _rule_name(self, name: bytes, found: Registration, objection: Objection, *, upheld: bool) -> None:
+        if upheld:
+            self._balances.release(BOND, objection.who, objection.bond)
+            self._give(DEPOSIT, found.owner, objection.who, found.deposit)
+            found.frozen, found.deposit, found.badge = True, Balance(0), None
+        else:
+            self._give(BOND, objection.who, found.owner, objection.bond)
+        found.challenge = None
+        self._enter_name(name, found)
+
+    def _rule_warning(self, subject: Subject, found: Alert, objection: Objection, *, upheld: bool) -> None:
+        if upheld:
+            self._end_warning(subject, found)
+            return
+        self._balances.burn_held(BOND, objection.who, objection.bond, BurnReason.Slash)
+        found.appeal = None
+        self._enter_warning(subject, found)
+
+    def _end_warning(self, subject: Subject, found: Alert) -> None:
+        self._agenda.cross_out(found.place)
+        self.warnings.remove(subject)
+        if found.appeal is not None:
+            self._balances.release(BOND, found.appeal.who, found.appeal.bond)
+
+    def _give(self, reason: NamesHoldReason, source: AccountId, dest: AccountId, amount: Balance) -> None:
+        """Give held money to another; what cannot be received is burned."""
+        if source == dest:
+            self._balances.release(reason, source, amount)
+        elif self._balances.can_receive(dest, amount):
+            self._balances.transfer_held(reason, source, dest, amount)
+        else:
+            self._balances.burn_held(reason, source, amount, BurnReason.Slash)
+
+    def _concerns(self, subject: Subject, who: AccountId) -> bool:
+        """Whether a warning of this is somebody's business."""
+        if isinstance(subject, OfName):
+            found = self.names.get(subject.name)
+            return found is not None and found.owner == who
+        if isinstance(subject, OfProvider):
+            return self._providers.is_run_by(subject.provider, who)
+        return isinstance(subject, OfAccount) and subject.who == who
+
+    def _case(self, case: Case) -> tuple[Registration | Alert, Objection]:
+        """Return what is to be decided about, and what somebody objected."""
+        if isinstance(case, NameCase):
+            name = self._name(case.name)
+            if name.challenge is not None:
+                return name, name.challenge
+        elif isinstance(case, WarningCase):
+            warning = self._warning(case.subject)
+            if warning.appeal is not None:
+                return warning, warning.appeal
+        raise self.Error.NoCase
+
+    def _enter_name(self, name: bytes, row: Registration) -> None:
+        """Store a name and when it is looked at next."""
+        self._agenda.cross_out(row.place)
+        row.place = self._agenda.enter(_next_of(row), NameCase(name))
+        self.names.put(name, row)
+
+    def _enter_warning(self, subject: Subject, row: Alert) -> None:
+        self._agenda.cross_out(row.place)
+        row.place = self._agenda.enter(_end_of(row), WarningCase(subject))
+        self.warnings.put(subject, row)
+
+    def _name(self, name: bytes) -> Registration:
+        found = self.names.get(name)
+        if found is None:
+            raise self.Error.NoName
+        return found.copy()
+
+    def _in_use(self, name: bytes) -> Registration:
+        """Return a name that means something now."""
+        found = self._name(name)
+        if found.frozen:
+            raise self.Error.Frozen
+        if self._now() >= found.expires:
+            raise self.Error.TooLate
+        return found
+
+    def _warning(self, subject: Subject) -> Alert:
+        found = self.warnings.get(subject)
+        if found is None:
+            raise self.Error.NoWarning
+        return found.copy()
+
+    def _now(self) -> Moment:
+        return self._clock.current_time()
+
+
+def _next_of(name: Registration) -> Moment:
+    """Return when time asks for something about a name."""
+    gone = Moment(name.expires + GRACE_MS)
+    return gone if name.challenge is None else name.challenge.until
+
+
+def _end_of(warning: Alert) -> Moment:
+    """Return when a warning is gone, if nobody decides otherwise."""
+    return warning.until if warning.appeal is None else min(warning.until, warning.appeal.until)
