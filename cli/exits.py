@@ -42,6 +42,12 @@ class BadInput(Rejected):
     code = "cli.input"
 
 
+class CallFailed(Rejected):
+    """The transaction was included and its call failed."""
+
+    code = "chain.call_failed"
+
+
 class Unusable(Unavailable):
     """A folder, port, key or lock of this machine cannot be used."""
 
@@ -62,7 +68,7 @@ _BY_CLASS: tuple[tuple[type[AiTokenError], Exit], ...] = (
     (Rejected, Exit.REFUSED),
     (Unavailable, Exit.UNREACHABLE),
 )
-_LOCAL = ("config.", "ss58.", "crypto.", "keystore.", "genesis.", "spec.", "checkpoint.bad")
+_LOCAL = ("config.", "ss58.", "crypto.", "keystore.", "genesis.", "spec.", "checkpoint.bad", "coupon.malformed")
 """Errors about what the person gave, found on this machine: their codes start so, and nothing was sent."""
 
 _BY_CODE = {

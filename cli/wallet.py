@@ -5,6 +5,7 @@ Only development URIs (`//Alice`, `//Alice//stash`) are taken as arguments: ever
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 from pathlib import Path
@@ -91,9 +92,9 @@ def _pair(who: str | None, scheme: str, key_file: Path | None, suri_file: Path |
     from aitoken.keystore import polkadot_js
 
     if suri_file is not None:
-        return pair_from_uri(_one_line(suri_file), scheme)
+        return pair_from_uri(secret_line(suri_file), scheme)
     if key_file is not None:
-        document = polkadot_js.parse(_read(key_file).encode())
+        document = polkadot_js.parse(read_secret(key_file).encode())
         return document.unlock(prompt_secret(f"Password of {key_file.name}"))
     if who is not None and is_dev_uri(who):
         return pair_from_uri(who, scheme)
@@ -123,14 +124,16 @@ def prompt_secret(what: str, *, confirm: bool = False) -> str:
     return str(click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
 
 
-def _one_line(file: Path) -> str:
-    lines = _read(file).strip().splitlines()
+def secret_line(file: Path) -> str:
+    """The only line of a file that holds a secret."""
+    lines = read_secret(file).strip().splitlines()
     if len(lines) != 1:
         raise BadInput(f"{file} must hold the secret as its only line")
     return lines[0].strip()
 
 
-def _read(file: Path) -> str:
+def read_secret(file: Path) -> str:
+    """The text of a file that holds a secret; a warning where others can read it."""
     try:
         if file.stat().st_mode & 0o077:
             click.echo(f"warning: other users of this machine can read {file}; run: chmod 600 {file}", err=True)
@@ -140,3 +143,17 @@ def _read(file: Path) -> str:
         raise BadInput(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise BadInput(f"{file} is not text") from None
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a secret where the person wants it: readable by its owner alone, never over another file."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise BadInput(f"{path} exists: a secret is never overwritten") from None
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}") from None
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(descriptor)

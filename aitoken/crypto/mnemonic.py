@@ -69,6 +69,11 @@ def seed_from_entropy(entropy: bytes, password: str = "") -> bytes:
     return hashlib.pbkdf2_hmac("sha512", entropy, salt.encode(), ROUNDS)[:32]
 
 
+def words() -> list[str]:
+    """Return the 2048 English words, in the order of their numbers."""
+    return list(_english().wordlist)
+
+
 @cache
 def _english() -> Mnemonic:
     return Mnemonic("english")  # reads the word list: 2 ms once

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import click
 from aitoken.errors import Rejected
 from cli.exits import BadInput
 from cli.render import Output, output_option
-from cli.wallet import KEY_FOLDER, NAME, account_of, address_of, is_dev_uri, load_pair, prompt_secret
+from cli.wallet import KEY_FOLDER, NAME, account_of, address_of, is_dev_uri, load_pair, prompt_secret, write_new
 
 if TYPE_CHECKING:
     from aitoken.crypto.derive import Pair
@@ -137,19 +136,5 @@ def _keep(pair: Pair, name: str | None, file: Path | None) -> Path:
         Wallet(folder).add(name, pair, password)
         return folder / f"{name}.json"
     path = file or Path()
-    _write_new(path, polkadot_js.lock(pair, password, meta={"name": path.stem}).to_json())
+    write_new(path, polkadot_js.lock(pair, password, meta={"name": path.stem}).to_json())
     return path
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    """Write an encrypted key where the person wants it: readable by its owner alone, never over another file."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise BadInput(f"{path} exists: a key is never overwritten") from None
-    except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(descriptor)

@@ -7,21 +7,14 @@ from typing import Any
 
 import click
 
-from aitoken.errors import Rejected
 from cli.amounts import parse_amount, show_amount
-from cli.exits import BadInput
+from cli.exits import BadInput, CallFailed
 from cli.render import Output, output_option
 from cli.session import Client, Session, Wait, node_option
 from cli.wallet import account_of, address_of, load_pair
 
 WAITS: dict[str, Wait] = {"none": "none", "in-block": "in_block", "final": "final"}
 """Spelling on the command line -> in the client library."""
-
-
-class CallFailed(Rejected):
-    """The transaction was included and its call failed."""
-
-    code = "chain.call_failed"
 
 
 @click.command()

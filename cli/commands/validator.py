@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from cli.amounts import BALANCE_MAX, parse_amount, show_amount
-from cli.commands.transfer import CallFailed
 from cli.exits import BadInput
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
-from cli.wallet import account_of, address_of, load_pair
+from cli.signing import facts_of, submit_final
+from cli.wallet import account_of, load_pair
 
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path), required=True, help="The node's data folder."
@@ -192,11 +192,11 @@ def setup(
             calls.append(client.call("Session", "set_keys", keys=_split(publics), proof=shown))
         prefs = {"commission": round(commission * PERBILL_PER_PERCENT), "blocked": False}
         calls.append(client.call("Staking", "validate", prefs=prefs))
-        return await _submit(client, pair, calls, out)
+        return await submit_final(client, pair, calls, out)
 
     receipt = session.run(send)
     out.result(
-        _facts(receipt), "done: it is elected at the next era if its stake is among the highest; see validator status"
+        facts_of(receipt), "done: it is elected at the next era if its stake is among the highest; see validator status"
     )
 
 
@@ -224,13 +224,13 @@ def rotate_keys(
     async def send(client: Client) -> Any:
         publics, shown = await _session_keys(client, pair.public, data_dir, keys, proof)
         call = client.call("Session", "set_keys", keys=_split(publics), proof=shown)
-        return publics, await _submit(client, pair, [call], out)
+        return publics, await submit_final(client, pair, [call], out)
 
     publics, receipt = session.run(send)
     text = (
         f"registered 0x{publics.hex()[:16]}...: it signs from the session after next; keep the old key file until then"
     )
-    out.result(_facts(receipt) | {"keys": publics}, text)
+    out.result(facts_of(receipt) | {"keys": publics}, text)
 
 
 @validator.command()
@@ -264,9 +264,9 @@ def exit(stash: str, suri_file: Path | None, session: Session, out: Output) -> N
                 calls.append(client.call("Session", "purge_keys"))
         if not calls:
             return asdict(standing), _what_is_left(asdict(standing))
-        receipt = await _submit(client, pair, calls, out)
+        receipt = await submit_final(client, pair, calls, out)
         after = await standing_of(client, pair.public)
-        return _facts(receipt) | asdict(after), _what_is_left(asdict(after))
+        return facts_of(receipt) | asdict(after), _what_is_left(asdict(after))
 
     data, text = session.run(leave)
     out.result(data, text)
@@ -327,22 +327,3 @@ async def _session_keys(
 
 def _split(publics: bytes) -> dict[str, bytes]:
     return {"bft": publics[:32], "net": publics[32:]}
-
-
-async def _submit(client: Client, pair: Any, calls: list[Any], out: Output) -> Any:
-    """Send calls in one transaction and wait until it is final.
-
-    Raises:
-        CallFailed: it was included and did nothing.
-    """
-    out.progress(f"sending {', '.join(str(call) for call in calls)} for {address_of(pair.public)}")
-    call = calls[0] if len(calls) == 1 else client.call("Utility", "batch_all", calls=calls)
-    receipt = await client.submit(call, pair, wait="final")
-    if receipt.success is False:
-        raise CallFailed(f"it failed and changed nothing; the fee was paid: {receipt.error}. {receipt.reason}")
-    return receipt
-
-
-def _facts(receipt: Any) -> dict[str, Any]:
-    names = ("hash", "block_hash", "block_number", "fee")
-    return {name: getattr(receipt, name) for name in names if getattr(receipt, name) is not None}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from node.ports import ChainView
+from node.rpc.claim_page import claim_pages
 from node.rpc.dispatch import Dispatcher, OnCall
 from node.rpc.feed import Feed
 from node.rpc.limits import Limits
@@ -133,7 +134,7 @@ class Rpc:
             settings.limits,
             Origins(settings.origins),
             hosts_for(settings.host, settings.hosts),
-            {"/health": self._health, "/metrics": self._render_metrics},
+            {"/health": self._health, "/metrics": self._render_metrics, **claim_pages()},
         )
 
     async def start(self) -> None:

@@ -5,6 +5,7 @@
     OPTIONS                       CORS preflight for allowed origins
     GET /health                   200 with `system_health`, 503 while blocks are being caught up
     GET /metrics                  Prometheus text format
+    GET /claim                    the page on which codes are claimed, and its files
 
 What is refused before anything is read: foreign origins and hosts (403), other content types (415), bodies with an
 encoding (415), bodies announced or found to be too large (413), other methods (405). The low-level aiohttp server is
@@ -39,6 +40,14 @@ READ_SLICE_S: Final = 0.005
 SHUTDOWN_S: Final = 2.0
 SMALL_BYTES: Final = 32 * 1024
 """Answers below this fit into the buffers of an idle connection; aiohttp waits for the reader above 64 KiB."""
+GUARD: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What a browser may do with a page: run its own files, ask its own node, and nothing else."""
 Page = Callable[[], tuple[int, str, bytes]]
 """Status, content type and body of something served to GET."""
 
@@ -169,7 +178,7 @@ class RpcServer:
             page = self._pages.get(request.path)
             if page is not None:
                 status, content_type, body = page()
-                return web.Response(status=status, body=body, headers={"Content-Type": content_type})
+                return web.Response(status=status, body=body, headers={"Content-Type": content_type, **GUARD})
         return _plain(405, "Used HTTP Method is not allowed. POST or OPTIONS is required")
 
     async def _post(self, request: web.BaseRequest) -> web.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -106,6 +107,27 @@ async def test_health_and_metrics_are_pages(bench: RpcBench) -> None:
 
     assert 'aitoken_rpc_calls_total{method="system_name",outcome="ok"} 1.0' in text
     assert "aitoken_rpc_connections 1.0" in text
+
+
+async def test_the_claim_page_runs_its_own_files_and_asks_its_own_node_alone(bench: RpcBench) -> None:
+    async with aiohttp.ClientSession() as http:
+        found = {}
+        for path in ("", "/page.css", "/page.js", "/codes.js", "/words.txt"):
+            async with http.get(f"{bench.http}/claim{path}") as response:
+                found[path] = await response.text()
+                assert response.status == 200
+                assert response.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+                assert response.headers["Cache-Control"] == "no-store"
+        async with http.get(f"{bench.http}/claim/../claim_page.py") as response:
+            assert response.status == 405
+        async with http.post(f"{bench.http}/claim", data=NAME, headers=JSON | {"Origin": bench.http}) as response:
+            assert (await response.json())["result"] == "AI Token Node"
+
+    assert found["/words.txt"].count("\n") == 2047
+    named = re.findall(r'(?:src|href)="([^"]*)"', found[""])
+    assert sorted(named) == ["claim/page.css", "claim/page.js"]
+    assert not re.search(r"<script(?![^>]* src=)|<style| on[a-z]+=| style=", found[""]), "nothing inline"
+    assert sum(map(len, found.values())) < 40_000, "loads over a slow line"
 
 
 async def test_an_unknown_method_is_counted_under_one_label() -> None:
