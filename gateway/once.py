@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
-
-from aiohttp import web
 
 from aitoken.crypto.hashing import blake2_256
 from aitoken.crypto.signature import verify_multi
@@ -39,6 +37,7 @@ from gateway.door import Door, Single
 from gateway.headers import PaymentHeaders
 from gateway.paid import Settled, SingleTerms, receipt_headers, stored_answer
 from gateway.ports import AnySigned, ChainDown, Clock, RelaySide, SessionFacts
+from gateway.reply import Reply
 from gateway.serve import Served
 from gateway.sessions import Known
 from gateway.store import OWED, PAID, TAKEN, VOID, Store, StoredOrder
@@ -55,19 +54,6 @@ NO_MEMO: Final = bytes(32)
 RESUME_EVERY_S: Final = 10.0
 OTHERS_MS: Final = 180_000
 """How long another gateway is given to carry out what it owes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """An answer that may leave."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-    def response(self) -> web.Response:
-        """Return it as a response; a web response can be sent only once."""
-        return web.Response(status=self.status, body=self.body, headers=dict(self.headers))
 
 
 class Once:
@@ -90,7 +76,7 @@ class Once:
         self._relay = relay
         self._genesis = genesis
         self._done = done
-        self._running: dict[tuple[AccountId, bytes], tuple[Hash32, asyncio.Task[Done]]] = {}
+        self._running: dict[tuple[AccountId, bytes], tuple[Hash32, asyncio.Task[Reply]]] = {}
         self._promised: dict[AccountId, int] = {}
         self.network = f"polkadot:{genesis.hex()[:32]}"
         self.least = least
@@ -99,7 +85,7 @@ class Once:
         """Return what a single payment has to be for a request that may cost `needed`."""
         return max(needed, self.least)
 
-    async def serve(self, api: Api, ask: Ask, body: bytes, payment: PaymentHeaders) -> web.Response:
+    async def serve(self, api: Api, ask: Ask, body: bytes, payment: PaymentHeaders) -> Reply:
         """Answer a request, once it is paid.
 
         Raises:
@@ -125,9 +111,9 @@ class Once:
         elif running[0] != blake2_256(order.statement + body):
             raise r.OrderUsed("this payment is at work for another request")
         done = await asyncio.shield(running[1])
-        return done.response()
+        return Reply(done.status, done.body, dict(done.headers))
 
-    def _ended(self, place: tuple[AccountId, bytes], task: asyncio.Task[Done]) -> None:
+    def _ended(self, place: tuple[AccountId, bytes], task: asyncio.Task[Reply]) -> None:
         del self._running[place]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.info("a single payment came to nothing", extra={"reason": str(error)})
@@ -179,7 +165,7 @@ class Once:
 
     async def _work(
         self, api: Api, ask: Ask, body: bytes, payment: PaymentHeaders, order: AnySigned, terms: Authorization
-    ) -> Done:
+    ) -> Reply:
         number = blake2_256(order.statement)
         self._door.check_models(api, ask)
         taken = StoredOrder(
@@ -207,7 +193,7 @@ class Once:
         facts = SessionFacts(number, terms.payer, bytes(32), version, terms.maximum, 1)
         return Known(facts, SellerSession(number, bytes(32), terms.maximum, 1))
 
-    async def _answered(self, single: Single, taken: StoredOrder, terms: Authorization, number: Hash32) -> Done:
+    async def _answered(self, single: Single, taken: StoredOrder, terms: Authorization, number: Hash32) -> Reply:
         try:
             paid = await self._door.admit_once(single, SingleTerms(terms.exact, self.least))
         except r.Refusal:
@@ -219,13 +205,13 @@ class Once:
         finally:
             self._door.leave(paid)
         settled = paid.settled
-        if settled is None or not isinstance(response.body, bytes):
+        if settled is None:
             raise Bug("a single payment without a receipt")
         charge = settled.receipt.charge
         if not charge:
             self._store.put_order(replace(taken, state=VOID))
             self._done(settled)
-            return Done(response.status, response.body, dict(response.headers) | self.told(taken, settled.signed))
+            return Reply(response.status, response.body, response.headers | self.told(taken, settled.signed))
         if paid.answer is not None:
             stored = stored_answer(paid.order.body_hash, paid.answer, settled.signed)
             self._store.put_answer(number, number, settled.receipt.finished, stored)
@@ -235,7 +221,7 @@ class Once:
         transaction = await self._pay(owed)
         self._done(settled)
         told = self.told(replace(owed, state=PAID), settled.signed, transaction)
-        return Done(response.status, response.body, dict(response.headers) | told)
+        return Reply(response.status, response.body, response.headers | told)
 
     async def _pay(self, owed: StoredOrder) -> str:
         """Carry out what is owed; return the transaction, or nothing where an earlier one did it.
@@ -256,7 +242,7 @@ class Once:
             raise r.NotSettled(f"the chain refused the payment: {outcome.problem}")
         return outcome.transaction
 
-    async def _again(self, before: StoredOrder, order: AnySigned, number: Hash32, body: bytes) -> Done:
+    async def _again(self, before: StoredOrder, order: AnySigned, number: Hash32, body: bytes) -> Reply:
         """Answer a request whose payment is known: with the answer it had, and with nothing else."""
         stored = await self._store.answer(number, number)
         same = before.order == order and stored is not None and stored.body_hash == blake2_256(body)
@@ -265,7 +251,7 @@ class Once:
         transaction = await self._pay(before) if before.state == OWED else ""
         told = self.told(before, stored.receipt, transaction)
         headers = {"Content-Type": stored.content_type, REPEATED: "1"} | told
-        return Done(stored.status, stored.answer, headers)
+        return Reply(stored.status, stored.answer, headers)
 
     def told(self, order: StoredOrder, receipt: Signed, transaction: str = "") -> dict[str, str]:
         """Return what a paid answer tells in headers."""

@@ -31,6 +31,7 @@ from gateway.apis.base import Api, Meter
 from gateway.deadlines import Deadlines
 from gateway.paid import ANSWER_BYTES_MAX, Leg, Paid, StoredAnswerParts, Usage, cost_fields
 from gateway.ports import Answer, Event, Flow, Upstream, UpstreamFailed
+from gateway.reply import Reply
 from gateway.sse import CONTENT_TYPE, DONE, encode_event
 from gateway.store import LaneLost, StoreFailed
 
@@ -64,7 +65,7 @@ class Served:
 
     # ------------------------------------------------------------------------------------------- whole answers
 
-    async def whole(self, paid: Paid) -> web.Response:
+    async def whole(self, paid: Paid) -> Reply:
         """Answer at once."""
         try:
             number, answer = await self._first_answer(paid)
@@ -91,7 +92,7 @@ class Served:
             last = answer
         return 0, last
 
-    async def _answered(self, paid: Paid, number: int, answer: Answer) -> web.Response:
+    async def _answered(self, paid: Paid, number: int, answer: Answer) -> Reply:
         order, leg = paid.order, paid.order.legs[number]
         meter = paid.meter(leg)
         told: dict[str, Any] | None = None
@@ -114,17 +115,15 @@ class Served:
         recounted = meter.recounted and bool(meter.characters)
         paid.settle(Status.OK, number, usage, blake2_256(body), recounted=recounted, answer=kept)
         await paid.known_to_disk()
-        return web.Response(
-            status=200, body=body, headers={"Content-Type": answer.content_type, **paid.receipt_headers()}
-        )
+        return Reply(200, body, {"Content-Type": answer.content_type, **paid.receipt_headers()})
 
-    async def _failed(self, paid: Paid, number: int, reason: str, status: int = 502) -> web.Response:
+    async def _failed(self, paid: Paid, number: int, reason: str, status: int = 502) -> Reply:
         body = _error(reason)
         paid.settle(Status.PROVIDER_ERROR, number, (), blake2_256(body))
         await paid.known_to_disk()
-        return web.Response(status=status, body=body, headers={"Content-Type": JSON, **paid.receipt_headers()})
+        return Reply(status, body, {"Content-Type": JSON, **paid.receipt_headers()})
 
-    async def _refused(self, paid: Paid, number: int, answer: Answer) -> web.Response:
+    async def _refused(self, paid: Paid, number: int, answer: Answer) -> Reply:
         """Pass an upstream's refusal on, free of charge; its own troubles are a 502 of ours."""
         ours = answer.status >= 500
         status = answer.status if answer.status in (429, 504) or not ours else 502
@@ -134,7 +133,7 @@ class Served:
         headers = {"Content-Type": answer.content_type or JSON, **paid.receipt_headers()}
         if "retry-after" in answer.headers:
             headers["Retry-After"] = answer.headers["retry-after"]
-        return web.Response(status=status, body=body, headers=headers)
+        return Reply(status, body, headers)
 
     def _abandoned(self, paid: Paid) -> None:
         """The client went away before anything was delivered: what went in is owed."""
@@ -144,7 +143,7 @@ class Served:
 
     # ------------------------------------------------------------------------------------------- answers that flow
 
-    async def flow(self, request: web.BaseRequest, paid: Paid) -> web.StreamResponse:
+    async def flow(self, request: web.BaseRequest, paid: Paid) -> Reply | web.StreamResponse:
         """Let the answer flow."""
         last = Answer(502, JSON, _error("no upstream answers"))
         for number, leg in enumerate(paid.order.legs):

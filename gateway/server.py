@@ -18,6 +18,7 @@ from aiohttp import web
 
 from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
+from aitoken.errors import Bug
 from aitoken.pay.headers import RECEIPT, REPEATED, decode_signed, request_hash
 from aitoken.pay.layouts import Receipt, Status
 from aitoken.types import AIT, Balance, Hash32, Moment
@@ -30,6 +31,7 @@ from gateway.challenges import Challenges, openai_error
 from gateway.claimer import Claimer, ClaimPolicy
 from gateway.control import Control
 from gateway.door import Asked, Door
+from gateway.front import Front, QuickCall
 from gateway.headers import PaymentHeaders, read_headers
 from gateway.metrics import CONTENT_TYPE as METRICS_TYPE
 from gateway.metrics import Metrics
@@ -38,6 +40,7 @@ from gateway.openings import Openings
 from gateway.paid import Settled, receipt_headers
 from gateway.places import Places
 from gateway.ports import ChainSide, Clock, RelaySide, Upstream
+from gateway.reply import AiohttpCall, Call, Flows, Reply
 from gateway.serve import Served, Timing, ending
 from gateway.sessions import Known, Sessions
 from gateway.sse import CONTENT_TYPE
@@ -98,6 +101,7 @@ class Gateway:
         sessions: the sessions that pay here.
         claimer: brings what is owed to the chain.
         metrics: what it measures.
+        front: its connections, once it listens.
     """
 
     def __init__(self, settings: Settings, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -130,6 +134,7 @@ class Gateway:
         self._tasks = asyncio.TaskGroup()
         self._loops: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None
+        self.front: Front | None = None
         self._watch()
 
     def _watch(self) -> None:
@@ -160,7 +165,7 @@ class Gateway:
         ]
         await self.sessions.load_all()
         app = web.Application(client_max_size=self._settings.limits.body_bytes)
-        app.add_routes([web.post(api.path, self._handle) for api in APIS])
+        app.add_routes([web.post(api.path, self._by_aiohttp) for api in APIS])
         app.add_routes([web.RouteDef(d.method, d.path, self._guarded(d.handler), {}) for d in self._control.routes()])
         app.add_routes([web.get("/metrics", self._metrics_page), web.get("/healthz", self._health)])
         self._runner = web.AppRunner(
@@ -168,13 +173,14 @@ class Gateway:
             max_line_size=16_384, max_field_size=16_384,
         )  # fmt: skip
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self.front = Front(self._runner, self._quick, self._apis)
+        self.port = await self.front.listen(self._host, self.port)
         return self
 
     async def __aexit__(self, *failure: Any) -> None:
         """Stop listening, let requests end, stop the loops; the store is the owner's to close."""
+        if self.front is not None:
+            await self.front.stop(SHUTDOWN_S)
         if self._runner is not None:
             await self._runner.cleanup()
         if self._once is not None:
@@ -191,36 +197,50 @@ class Gateway:
 
     # ------------------------------------------------------------------------------------------- requests
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        api = self._apis[request.path]
+    async def _by_aiohttp(self, request: web.Request) -> web.StreamResponse:
+        answer = await self._handle(AiohttpCall(request))
+        return answer.response() if isinstance(answer, Reply) else answer
+
+    async def _quick(self, call: QuickCall) -> Reply:
+        answer = await self._handle(call)
+        if not isinstance(answer, Reply):
+            raise Bug("an answer flowed where it cannot")
+        return answer
+
+    async def _handle(self, call: Call) -> Reply | web.StreamResponse:
+        api = self._apis[call.path]
         begun = time.monotonic()
-        ask, body = None, b""
+        ask, body, answer = None, b"", None
         try:
-            body = await self._body(request)
+            body = await self._body(call)
             _, ask = self._read(api.path, body)
-            response = await self._serve(request, api, ask, body)
+            if ask.stream and call.flowing is None:
+                raise Flows
+            answer = await self._serve(call, api, ask, body)
         except r.Refusal as refusal:
             if isinstance(refusal, r.PaymentRefusal) and ask is not None:
-                await self._price(refusal, request, api, ask, body)
-            response = self._refuse(refusal, request, "" if ask is None else ask.models[0])
+                await self._price(refusal, call, api, ask, body)
+            answer = self._refuse(refusal, call.url, "" if ask is None else ask.models[0])
         except (StoreFailed, LaneLost) as failure:
-            response = self._refuse(_not_kept(failure), request, "")
+            answer = self._refuse(_not_kept(failure), call.url, "")
+        except Flows:
+            raise
         except Exception as failure:
             if isinstance(failure, ConnectionError):
                 self.metrics.requests.labels(api.kind, "gone").inc()
                 raise
             log.exception("a request failed", extra={"api": api.kind})
-            response = web.Response(status=500, body=openai_error(r.Refusal("the gateway failed; nothing is charged")))
+            answer = _failed()
         except asyncio.CancelledError:
             self.metrics.requests.labels(api.kind, "gone").inc()
             raise
-        self.metrics.request(api.kind, str(response.status)).inc()
+        self.metrics.request(api.kind, str(answer.status)).inc()
         self.metrics.took(api.kind).observe((time.monotonic() - begun) * 1000)
-        return response
+        return answer
 
-    async def _serve(self, request: web.Request, api: Api, ask: Ask, body: bytes) -> web.StreamResponse:
+    async def _serve(self, call: Call, api: Api, ask: Ask, body: bytes) -> Reply | web.StreamResponse:
         self._door.check_models(api, ask)
-        payment = read_headers(request.headers)
+        payment = read_headers(call.headers)
         if payment.order is not None:
             if self._once is None:
                 raise r.NoSinglePayments("single payments are not taken here")
@@ -228,24 +248,24 @@ class Gateway:
         if payment.opening is not None and self._openings is not None:
             await self._openings.open(payment.opening, payment.voucher)
         known, voucher = await self._door.session_of(payment)
-        response = await self._from_session(request, Asked(api, ask, body, payment, known, voucher))
-        if payment.x402 and not response.prepared and RECEIPT in response.headers:
-            response.headers[x402.RESPONSE] = self._told(known, response.headers[RECEIPT])
-        return response
+        answer = await self._from_session(call, Asked(api, ask, body, payment, known, voucher))
+        if payment.x402 and isinstance(answer, Reply) and RECEIPT in answer.headers:
+            answer.headers[x402.RESPONSE] = self._told(known, answer.headers[RECEIPT])
+        return answer
 
-    async def _from_session(self, request: web.Request, asked: Asked) -> web.StreamResponse:
+    async def _from_session(self, call: Call, asked: Asked) -> Reply | web.StreamResponse:
         if not asked.payment.key:
-            return await self._answer(request, asked, None)
+            return await self._answer(call, asked, None)
         async with self._door.repetition(asked, blake2_256(asked.body)) as (key, stored):
             if stored is not None:
                 return self._repeat(asked.api, asked.known, stored)
-            return await self._answer(request, asked, key)
+            return await self._answer(call, asked, key)
 
-    async def _answer(self, request: web.Request, asked: Asked, key: Hash32 | None) -> web.StreamResponse:
+    async def _answer(self, call: Call, asked: Asked, key: Hash32 | None) -> Reply | web.StreamResponse:
         paid = await self._door.admit(asked, key)
         try:
-            if asked.ask.stream:
-                return await self._served.flow(request, paid)
+            if asked.ask.stream and call.flowing is not None:
+                return await self._served.flow(call.flowing, paid)
             return await self._served.whole(paid)
         finally:
             self._door.leave(paid)
@@ -256,10 +276,10 @@ class Gateway:
         extra = {"receipt": receipt, "left": str(known.seller.left), "session": known.seller.id.hex()}
         return x402.response(self._challenges.network, known.facts.payer, read.charge, "", extra)
 
-    async def _price(self, refusal: r.Refusal, request: web.Request, api: Api, ask: Ask, body: bytes) -> None:
+    async def _price(self, refusal: r.Refusal, call: Call, api: Api, ask: Ask, body: bytes) -> None:
         """Say with a refusal what a payment would have to allow, where that can be said."""
         try:
-            payment = read_headers(request.headers)
+            payment = read_headers(call.headers)
         except r.Refusal:
             payment = PaymentHeaders()
         try:
@@ -272,7 +292,7 @@ class Gateway:
         except r.Refusal as unknown:
             log.debug("a request has no price now", extra={"reason": str(unknown)})
 
-    def _repeat(self, api: Api, known: Known, stored: StoredAnswer) -> web.StreamResponse:
+    def _repeat(self, api: Api, known: Known, stored: StoredAnswer) -> Reply:
         """Give an answer again, with the receipt it had; nothing is charged."""
         receipt = Receipt.decode(stored.receipt.statement)
         headers = receipt_headers(receipt, stored.receipt, known.seller.left)
@@ -280,9 +300,12 @@ class Gateway:
         if stored.content_type == CONTENT_TYPE:
             body += ending(api, receipt, headers, {})
         headers |= {"Content-Type": stored.content_type, REPEATED: "1"}
-        return web.Response(status=stored.status, body=body, headers=headers)
+        return Reply(stored.status, body, headers)
 
-    async def _body(self, request: web.Request) -> bytes:
+    async def _body(self, call: Call) -> bytes:
+        request = call.flowing
+        if request is None:
+            return call.body or b""
         if request.content_type not in ("application/json", "application/octet-stream"):
             raise r.BadRequest("the body is JSON")
         try:
@@ -307,29 +330,29 @@ class Gateway:
             raise r.BadRequest(f"{path} does not stream")
         return api, ask
 
-    def _refuse(self, refusal: r.Refusal, request: web.Request, model: str) -> web.Response:
+    def _refuse(self, refusal: r.Refusal, url: str, model: str) -> Reply:
         code = r.code_of(refusal)
         self.metrics.refusals.labels(code).inc()
         headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
         if isinstance(refusal, r.PaymentRefusal):
-            headers |= self._challenges.headers(refusal, str(request.url), model)
+            headers |= self._challenges.headers(refusal, url, model)
             if isinstance(refusal, r.OrderRefusal):
                 headers[x402.RESPONSE] = x402.failure(self._challenges.network, code, str(refusal))
             body, content_type = self._challenges.problem(refusal), r.PROBLEM
         else:
             body, content_type = openai_error(refusal), "application/json"
-        return web.Response(status=r.status_of(refusal), body=body, headers={"Content-Type": content_type, **headers})
+        return Reply(r.status_of(refusal), body, {"Content-Type": content_type, **headers})
 
     def _guarded(self, handler: Any) -> Any:
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
                 response: web.StreamResponse = await handler(request)
             except r.Refusal as refusal:
-                response = self._refuse(refusal, request, "")
+                response = self._refuse(refusal, str(request.url), "").response()
             except StoreFailed as failure:
-                response = self._refuse(_not_kept(failure), request, "")
+                response = self._refuse(_not_kept(failure), str(request.url), "").response()
             except web.HTTPRequestEntityTooLarge:
-                response = self._refuse(r.TooLarge("the body is too large"), request, "")
+                response = self._refuse(r.TooLarge("the body is too large"), str(request.url), "").response()
             return response
 
         return guarded
@@ -343,6 +366,11 @@ class Gateway:
 
     async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for all
         return web.Response(text="ok")
+
+
+def _failed() -> Reply:
+    body = openai_error(r.Refusal("the gateway failed; nothing is charged"))
+    return Reply(500, body, {"Content-Type": "application/json"})
 
 
 def _not_kept(failure: Exception) -> r.Refusal:

@@ -1,0 +1,105 @@
+"""A request to an API and its answer, apart from the HTTP server that read the one and writes the other."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from aiohttp import web
+from aiohttp.http import SERVER_SOFTWARE
+from multidict import CIMultiDictProxy
+
+from aitoken.errors import Bug
+
+
+class Call(Protocol):
+    """A request to an API.
+
+    Attributes:
+        path: of the API.
+        headers: as they came.
+        url: the whole address, as the client wrote it.
+        body: where it has been read.
+        flowing: where an answer can flow; None where only a whole one can be written.
+    """
+
+    @property
+    def path(self) -> str: ...  # noqa: D102
+    @property
+    def headers(self) -> CIMultiDictProxy[str]: ...  # noqa: D102
+    @property
+    def url(self) -> str: ...  # noqa: D102
+    @property
+    def body(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def flowing(self) -> web.Request | None: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class AiohttpCall:
+    """A request that aiohttp's server read; its body is still to be read."""
+
+    flowing: web.Request
+    body: bytes | None = None
+
+    @property
+    def path(self) -> str:
+        """Of the API."""
+        return self.flowing.path
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """As they came."""
+        return self.flowing.headers
+
+    @property
+    def url(self) -> str:
+        """The whole address, as the client wrote it."""
+        return str(self.flowing.url)
+
+
+class Flows(Exception):
+    """The answer is to flow, and this way into the gateway writes whole ones; nothing has been done for it."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """A whole answer."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    def response(self) -> web.Response:
+        """Return it for aiohttp's server; each can be sent only once."""
+        return web.Response(status=self.status, body=self.body, headers=self.headers)
+
+    def render(self) -> bytes:
+        """Return it as the bytes that aiohttp's server writes for `response` on a connection that stays.
+
+        Raises:
+            Bug: a header would break the lines.
+        """
+        lines = [_STATUS_LINES.get(self.status) or f"HTTP/1.1 {self.status} "]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines.append(f"Content-Length: {len(self.body)}")
+        head = "\r\n".join(lines)
+        if head.count("\n") >= len(lines) or head.count("\r") >= len(lines):
+            raise Bug("a header of an answer has a line break in it")
+        return b"".join((head.encode("utf-8"), _tail(), self.body))
+
+
+_STATUS_LINES: Final = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}" for status in HTTPStatus}
+_TAIL: Final = {"second": -1, "bytes": b""}
+
+
+def _tail() -> bytes:
+    """The lines every answer has, and the empty one; made once a second."""
+    now = int(time.time())
+    if _TAIL["second"] != now:
+        _TAIL["second"] = now
+        _TAIL["bytes"] = f"\r\nDate: {formatdate(now, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()
+    return _TAIL["bytes"]  # type: ignore[return-value]
