@@ -112,14 +112,14 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     payment = TransactionPayment(machine, system, balances, authorship)
     oracle = Oracle(machine, timestamp, session.current_index, historical)
     providers = Providers(machine, balances, timestamp)
-    sessions = Sessions(machine, system, timestamp, balances, providers, oracle, authorship)
+    rewards = Rewards(machine, balances, timestamp, staking.now_active)
+    sessions = Sessions(machine, system, timestamp, balances, providers, oracle, authorship, rewards)
     pay = Pay(machine, balances, system, timestamp, oracle, providers)
     plans = Plans(machine, balances, timestamp, oracle, providers)
     allowances = Allowances(machine, system, balances, timestamp, Spendable(pay, plans, sessions), sessions)
     sessions.watched_by(allowances)
     disputes = Disputes(machine, balances, timestamp, consensus.current_epoch, sessions, plans, providers)
     codes = Codes(machine, balances, system, timestamp, providers)
-    rewards = Rewards(machine, balances, timestamp)
     names = Names(machine, balances, system, timestamp, providers)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,

@@ -65,7 +65,8 @@ class EarnChain(SpendingChain):
         self.payment = TransactionPayment(machine, self.system, self.balances, Authors())
         self.market = Market(self.timestamp, self.balances)
         self.codes = Codes(machine, self.balances, self.system, self.timestamp, self.market)
-        self.rewards = Rewards(machine, self.balances, self.timestamp)
+        self.era = 0
+        self.rewards = Rewards(machine, self.balances, self.timestamp, lambda: self.era)
         self.names = Names(machine, self.balances, self.system, self.timestamp, self.market)
         machine.install(
             self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.codes, self.rewards,
@@ -128,6 +129,8 @@ class EarnChain(SpendingChain):
         for campaign in rows(rewards.campaigns):
             held[campaign.owner, "RewardsHoldReason.Deposit"] += campaign.deposit
             held[campaign.owner, "RewardsHoldReason.Budget"] += campaign.left
+        for who, member in rewards.members.items():
+            held[who, "RewardsHoldReason.Deposit"] += member.deposit
         for work in rows(rewards.submissions):
             held[work.who, "RewardsHoldReason.Deposit"] += work.deposit
             if isinstance(work.stage, OpenWork):

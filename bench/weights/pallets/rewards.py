@@ -6,6 +6,7 @@ from aitoken.types import AccountId, Hash32, Moment
 from bench.weights.world import Run, World, ait, scenario
 from chain.pallets.ai.rewards import seal_of, stake_for, vote_of
 from chain.pallets.ai.rewards_types import ATTESTERS_MAX, Decay, Kind, Terms
+from chain.pallets.staking.eras import REWARDS_POT
 
 OWNER, SPONSOR, PERSON, OTHER = range(4)
 FIRST = 100
@@ -170,3 +171,31 @@ def forget(world: World) -> Run:
     for who in (OWNER, SPONSOR):
         world.do(world.person(OTHER), "Rewards.withdraw", CAMPAIGN, world.person(who))
     return world.call(world.person(OTHER), "Rewards.forget", WORK)
+
+
+@scenario("Rewards.refer")
+def refer(world: World) -> Run:
+    return world.call(world.person(PERSON), "Rewards.refer", world.person(OTHER))
+
+
+@scenario("Rewards.share")
+def share(world: World) -> Run:
+    """Both get something."""
+    world.give(REWARDS_POT, ait(10))
+    world.do(world.person(PERSON), "Rewards.refer", world.person(OTHER))
+    world.rewards.note_burned(world.person(PERSON), ait(1))
+    return world.call(world.person(SPONSOR), "Rewards.share", world.person(PERSON))
+
+
+@scenario("Rewards.leave")
+def leave(world: World) -> Run:
+    world.do(world.person(PERSON), "Rewards.refer", world.person(OTHER))
+    world.timestamp.now.put(Moment(world.timestamp.now.get() + world.rewards.term))
+    return world.call(world.person(PERSON), "Rewards.leave")
+
+
+@scenario("Rewards.grant")
+def grant(world: World) -> Run:
+    _campaign(world)
+    world.give(REWARDS_POT, ait(100))
+    return world.call("ROOT", "Rewards.grant", CAMPAIGN, ait(1))

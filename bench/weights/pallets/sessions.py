@@ -28,6 +28,7 @@ from chain.pallets.ai import allowances_types as a
 from chain.pallets.ai import providers_types as p
 from chain.pallets.ai import sessions_types as t
 from chain.pallets.ai.oracle import STALE_WINDOWS_MAX, Feed
+from chain.pallets.ai.rewards_types import Member
 from chain.pallets.ai.sessions_claims import NEW_LANE
 
 PAYER, KEY = 10, 11
@@ -66,8 +67,10 @@ def _by_a_key(world: World, session: Hash32) -> None:
 
 
 def _open(world: World, salt: int = 0, lanes: int = 64, payer: int = PAYER) -> Hash32:
+    """Open a session of somebody whose burned fees are kept account of."""
     params = _params(world, salt, lanes)
     world.do(world.person(payer), "Sessions.open", params, ait(100))
+    world.rewards.members.put(world.person(payer), Member(world.person(OTHER), ait(1), Moment(0), Balance(0)))
     return _id(world, params, payer)
 
 

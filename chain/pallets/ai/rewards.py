@@ -18,26 +18,30 @@ costs each attester that accepted it everything it has at stake.
 
 Whether a challenge is right is ruled by root, until there is something better; without a ruling in time it is not.
 
+Members get a part of the fees they burn back (`chain.pallets.ai.rewards_loyalty`).
+
 At any time held(Budget, owner) == sum of `left` of its campaigns, of which `promised` is the unpaid rewards of its
 submissions; held(Stake) and held(Bond) are those of attesters, submissions and challenges.
-
 Source: payments paper, sections 5.14 and 10.3; `docs/spec/rewards.md`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
-from aitoken.codec.hints import Bytes32, TypeName, u16, u32, u64
+from aitoken.codec.hints import Bytes32, TypeName, u64
 from aitoken.crypto.hashing import blake2_256
 from aitoken.types import AIT, AccountId, Balance, Hash32, Moment
 from chain.frame.calls import call
 from chain.frame.origin import Origin, ensure_root, ensure_signed
-from chain.frame.pallet import Pallet, constant, runtime_api
-from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, Map, OptionMap, Value, storage_map, value
+from chain.frame.pallet import Pallet, runtime_api
 from chain.frame.types import CompactBalance
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards_events import RewardsErrors, RewardsEvents
+from chain.pallets.ai.rewards_loyalty import Loyalty
+from chain.pallets.ai.rewards_pot import Pot
+from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, BOND, BOUNTY_PERCENT, RULING_MS, RewardsStorage
 from chain.pallets.ai.rewards_types import (
     ATTESTERS_MAX,
     BPS,
@@ -56,22 +60,16 @@ from chain.pallets.ai.rewards_types import (
     Vote,
 )
 from chain.pallets.balances import BurnReason
+from chain.pallets.staking.eras import REWARDS_POT
+from chain.params import DAY_MS
 
 if TYPE_CHECKING:
     from chain.frame.machine import Machine
     from chain.pallets.balances import Balances
 
-DAY_MS: Final = 86_400_000
 LIFETIME_MS: Final = 365 * DAY_MS
 STEP_MIN_MS: Final = 60_000
 STEP_MAX_MS: Final = 30 * DAY_MS
-RULING_MS: Final = 14 * DAY_MS
-"""If nobody rules on a challenge for so long, the work is no fraud."""
-AUDIT_PERCENT: Final = 5
-"""How many of all frauds have to be expected to be found."""
-BOUNTY_PERCENT: Final = 10
-"""What of a slashed stake goes to who challenged; the rest is burned."""
-BOND: Final = Balance(10 * AIT)
 STAKE_MIN: Final = Balance(10 * AIT)
 """The least an attester has at stake."""
 SHARE_MIN: Final = Balance(AIT)
@@ -118,37 +116,20 @@ def reward_after(terms: Terms, submitted: int) -> Balance:
     return Balance(terms.reward * part // BPS)
 
 
-class Rewards(Pallet, index=48, crate="pallet_rewards"):
+class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
     """Campaigns that pay for work."""
 
     HoldReason = RewardsHoldReason
 
-    attesters: OptionMap[AccountId, Attester] = storage_map(BLAKE2_128_CONCAT, doc="Who judges work.")
-    campaigns: OptionMap[u64, Campaign] = storage_map(TWOX_64_CONCAT, doc="Campaigns.")
-    shares: Map[tuple[u64, AccountId], Balance] = storage_map(
-        TWOX_64_CONCAT, BLAKE2_128_CONCAT, doc="What sponsors put into a campaign and did not take out."
-    )
-    submissions: OptionMap[u64, Submission] = storage_map(TWOX_64_CONCAT, doc="Work, until its campaign is gone.")
-    works: OptionMap[tuple[u64, Bytes32], u64] = storage_map(
-        TWOX_64_CONCAT, BLAKE2_128_CONCAT, doc="Which submission of a campaign disclosed a work."
-    )
-    people: Map[tuple[u64, AccountId], u32] = storage_map(
-        TWOX_64_CONCAT, BLAKE2_128_CONCAT, doc="How often somebody submitted to a campaign."
-    )
-    next_id: Value[u64] = value(doc="The number of the next campaign or submission; never used twice.")
-
-    bond: Balance = constant(BOND, doc="What a challenge puts at risk.")
-    ruling: u64 = constant(RULING_MS, doc="How long a challenge waits for its ruling, in milliseconds.")
-    audit_percent: u16 = constant(AUDIT_PERCENT, doc="How many of all frauds are expected to be found, in percent.")
-    bounty_percent: u16 = constant(BOUNTY_PERCENT, doc="What of a slashed stake who challenged gets, in percent.")
-
     Event = RewardsEvents
     Error = RewardsErrors
 
-    def __init__(self, machine: Machine, balances: Balances, clock: Now) -> None:
+    def __init__(self, machine: Machine, balances: Balances, clock: Now, era: Callable[[], int]) -> None:
         super().__init__(machine)
         self._balances = balances
         self._clock = clock
+        self._pot = Pot(self, balances, era)
+        self._loyalty = Loyalty(self, balances, self._pot)
 
     # --------------------------------------------------------------------------------------------- attesters
 
@@ -426,6 +407,40 @@ class Rewards(Pallet, index=48, crate="pallet_rewards"):
             self.people.remove(place)
         self._balances.release(DEPOSIT, found.who, found.deposit)
         self.emit(self.Event.Forgotten(submission))
+
+    # --------------------------------------------------------------------------------------------- burned fees
+
+    @call(15)
+    def refer(self, origin: Origin, referrer: AccountId | None) -> None:
+        """Become a member: a part of the protocol fees you burn comes back, and a part goes to who brought you here.
+
+        A referrer can be named before the first session is open, and never another one while a member.
+        """
+        self._loyalty.refer(ensure_signed(origin), referrer, self._clock.current_time())
+
+    @call(16)
+    def share(self, origin: Origin, who: AccountId) -> None:
+        """Pay the parts of the fees that a member burned since the last time: anybody."""
+        ensure_signed(origin)
+        self._loyalty.share(who)
+
+    @call(17)
+    def leave(self, origin: Origin) -> None:
+        """Be a member no more, after a year; what was not shared by then stays burned."""
+        self._loyalty.leave(ensure_signed(origin), self._clock.current_time())
+
+    @call(18)
+    def grant(self, origin: Origin, campaign: u64, amount: CompactBalance) -> None:
+        """Fund a campaign out of the contributors' pot; root only. The pot is its sponsor like any other."""
+        ensure_root(origin)
+        if self._campaign(campaign).ended:
+            raise self.Error.NotOpen
+        self._pot.note_grant(amount)
+        self._fund(campaign, REWARDS_POT, amount)
+
+    def note_burned(self, payer: AccountId, amount: int) -> None:
+        """Take note of a protocol fee that is burned."""
+        self._loyalty.note_burned(payer, amount)
 
     # --------------------------------------------------------------------------------------------- questions
 

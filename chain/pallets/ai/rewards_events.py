@@ -138,6 +138,26 @@ class RewardsEvents(Events):
 
         submission: u64
 
+    class Referred(Ev, index=20):
+        """Somebody is a member: it gets a part of the protocol fees it burns from now on."""
+
+        who: AccountId
+        referrer: AccountId | None
+
+    class Shared(Ev, index=21):
+        """Parts of the fees that a member burned were paid to it and to who brought it here."""
+
+        who: AccountId
+        burned: Balance
+        rebate: Balance
+        referrer: AccountId | None
+        referral: Balance
+
+    class Left(Ev, index=22):
+        """Somebody is a member no more."""
+
+        who: AccountId
+
 
 class RewardsErrors(Errors):
     """How Rewards fails."""
@@ -207,3 +227,27 @@ class RewardsErrors(Errors):
 
     class NothingDue(Err, index=21):
         """Nothing can be paid or decided now."""
+
+    class SelfReferral(Err, index=22):
+        """Nobody refers itself."""
+
+    class UnknownReferrer(Err, index=23):
+        """There is no such account."""
+
+    class AlreadyReferred(Err, index=24):
+        """This account is a member already."""
+
+    class AlreadyBuys(Err, index=25):
+        """This account has a payment session open; who buys already was not brought here."""
+
+    class NotMember(Err, index=26):
+        """This account is no member."""
+
+    class TooEarly(Err, index=27):
+        """A member stays a year."""
+
+    class PotEmpty(Err, index=28):
+        """The contributors' pot has not that much; it fills with every era."""
+
+    class GrantCapReached(Err, index=29):
+        """That is more than campaigns may be given of the pot in an era."""

@@ -183,3 +183,28 @@ class Shortfall(Record):
     attester: AccountId
     needed: Balance
     stake: Balance
+
+
+@record("pallet_rewards::Member")
+class Member(Record):
+    """Who gets a part of the protocol fees it burns.
+
+    Attributes:
+        referrer: who brought it here, and gets a part of them too.
+        since: when it became a member.
+        burned: the fees of which nothing has been shared yet.
+    """
+
+    referrer: AccountId | None
+    deposit: Balance
+    since: Moment
+    burned: Balance
+
+
+@record("pallet_rewards::Granted")
+class Granted(Record):
+    """What campaigns were given of the pot in an era, and what was in it before."""
+
+    era: u32
+    pot: Balance
+    given: Balance

@@ -38,7 +38,7 @@ from chain.pallets.ai.sessions_claims import Claims
 from chain.pallets.ai.sessions_court import Court, Rates, read_offer
 from chain.pallets.ai.sessions_events import SessionsErrors, SessionsEvents
 from chain.pallets.ai.sessions_life import Life, Watcher
-from chain.pallets.ai.sessions_money import DEMAND, DEPOSIT, ESCROW, Author, Escrows, Money
+from chain.pallets.ai.sessions_money import DEMAND, DEPOSIT, ESCROW, Author, Burns, Escrows, Money
 from chain.pallets.ai.sessions_storage import MIN_DEPOSIT, SessionsStorage, pages_of, session_deposit
 from chain.pallets.ai.sessions_types import (
     ITEMS_MAX,
@@ -126,13 +126,14 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         providers: Providers,
         rates: Rates,
         author: Author,
+        burns: Burns,
     ) -> None:
         super().__init__(machine)
         self._system = system
         self._clock = clock
         self._money = money
         self._providers = providers
-        self._escrows = Escrows(self, money, providers, author)
+        self._escrows = Escrows(self, money, providers, author, burns)
         self._life = Life(self, self._escrows, money, providers)
         self._claims = Claims(self, self._escrows, providers)
         self._court = Court(self, self._escrows, self._life, providers, rates)

@@ -66,14 +66,24 @@ class Author(Protocol):
         """Return the author's account."""
 
 
+class Burns(Protocol):
+    """Who keeps account of the fees that are burned; the Rewards pallet."""
+
+    def note_burned(self, payer: AccountId, amount: int) -> None:
+        """Note a fee."""
+
+
 class Escrows:
     """Moves the money of sessions; the caller stores the session it has changed."""
 
-    def __init__(self, store: SessionsStorage, money: Money, providers: Providers, author: Author) -> None:
+    def __init__(
+        self, store: SessionsStorage, money: Money, providers: Providers, author: Author, burns: Burns
+    ) -> None:
         self._store = store
         self._money = money
         self._providers = providers
         self._author = author
+        self._burns = burns
 
     def pay(self, session: Session, amount: int, unacked: int = 0) -> int:
         """Pay a provider out of a session's escrow; return the fee, which `share_out` has to be given.
@@ -92,6 +102,7 @@ class Escrows:
         self._money.transfer_held(ESCROW, session.payer, self._payee(session.provider, net), net)
         if fee:
             self._money.take_held(ESCROW, session.payer, Balance(fee))
+            self._burns.note_burned(session.payer, fee * BURN_PERCENT // 100)
         self._providers.note_settled(session.provider, amount, unacked)
         return fee
 

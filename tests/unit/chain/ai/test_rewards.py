@@ -13,10 +13,6 @@ from aitoken.types import AIT, Balance, Hash32
 from chain.frame.errors import BadOrigin, DispatchError, FundsUnavailable
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards import (
-    AUDIT_PERCENT,
-    BOND,
-    BOUNTY_PERCENT,
-    RULING_MS,
     SUBMISSION_BYTES,
     Rewards,
     reward_after,
@@ -24,6 +20,7 @@ from chain.pallets.ai.rewards import (
     stake_for,
     vote_of,
 )
+from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, BOND, BOUNTY_PERCENT, RULING_MS
 from chain.pallets.ai.rewards_types import BPS, Decay, Kind, Over, Terms
 from tests.support.earn_chain import EarnChain
 from tests.support.spending_chain import DAY, HOUR, START_MS, account, ait
