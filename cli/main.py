@@ -14,6 +14,10 @@ from aitoken.errors import AiTokenError, Bug
 from cli.exits import Exit, exit_of, sentence_of
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "allowance": (
+        "cli.commands.allowance:allowance",
+        "Let other keys spend your money within limits, and stop them.",
+    ),
     "ask": ("cli.commands.ask:ask", "Ask a model, pay, and show the answer and what it cost."),
     "audit": (
         "cli.commands.audit:audit",

@@ -14,12 +14,13 @@ import click
 from cli.amounts import parse_amount
 from cli.exits import BadInput
 from cli.session import Session
-from cli.wallet import load_pair
+from cli.wallet import account_of, load_pair
 
 if TYPE_CHECKING:
     import aiohttp
 
     from aitoken.client.client import Client
+    from aitoken.client.pay.ledger import SpendKey
     from aitoken.client.pay.payer import Payer
     from aitoken.client.pay.purse import Purse
     from aitoken.client.pay.shop import Shop
@@ -35,6 +36,7 @@ class Paying:
 
     folder: Path
     who: str | None
+    grant: SpendKey | None
     key_file: Path | None
     suri_file: Path | None
     request: str
@@ -62,7 +64,7 @@ class Paying:
         )  # fmt: skip
         with open_purse(self.folder) as purse:
             async with node.client() as client, aiohttp.ClientSession(auto_decompress=False) as http:
-                payer = Payer(purse, NodeLedger(cast("Client", client), pair), http, caps)
+                payer = Payer(purse, NodeLedger(cast("Client", client), pair, self.grant), http, caps)
                 await payer.recover()
                 yield payer
 
@@ -81,10 +83,10 @@ def paying_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_paying(
-        *arguments: Any, folder: Path, who: str | None, key_file: Path | None, suri_file: Path | None,
-        max_request: str, max_session: str, max_total: str, **options: Any,
+        *arguments: Any, folder: Path, who: str | None, grant: SpendKey | None, key_file: Path | None,
+        suri_file: Path | None, max_request: str, max_session: str, max_total: str, **options: Any,
     ) -> Any:  # fmt: skip
-        paying = Paying(folder, who, key_file, suri_file, max_request, max_session, max_total)
+        paying = Paying(folder, who, grant, key_file, suri_file, max_request, max_session, max_total)
         return command(*arguments, paying=paying, **options)
 
     decorated: Any = with_paying
@@ -96,11 +98,29 @@ def paying_options(command: Command) -> Command:
         click.option("--max-request", metavar="AIT", default="0.1", show_default=True, help="A request may cost this."),
         click.option("--suri-file", type=click.Path(path_type=Path), help="File with the secret phrase of who pays."),
         click.option("--key-file", type=click.Path(path_type=Path), help="Encrypted key file of who pays."),
+        click.option(
+            "--grant",
+            metavar="OWNER/NUMBER",
+            callback=_spend_key,
+            help="OWNER pays: what --from names is a key OWNER has allowed to spend, see aitoken allowance.",
+        ),
         click.option("--from", "who", metavar="WHO", help="Who pays: //Name on a devnet, or a kept key."),
         purse_option,
     ):
         decorated = option(decorated)
     return cast("Command", decorated)
+
+
+def _spend_key(_: click.Context, __: click.Parameter, text: str | None) -> SpendKey | None:
+    from aitoken.client.pay.ledger import SpendKey
+    from aitoken.types import AccountId
+
+    if text is None:
+        return None
+    owner, slash, number = text.rpartition("/")
+    if not (slash and owner and number.isascii() and number.isdigit() and len(number) < 20):
+        raise BadInput(f"{text!r} is no grant: write OWNER/NUMBER, as aitoken allowance give has told it")
+    return SpendKey(AccountId(account_of(owner)), int(number))
 
 
 def gateway_option(command: Command) -> Command:

@@ -184,6 +184,38 @@ async def test_fifty_requests_through_the_proxy_are_paid_to_the_unit(net: Net, t
         assert after - before == spent - spent // 1000
 
 
+async def test_an_agent_without_money_pays_by_its_allowance_until_it_is_stopped(net: Net, tmp_path: Path) -> None:
+    async with client_of(net.url(0)) as client:
+        await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=pair_from_uri("//Eve").public, value=AIT)
+        _, book = await sell(net.url(0), tmp_path)
+        owner = ("--from", "//Bob", "--url", net.url(0))
+        given = await asyncio.to_thread(answer_of, "allowance", "give", "//Agent", "--total", "3", *owner)
+        paying = (
+            "--purse", str(tmp_path / "purse"), "--from", "//Agent", "--grant", f"//Bob/{given['grant']}", "--url",
+            net.url(0),
+        )  # fmt: skip
+        asking = ("ask", "hello", "--model", "echo", "--max-tokens", "4", *paying)
+        async with gateway(tmp_path, net.url(0), book) as (shop, _):
+            put_down = await asyncio.to_thread(answer_of, "topup", shop, "1", *paying)
+            session = Hash32(bytes.fromhex(put_down["session"]))
+            assert (await client.query("Sessions", "Sessions", session))["payer"] == address_of(
+                pair_from_uri("//Bob").public
+            )
+            assert (await asyncio.to_thread(answer_of, *asking, "--gateway", shop))["cost"] > 0
+            shown = await asyncio.to_thread(answer_of, "allowance", "list", "//Bob", "--url", net.url(0))
+            assert AIT < shown[0]["spent"] < 2 * AIT
+
+            stopped = await asyncio.to_thread(answer_of, "allowance", "stop", *owner)
+
+            assert stopped["frozen"] == ["0x" + session.hex()]
+            async with asyncio.timeout(60):
+                while (refused := await asyncio.to_thread(run_aitoken, *asking, "--gateway", shop)).returncode == 0:
+                    await asyncio.sleep(0.2)
+            assert (await client.query("Sessions", "Sessions", session))["key"] is None
+            assert refused.returncode == 3, refused.stderr
+        assert (await client.account(pair_from_uri("//Agent")))["data"]["free"] == 0
+
+
 # ------------------------------------------------------------------------------------------------- a seller
 
 

@@ -26,6 +26,14 @@ class ProviderFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SpendKey:
+    """By which grant a key spends whose money."""
+
+    owner: AccountId
+    grant: int
+
+
+@dataclass(frozen=True, slots=True)
 class OnChain:
     """A session as the chain has it: what was put down, what was claimed, whether it is open."""
 
@@ -70,14 +78,15 @@ class NodeLedger:
 
     Attributes:
         genesis: names the chain.
-        payer: whose money is spent.
+        payer: whose money is spent: the pair's, or that of the grant's owner.
     """
 
-    def __init__(self, client: Client, pair: Signer) -> None:
+    def __init__(self, client: Client, pair: Signer, grant: SpendKey | None = None) -> None:
         self._client = client
         self._pair = pair
+        self._grant = grant
         self.genesis = Hash32(client.chain.genesis_hash)
-        self.payer = AccountId(bytes(pair.public))
+        self.payer = AccountId(bytes(pair.public)) if grant is None else grant.owner
 
     async def provider(self, number: int) -> ProviderFacts:
         """Return a provider."""
@@ -126,11 +135,14 @@ class NodeLedger:
         await self._do("top_up", session=session, amount=amount)
 
     async def close(self, session: Hash32, agreement: Mapping[str, Any] | None) -> None:
-        """Close a session."""
-        await self._do("close", session=session, agreement=agreement)
+        """Close a session; by a spend key after its grace, since it may not agree to anything."""
+        await self._do("close", session=session, agreement=agreement if self._grant is None else None)
 
     async def _do(self, name: str, **arguments: Any) -> None:
-        receipt = await self._client.submit(self._client.call("Sessions", name, **arguments), self._pair, wait="final")
+        call = self._client.call("Sessions", name, **arguments)
+        if self._grant is not None:
+            call = self._client.call("Allowances", "spend", owner=self._grant.owner, grant=self._grant.grant, call=call)
+        receipt = await self._client.submit(call, self._pair, wait="final")
         if not receipt.success:
             raise GatewayRefused(f"the chain refused to {name} the session: {receipt.error}", REFUSED, "chain.refused")
 
