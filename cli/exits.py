@@ -77,6 +77,7 @@ _BY_CODE = {
     "client.bad_value": Exit.USAGE,
     "client.unknown_name": Exit.USAGE,
     "client.bad_url": Exit.USAGE,
+    "client.no_name": Exit.USAGE,
     "client.needs_websocket": Exit.USAGE,
 }
 

@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("cli.commands.gateway:gateway", "Sell AI by the unit until SIGTERM or Ctrl-C."),
     "gift": ("cli.commands.gift:gift", "Make a link worth VALUE AIT for one person, and show it once."),
     "key": ("cli.commands.key:key", "Make, look at and list keys."),
+    "name": ("cli.commands.name:name", "Have, show and challenge readable names."),
     "node": ("cli.commands.node:node", "Run one node, or ask how it is."),
     "provider": ("cli.commands.provider:provider", "Become a seller of AI, and see how one is."),
     "proxy": (

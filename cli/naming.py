@@ -1,0 +1,111 @@
+"""Names on the command line: `@name` where an account is asked for, and what wallets would show of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aitoken.errors import Rejected
+from cli.exits import BadInput
+
+if TYPE_CHECKING:
+    from cli.session import Client
+
+DAY_MS = 86_400_000
+
+
+class NotThere(Rejected):
+    """The name means nothing now."""
+
+    code = "cli.name_means_nothing"
+
+
+class Warned(Rejected):
+    """There is a warning of whom the name means; nothing was sent."""
+
+    code = "cli.warned"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the chain says of a name.
+
+    Attributes:
+        target: the kind, "Account", "Split" or "Provider", and which.
+        state: "in use", "disputed", "expired" or "frozen".
+        badge: the attestation that vouches for the owner.
+        warnings: of the name, its owner or its target, in words.
+    """
+
+    name: str
+    owner: str
+    target: tuple[str, Any]
+    expires: int
+    state: str
+    badge: str | None
+    warnings: tuple[str, ...]
+
+
+async def look_up(client: Client, name: str) -> Known | None:
+    """Ask the chain about a name."""
+    row = await client.query("Names", "Names", name)
+    if row is None:
+        return None
+    now = await client.query("Timestamp", "Now") or 0
+    ((kind, which),) = row["target"].items()
+    state = "disputed" if row["challenge"] is not None else "in use"
+    state = "frozen" if row["frozen"] else "expired" if now >= row["expires"] else state
+    subjects = [("name", {"Name": name}), ("owner", {"Account": row["owner"]})]
+    if kind in ("Account", "Provider") and (kind, which) != ("Account", row["owner"]):
+        subjects.append(("target", {kind: which}))
+    warnings = tuple(
+        [text for what, subject in subjects if (text := _words(what, await client.query("Names", "Warnings", subject)))]
+    )
+    badge = row["badge"] and _hex(row["badge"]["attestation"])
+    return Known(name, row["owner"], (kind, which), row["expires"], state, badge, warnings)
+
+
+async def account_named(client: Client, typed: str, *, despite_warning: bool) -> Known:
+    """Return the name that was typed for an account.
+
+    Raises:
+        NoName, NotThere, BadInput: it is none, means nothing now, or means no account.
+        Warned: there is a warning, and the person has not said that it knows.
+    """
+    from aitoken.client.lookalikes import read_name
+
+    name = read_name(typed)
+    found = await look_up(client, name)
+    if found is None:
+        other = await taken_by(client, name)
+        raise NotThere(f"there is no @{name}" + (f"; @{other} looks like it" if other else ""))
+    if found.state in ("expired", "frozen"):
+        raise NotThere(f"@{name} is {found.state}: it means nobody now")
+    if found.warnings and not despite_warning:
+        raise Warned(f"{'; '.join(found.warnings)}. Nothing was sent; --despite-warning sends it all the same")
+    if found.target[0] != "Account":
+        raise BadInput(f"@{name} is a {found.target[0].lower()} and no account; pay it by Pay.pay")
+    return found
+
+
+async def taken_by(client: Client, name: str) -> str | None:
+    """Return the name that looks like this one and is somebody's."""
+    from aitoken.names import skeleton_of
+
+    found = await client.query("Names", "Skeletons", skeleton_of(name.encode()))
+    return None if found is None else _text(found)
+
+
+def _words(what: str, warning: Any) -> str:
+    if warning is None:
+        return ""
+    appealed = ", under appeal" if warning["appeal"] is not None else ""
+    return f"WARNING of its {what}: {warning['danger']} (evidence {_hex(warning['evidence'])}{appealed})"
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _hex(value: Any) -> str:
+    return "0x" + value.hex() if isinstance(value, bytes) else str(value)

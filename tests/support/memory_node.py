@@ -1,0 +1,75 @@
+"""What commands ask of a node, answered by the whole runtime in memory: real metadata, real blocks, no processes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from functools import cache
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from aitoken.client.answers import Head, Receipt, receipt_of
+from aitoken.client.chain import Call, Chain
+from aitoken.client.metadata import parse
+from aitoken.proto.extrinsic import Extrinsic
+from aitoken.types import AccountId
+from cli.main import main
+from tests.support.pay_chain import PayChain
+
+
+@cache
+def _metadata(runtime: Any) -> Any:
+    return parse(runtime.metadata(15))
+
+
+class MemoryNode:
+    """A client of a chain that makes a block for each transaction, and for each head that is waited for."""
+
+    def __init__(self, chain: PayChain) -> None:
+        self.blocks = chain
+        version = chain.schema.version
+        self.chain = Chain(
+            _metadata(chain.runtime), chain.genesis_hash, version.spec_version, version.transaction_version
+        )
+
+    async def query(self, pallet: str, item: str, *keys: Any) -> Any:
+        raw = self.blocks.state.get(self.chain.storage_key(pallet, item, *keys))
+        return self.chain.decode_value(pallet, item, raw)
+
+    def constant(self, pallet: str, name: str) -> Any:
+        return self.chain.constant(pallet, name)
+
+    def call(self, pallet: str, name: str, /, **arguments: Any) -> Call:
+        return self.chain.call(pallet, name, **arguments)
+
+    async def submit(self, call: Call, pair: Any, wait: str = "none", tip: int = 0) -> Receipt:
+        assert wait in ("in_block", "final")
+        nonce = self.blocks.system.account.get(AccountId(pair.public)).nonce
+        extrinsic = Extrinsic(self.chain.sign(call, pair, nonce=nonce, tip=tip))
+        self.blocks.block(extrinsic)
+        raw = self.blocks.state.get(self.chain.storage_key("System", "Events"))
+        return receipt_of(self.chain, "0x" + extrinsic.hash.hex(), self._head(), 1, self.chain.events(raw))
+
+    async def subscribe_heads(self, *, final: bool = True) -> AsyncIterator[Head]:
+        while True:
+            yield self._head()
+            self.blocks.block()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _head(self) -> Head:
+        header = self.blocks.header
+        return Head(header.number, "0x" + header.hash.hex(), "", "", "", ())
+
+
+def command_line(node: MemoryNode) -> Callable[..., Result]:
+    """Return what runs `aitoken ...` against the node."""
+
+    async def connect(_: str) -> MemoryNode:
+        return node
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(main, list(arguments), obj=connect, env={"HOME": "/nonexistent", "AITOKEN_URL": None})
+
+    return run
