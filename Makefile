@@ -11,7 +11,7 @@ HISTORIES ?= 2000
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet demo test test-interop check format sim histories billing faults power fuzz fuzz-state links soak bench weights docs clean
+.PHONY: help runtime setup devnet demo test test-interop check format sim histories billing faults power fuzz fuzz-state links soak bench bench-check weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,8 +81,11 @@ soak: $(VENV)/.dev  ## a devnet under load: does memory, descriptors or the loop
 fuzz-state: $(VENV)/.dev  ## random transactions on the whole runtime: EXTRINSICS=n SEED=s
 	@$(BIN)/python -m tests.fuzz.state --extrinsics $(EXTRINSICS) --seed $(SEED) $(ARGS)
 
-bench: $(VENV)/.dev  ## every figure the documents claim, side by side
-	@$(BIN)/python -m bench $(ARGS)
+bench: $(VENV)/.dev  ## every figure the documents claim, side by side; writes bench/README.md's table: ARGS="--times 3 devnet"
+	@$(BIN)/python -m bench --write $(ARGS)
+
+bench-check: $(VENV)/.dev  ## does a ratio fall below nine tenths of the recorded one? ARGS=--record records
+	@$(BIN)/python -m bench.check $(ARGS)
 
 weights: $(VENV)/.dev  ## measure what calls cost and freeze it: ARGS="Balances Sudo"
 	@$(BIN)/python -m bench.weights $(ARGS)

@@ -1,0 +1,100 @@
+"""Writes what a run found: the table of aims in `README.md`, every figure in `figures.json`, and plots."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from bench.claims import CLAIMS, Claim, Figures
+from bench.machine import facts, sentence
+from bench.row import Row
+
+FOLDER: Final = Path(__file__).parent
+README: Final = FOLDER / "README.md"
+BEGIN: Final = "<!-- aims: written by `make bench` -->"
+END: Final = "<!-- end of aims -->"
+LOAD: Final = re.compile(r"load of (\d+)/s")
+IMPORT: Final = re.compile(r"import ([\d,]+), 1,000 a block")
+STAGES: Final = ("decode", "signatures", "execution", "extrinsics root", "state root and events", "commit")
+
+
+def write(rows: Sequence[Row]) -> None:
+    """Write table, figures and plots; what this run did not measure stays as it was."""
+    figures = Figures(rows)
+    text = README.read_text()
+    before, _, rest = text.partition(BEGIN)
+    old, _, after = rest.partition(END)
+    README.write_text(before + BEGIN + "\n" + table(figures, old) + END + after)
+    FOLDER.joinpath("figures.json").write_text(
+        json.dumps(facts() | {"rows": [list(row) for row in rows]}, indent=0) + "\n"
+    )
+    for name, chart in plots(figures, rows).items():
+        chart.render_to_file(str(FOLDER / "plots" / name))
+
+
+def table(figures: Figures, old: str) -> str:
+    """The aims and what was found; the line of a claim that was not measured is kept."""
+    kept = {line.split(" | ")[0].removeprefix("| "): line for line in old.splitlines() if line.startswith("| ")}
+    lines = ["| aim | found | target | stretch | measured |", "| --- | --- | --- | --- | --- |"]
+    for claim in CLAIMS:
+        try:
+            found = claim.value(figures)
+        except KeyError:
+            lines += [kept[claim.what]] if claim.what in kept else []
+            continue
+        lines.append(_line(claim, found))
+    return "\n".join(lines) + "\n"
+
+
+def _line(claim: Claim, found: float) -> str:
+    sign = "at most" if claim.lower else "at least"
+    mark = "" if claim.is_met(found) else " (not met)"
+    return (
+        f"| {claim.what} | {_figure(found)} {claim.unit}{mark} | {sign} {claim.target:,} | {claim.stretch:,} "
+        f"| {sentence()} |"
+    )
+
+
+def _figure(found: float) -> str:
+    return f"{found:,.0f}" if found >= 100 else f"{found:.3g}"
+
+
+def plots(figures: Figures, rows: Sequence[Row]) -> dict[str, Any]:
+    """The charts this run has the figures for, by file name; none without pygal, which is said."""
+    try:
+        import pygal
+    except ImportError:
+        print("no plots: pip install 'aitoken-node[plots]'")
+        return {}
+    found: dict[str, Any] = {}
+    rates = sorted({int(match[1]) for row in rows if (match := LOAD.fullmatch(row.subject))})
+    if rates:
+        found["throughput.svg"] = _line_chart(pygal, "final transfers/s over transfers/s sent", rates, {
+            "final": [figures.get(f"load of {rate}/s", "final") for rate in rates],
+        })  # fmt: skip
+        found["latency.svg"] = _line_chart(pygal, "ms from submission to finality over transfers/s sent", rates, {
+            "p50": [figures.get(f"load of {rate}/s", "submission to finality, p50") for rate in rates],
+            "p99": [figures.get(f"load of {rate}/s", "submission to finality, p99") for rate in rates],
+        })  # fmt: skip
+    sizes = sorted({int(match[1].replace(",", "")) for row in rows if (match := IMPORT.fullmatch(row.subject))})
+    if sizes:
+        subjects = [f"import {size:,}, 1,000 a block" for size in sizes]
+        found["accounts.svg"] = _line_chart(pygal, "us a transfer over accounts on chain", sizes, {
+            "all": [figures.get(subject, "all") for subject in subjects],
+            "signatures checked before": [figures.get(subject, "all, pre-verified") for subject in subjects],
+        })  # fmt: skip
+        bar = pygal.HorizontalStackedBar(title=f"us a transfer by stage, {sizes[0]:,} accounts", show_legend=True)
+        for stage in STAGES:
+            bar.add(stage, figures.get(subjects[0], stage))
+        found["stages.svg"] = bar
+    return found
+
+
+def _line_chart(pygal: Any, title: str, places: Sequence[int], lines: dict[str, list[float]]) -> Any:
+    chart = pygal.XY(title=title, show_dots=True)
+    for name, values in lines.items():
+        chart.add(name, list(zip(places, values, strict=True)))
+    return chart
