@@ -12,6 +12,7 @@ from chain.frame.schema import Schema
 from chain.frame.system import System
 from chain.pallets.activity import Activity
 from chain.pallets.ai.allowances import Allowances
+from chain.pallets.ai.attest import Attest
 from chain.pallets.ai.codes import Codes
 from chain.pallets.ai.disputes import Disputes
 from chain.pallets.ai.names import Names
@@ -75,6 +76,7 @@ PALLETS: Final = (
     Disputes,
     Codes,
     Rewards,
+    Attest,
     Names,
     Sudo,
 )
@@ -120,11 +122,12 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     sessions.watched_by(allowances)
     disputes = Disputes(machine, balances, timestamp, consensus.current_epoch, sessions, plans, providers)
     codes = Codes(machine, balances, system, timestamp, providers)
+    attest = Attest(machine, balances, system, timestamp)
     names = Names(machine, balances, system, timestamp, providers)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
         offences, consensus, activity, supply, Identity(machine, balances), Parameters(machine), oracle, providers,
-        sessions, pay, plans, allowances, disputes, codes, rewards, names, Sudo(machine),
+        sessions, pay, plans, allowances, disputes, codes, rewards, attest, names, Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)

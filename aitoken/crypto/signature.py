@@ -8,6 +8,8 @@ from typing import Protocol
 
 from aitoken.crypto import ed25519, sr25519
 
+_FRAME = (b"<Bytes>", b"</Bytes>")
+
 
 class SignatureKind(IntEnum):
     """The variants of `MultiSignature`, by their SCALE index."""
@@ -46,3 +48,8 @@ def verify_multi(kind: int, signature: bytes, payload: bytes, public: bytes) -> 
     if kind == SignatureKind.ED25519:
         return ed25519.verify(signature, payload, public)
     return False
+
+
+def verify_by_wallet(kind: int, signature: bytes, text: bytes, public: bytes) -> bool:
+    """Do the same for bytes a wallet was asked to sign, with or without the frame most wallets put around them."""
+    return any(verify_multi(kind, signature, each, public) for each in (text, text.join(_FRAME)))

@@ -42,7 +42,7 @@ ABSORB_EVERY = 5
 """So many blocks stay layers in memory before they become the final state."""
 SPENDING = {
     "PayHoldReason", "AllowancesHoldReason", "PlansHoldReason", "DisputesHoldReason", "CodesHoldReason",
-    "RewardsHoldReason", "IdentityHoldReason", "NamesHoldReason",
+    "RewardsHoldReason", "IdentityHoldReason", "NamesHoldReason", "AttestHoldReason",
 }  # fmt: skip
 STEPS_MS = (*[250, 500, 1_000, 1_000, 4_000] * 8, *[30_000] * 3, 3_600_000)
 GAPS = (0, 0, 0, 0, 0, 1, 2, 9)
@@ -198,6 +198,7 @@ class StateFuzzer:
         assert found == expected
         assert len(list(chain.pay.used_nonces.items())) == len(list(chain.pay.nonce_queue.items()))
         SpendingChain.check_plans(chain)
+        IdentityChain.check_attest(chain)
         keys = Counter(grant.key for _, grant in chain.allowances.grants.items())
         for who, row in accounts.items():
             assert row.sufficients == keys[who], who

@@ -21,22 +21,21 @@ Source: payments paper, section 5.15; `docs/spec/codes.md`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aitoken.codec.hints import Bytes32, u8, u32, u64
 from aitoken.crypto import ed25519
 from aitoken.crypto.hashing import blake2_256
-from aitoken.crypto.signature import verify_multi
+from aitoken.crypto.signature import verify_by_wallet
 from aitoken.pay.codes import COUNT_MAX, claim_bytes, depth_of, has_work, root_from, spend_bytes
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
 from chain.frame.calls import Call, PostInfo, call
-from chain.frame.errors import BadOrigin, BadProof, DispatchError, Future, InvalidTransaction, Stale
+from chain.frame.errors import BadProof, DispatchError, InvalidTransaction, Stale
 from chain.frame.executive import ValidTransaction
-from chain.frame.origin import NoOrigin, Origin, Signed, ensure_signed
+from chain.frame.origin import Origin, ensure_signed
 from chain.frame.pallet import Pallet, constant
 from chain.frame.storage import TWOX_64_CONCAT, OptionMap, Value, storage_map, value
 from chain.frame.types import CompactBalance, DispatchClass, MultiSignature
-from chain.frame.weights import PS_PER_MS
 from chain.pallets.ai.codes_events import CodesErrors, CodesEvents
 from chain.pallets.ai.codes_types import (
     PAGE_BYTES,
@@ -54,6 +53,7 @@ from chain.pallets.ai.codes_types import (
     Terms,
 )
 from chain.pallets.ai.deposits import deposit
+from chain.pallets.ai.free_lane import LONGEVITY, PRIORITY, FreeLane
 from chain.pallets.ai.pay_types import Reference
 from chain.pallets.balances import BurnReason
 
@@ -64,21 +64,14 @@ if TYPE_CHECKING:
 FEE: Final = Balance(AIT // 200)
 """What a claim or an order of a credit costs; the sponsor has put it down, it is burned."""
 LIFETIME_MS: Final = 2 * 365 * 86_400_000
-FREE_PERCENT: Final = 5
-"""How much of a block's weight calls without an outer signature may use here."""
 CREDITS_MAX: Final = 4_096
 """Most codes of a batch of credit: each has an entry of its own."""
 SWEPT_A_CALL: Final = 64
 CLOSE_UNITS_MAX: Final = SWEPT_A_CALL + CREDITS_MAX // PAGE_CODES
 """Entries one `close` removes at most; a batch of tokens has up to 64 pages."""
-WRAPPED: Final = (b"<Bytes>", b"</Bytes>")
-"""What wallets put around bytes they are asked to sign."""
 BATCH_BYTES: Final = 180 + 8 * 16
 PAGE_KEY_BYTES: Final = 32
 CREDIT_BYTES: Final = 80
-PRIORITY: Final = 1 << 20
-"""Before transactions without a tip; there are never many of them in a block."""
-LONGEVITY: Final = 64
 
 DEPOSIT: Final = CodesHoldReason.Deposit
 FUNDED: Final = CodesHoldReason.Funded
@@ -88,13 +81,6 @@ class CodeRefused(InvalidTransaction):
     """A claim or an order of a credit would fail; the message names the error."""
 
     code = "transaction.code"
-
-
-class LaneFull(Future):
-    """The block has as many calls without a fee as it may; it waits for the next, or pays."""
-
-    code = "transaction.lane_full"
-    text = "The block takes no more calls without a fee"
 
 
 class Genesis(Protocol):
@@ -148,9 +134,7 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         self._genesis = genesis
         self._clock = clock
         self._providers = providers
-        self._free_max = machine.schema.params.block_weight_ms * PS_PER_MS * FREE_PERCENT // 100
-        self._free = 0
-        """The weight of calls without a fee in this block so far."""
+        self._lane = FreeLane(machine)
         self._verified: tuple[object, ...] = ()
         """The last signature that was found good: what is let in and then made is verified once."""
 
@@ -235,7 +219,7 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         signature: Signature64,
     ) -> None:
         """Have the value of a code given to the claimant its key names; needs no outer signature and then no fee."""
-        self._let_in(origin, "claim")
+        self._lane.let_in(origin, self.cost_of("claim").base)
         found = self._check_claim(batch, index, key, proof, claimant, work, signature)
         self._use(batch, found, index)
         sponsor, value = found.sponsor, found.value
@@ -264,7 +248,7 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
 
         The fee comes out of the credit.
         """
-        self._let_in(origin, "spend")
+        self._lane.let_in(origin, self.cost_of("spend").base)
         found, held, payout = self._check_spend(batch, index, provider, amount, reference, signature)
         left = Balance(held.left - amount - FEE)
         if left:
@@ -288,8 +272,7 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         """
         if call.info.name not in ("claim", "spend"):
             raise InvalidTransaction
-        if self._free + self.cost_of(call.info.name).base > self._free_max:
-            raise LaneFull
+        self._lane.check_room(self.cost_of(call.info.name).base)
         batch, index = call.args[:2]
         try:
             if call.info.name == "claim":
@@ -308,15 +291,8 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
 
     def on_initialize(self, number: BlockNumber) -> int:  # noqa: ARG002 - the same for every block
         """Let claims and orders in anew; that costs nothing."""
-        self._free = 0
+        self._lane.begin_block()
         return 0
-
-    def _let_in(self, origin: Any, name: str) -> None:
-        """Count a call without a fee; whoever signs for it pays like for any other."""
-        if isinstance(origin, NoOrigin):
-            self._free += self.cost_of(name).base
-        elif not isinstance(origin, Signed):
-            raise BadOrigin
 
     # --------------------------------------------------------------------------------------------- the rules
 
@@ -360,9 +336,7 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         message = spend_bytes(self._genesis_hash(), batch, index, held.left, provider, amount, reference)
         kind, signed = signature.scale_index, getattr(signature, "signature", b"")
         seal = (held.holder, message, signed, kind)
-        if seal != self._verified and not any(
-            verify_multi(kind, signed, text, held.holder) for text in (message, message.join(WRAPPED))
-        ):
+        if seal != self._verified and not verify_by_wallet(kind, signed, message, held.holder):
             raise self.Error.BadSignature
         self._verified = seal
         return found, held, payout

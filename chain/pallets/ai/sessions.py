@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 from aitoken.codec.hints import Bytes32, MaxLen, TypeName, u16
 from aitoken.crypto import ed25519
-from aitoken.crypto.signature import verify_multi
+from aitoken.crypto.signature import verify_by_wallet
 from aitoken.errors import Bug
 from aitoken.pay.layouts import Closing as ClosingStatement
 from aitoken.pay.layouts import Opening, OpenParams, session_id
@@ -72,8 +72,6 @@ if TYPE_CHECKING:
     from chain.pallets.ai.providers import Providers
 
 NOTHING: Final = Balance(0)
-WRAPPED: Final = (b"<Bytes>", b"</Bytes>")
-"""What wallets put around bytes before they sign them."""
 TICKS_A_UNIT: Final = 200
 ROOM_SHARE: Final = 8
 """A block is busy if less than an eighth of its weight was left."""
@@ -174,7 +172,7 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
             raise self.Error.Expired
         order = Opening(number, deposit, valid_before).encode()
         kind, signed = signature.scale_index, getattr(signature, "signature", b"")
-        if not any(verify_multi(kind, signed, text, payer) for text in (order, order.join(WRAPPED))):
+        if not verify_by_wallet(kind, signed, order, payer):
             raise self.Error.BadSignature
         self._open(number, payer, params, deposit)
 

@@ -19,10 +19,10 @@ from chain.pallets.ai.codes import (
     SWEPT_A_CALL,
     CodeRefused,
     Codes,
-    LaneFull,
     batch_deposit,
 )
 from chain.pallets.ai.codes_types import WORK_MAX, Credit, Tokens
+from chain.pallets.ai.free_lane import LaneFull
 from tests.support.earn_chain import EarnChain, Sheet
 from tests.support.spending_chain import DAY, ED, account, ait, pair
 
@@ -145,7 +145,7 @@ def test_a_claim_waits_for_its_work_and_not_beyond_its_time() -> None:
 def test_a_block_takes_a_share_of_claims_without_a_fee_and_more_for_a_fee() -> None:
     chain = EarnChain()
     sheet = Sheet(chain, count=400, value=ED)
-    most = chain.codes._free_max // chain.codes.cost_of("claim").base
+    most = chain.codes._lane._most // chain.codes.cost_of("claim").base
     assert 3 < most < 390
 
     chain.open_block()

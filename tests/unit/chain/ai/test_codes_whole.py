@@ -8,8 +8,9 @@ from aitoken.pay import codes as bytes_of
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.types import AIT, AccountId
 from chain.frame.errors import InvalidBlock, Stale
-from chain.pallets.ai.codes import FEE, LaneFull
+from chain.pallets.ai.codes import FEE
 from chain.pallets.ai.codes_types import Tokens
+from chain.pallets.ai.free_lane import LaneFull
 from tests.support.pay_chain import PayChain
 from tests.support.staking_chain import account, pair
 
