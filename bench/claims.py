@@ -129,6 +129,18 @@ CLAIMS: Final = (
         lower=True,
     ),
     Claim(
+        "1,000 WebSocket subscribers to heads and one account each: finality is later by", "subscribers",
+        row("1,000 subscribers", "finality is later by"), "%", 10, 3, lower=True,
+    ),
+    Claim(
+        "start of a node with 1,000,000 accounts, until a new block is final", "start",
+        row("node with 1,000,000 accounts", "start until a new block is final"), "s", 8, 4, lower=True,
+    ),
+    Claim(
+        "memory of a validator with 1,000,000 accounts", "start", row("node with 1,000,000 accounts", "memory"), "MB",
+        700, 500, lower=True,
+    ),
+    Claim(
         "idle devnet of 4", "devnet", row("devnet idle", "processor, all nodes"), "% of one core", 5, 3, lower=True,
     ),
     Claim(

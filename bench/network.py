@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.accounts import with_accounts
 from bench.node_client import WsClient
-from cli.devnet.plan import make_plan, port_is_free, prepare
+from cli.devnet.plan import Plan, make_plan, port_is_free, prepare
 from cli.devnet.processes import NodeProcess, start, stop, wait_until_serving
 from cli.specs import read_spec, write_spec
 
@@ -30,6 +30,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Network:
     """Nodes that run."""
 
+    plan: Plan
     nodes: list[NodeProcess]
     serving_seconds: float
     """Until every node answered on its RPC port."""
@@ -48,6 +49,18 @@ class Network:
     def memory_mb(self) -> list[float]:
         """Resident memory of each node."""
         return [_memory(node.process.pid) for node in self.nodes]
+
+    async def restart(self) -> tuple[float, float]:
+        """Stop all nodes and start them again; seconds until they answer, and until a block after the last is final."""
+        await stop(self.nodes)
+        began = time.perf_counter()
+        self.nodes[:] = [await start(self.plan, node) for node in self.plan.nodes]
+        for running in self.nodes:
+            if not await wait_until_serving(running, START_SECONDS):
+                raise RuntimeError(f"node {running.plan.index} does not serve")
+        serving = time.perf_counter() - began
+        await _next_final(self.urls[0])
+        return serving, time.perf_counter() - began
 
     async def load(self, **options: Any) -> dict[str, Any]:
         """Run the load generator in a process of its own; its outcome, and the nodes' processor time as `node_cpu`."""
@@ -70,7 +83,12 @@ class Network:
 
 @asynccontextmanager
 async def network(
-    count: int, accounts: int, *, base_port: int = 19_944, params: dict[str, int] | None = None
+    count: int,
+    accounts: int,
+    *,
+    base_port: int = 19_944,
+    params: dict[str, int] | None = None,
+    patience: float = START_SECONDS,
 ) -> AsyncIterator[Network]:
     """Run `count` validators whose chain has `accounts` funded accounts; they are stopped and deleted at the end."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # start-up as a user sees it the second time
@@ -97,11 +115,11 @@ async def network(
             for node in plan.nodes:
                 nodes.append(await start(plan, node))  # noqa: PERF401 - those that started are stopped on failure
             for running in nodes:
-                if not await wait_until_serving(running, START_SECONDS):
+                if not await wait_until_serving(running, patience):
                     raise RuntimeError(f"node {running.plan.index} does not serve")
             serving = time.perf_counter() - began
-            await _first_final(nodes[0].plan.url)
-            yield Network(nodes, serving, time.perf_counter() - began)
+            await _next_final(nodes[0].plan.url, 0)
+            yield Network(plan, nodes, serving, time.perf_counter() - began)
         except BaseException:
             for running in nodes:
                 if not running.alive:
@@ -111,13 +129,16 @@ async def network(
             await stop(nodes)
 
 
-async def _first_final(url: str) -> None:
+async def _next_final(url: str, after: int | None = None) -> None:
+    """Wait for a final block after this one, or after the one that is final now."""
     client = await WsClient.connect(url)
     try:
         async with asyncio.timeout(START_SECONDS):
             while True:
                 header = await client.call("chain_getHeader", await client.call("chain_getFinalizedHead"))
-                if int(header["number"], 16) >= 1:
+                number = int(header["number"], 16)
+                after = number if after is None else after
+                if number > after:
                     return
                 await asyncio.sleep(0.05)
     finally:

@@ -52,9 +52,11 @@ class WsClient:
         await self._socket.send_str(encode(request).decode())
         return await answer
 
-    async def subscribe(self, method: str, listener: Callable[[Any], None]) -> None:
+    async def subscribe(self, method: str, listener: Callable[[Any], None], *params: Any) -> None:
         """Call `listener` with the result of each notification."""
-        self._listeners[await self.call(method)] = listener  # what came before this line is lost, which is harmless
+        self._listeners[await self.call(method, *params)] = (
+            listener  # what came before this line is lost, which is harmless
+        )
 
     async def _read(self) -> None:
         async for message in self._socket:
