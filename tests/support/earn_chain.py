@@ -20,7 +20,8 @@ from chain.pallets.ai.codes import FEE, Codes
 from chain.pallets.ai.codes_types import PAGE_CODES, Credit, Terms, Tokens
 from chain.pallets.ai.names import Names
 from chain.pallets.ai.names_types import NameCase, WarningCase
-from chain.pallets.ai.rewards import Rewards, stake_for
+from chain.pallets.ai.rewards import Rewards
+from chain.pallets.ai.rewards_rules import left_of, stake_for
 from chain.pallets.ai.rewards_types import Open as OpenWork
 from chain.pallets.ai.rewards_types import Over, Vesting
 from chain.pallets.balances import Balances
@@ -195,7 +196,9 @@ class EarnChain(SpendingChain):
         for number, campaign in rewards.campaigns.items():
             assert promised[number] == campaign.promised <= campaign.left
             assert pending[number] == campaign.pending
-            assert campaign.shares == sum(share for (of, _), share in rewards.shares.items() if of == number)
+            parts = [rows for (of, _), rows in rewards.shares.items() if of == number]
+            assert campaign.shares == sum(part.amount for rows in parts for part in rows)
+            assert campaign.left == sum(left_of(rows, campaign.paid) for rows in parts)
             joined = [who for at, who in enumerate(campaign.attesters) if campaign.joined >> at & 1]
             bound.update(dict.fromkeys(joined, stake_for(campaign.terms)))
         assert set(promised) <= {number for number, _ in rewards.campaigns.items()} | {

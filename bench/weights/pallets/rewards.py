@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aitoken.types import AccountId, Hash32, Moment
 from bench.weights.world import Run, World, ait, scenario
-from chain.pallets.ai.rewards import seal_of, stake_for, vote_of
+from chain.pallets.ai.rewards_rules import seal_of, stake_for, vote_of
 from chain.pallets.ai.rewards_types import ATTESTERS_MAX, Decay, Kind, Terms
 from chain.pallets.staking.eras import REWARDS_POT
 

@@ -6,15 +6,11 @@
     revealed       in the third step
     challenged     in the fourth step and as long as something is unpaid: anybody, with a bond
     settled        from the end of the fourth step on: accepted by `threshold` attesters it is paid, over `vesting_ms`;
-                   rejected by as many its stake is burned; else nothing happens and the stake goes back
+                   rejected by as many, or never disclosed, its stake is burned; else the stake goes back
 
-**Farming.** Whoever owns `threshold` attesters can take `per_day * reward` a day until a challenge shows it. At a rate
-of one challenge in twenty an attester's stake, less what of it goes to the challenger, has to be worth more than that:
-
-    stake >= sum over its campaigns of per_day * reward / threshold, divided by 5 % and by 90 %
-
-A campaign whose attesters have less is refused; `RewardsApi_shortfalls` names them with what they would need. A fraud
-costs each attester that accepted it everything it has at stake.
+**Farming.** What attesters and submissions have to put at stake is in `chain.pallets.ai.rewards_rules`. A campaign
+whose attesters have less, beside what they stand for others with, is refused; `RewardsApi_shortfalls` names them with
+what they would need. A fraud costs each attester that accepted it everything it has at stake.
 
 Whether a challenge is right is ruled by root, until there is something better; without a ruling in time it is not.
 
@@ -31,7 +27,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 from aitoken.codec.hints import Bytes32, TypeName, u64
-from aitoken.crypto.hashing import blake2_256
 from aitoken.types import AIT, AccountId, Balance, Hash32, Moment
 from chain.frame.calls import call
 from chain.frame.origin import Origin, ensure_root, ensure_signed
@@ -41,17 +36,18 @@ from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards_events import RewardsErrors, RewardsEvents
 from chain.pallets.ai.rewards_loyalty import Loyalty
 from chain.pallets.ai.rewards_pot import Pot
-from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, BOND, BOUNTY_PERCENT, RULING_MS, RewardsStorage
+from chain.pallets.ai.rewards_rules import check_terms, left_of, reward_after, seal_of, stake_for, vote_of
+from chain.pallets.ai.rewards_storage import BOND, BOUNTY_PERCENT, RULING_MS, RewardsStorage
 from chain.pallets.ai.rewards_types import (
     ATTESTERS_MAX,
-    BPS,
+    PARTS_MAX,
     Attester,
     Attesters,
     Campaign,
     Challenge,
-    Decay,
     Open,
     Over,
+    Part,
     RewardsHoldReason,
     Shortfall,
     Submission,
@@ -67,17 +63,12 @@ if TYPE_CHECKING:
     from chain.frame.machine import Machine
     from chain.pallets.balances import Balances
 
-LIFETIME_MS: Final = 365 * DAY_MS
-STEP_MIN_MS: Final = 60_000
-STEP_MAX_MS: Final = 30 * DAY_MS
 STAKE_MIN: Final = Balance(10 * AIT)
 """The least an attester has at stake."""
 SHARE_MIN: Final = Balance(AIT)
 """The least a sponsor puts into a campaign at once."""
 CAMPAIGN_BYTES: Final = 260 + 33 * ATTESTERS_MAX + 80
 SUBMISSION_BYTES: Final = 300 + 66 * ATTESTERS_MAX + 160
-SEAL_MAGIC: Final = b"AITPwork"
-VOTE_MAGIC: Final = b"AITPvote"
 
 DEPOSIT: Final = RewardsHoldReason.Deposit
 BUDGET: Final = RewardsHoldReason.Budget
@@ -90,30 +81,6 @@ class Now(Protocol):
 
     def current_time(self) -> Moment:
         """Unix milliseconds."""
-
-
-def seal_of(campaign: int, who: AccountId, content: Hash32, salt: bytes) -> Hash32:
-    """Return what is submitted for work whose hash is `content`; of no use to anybody else."""
-    return Hash32(blake2_256(SEAL_MAGIC + campaign.to_bytes(8, "little") + who + content + salt))
-
-
-def vote_of(submission: int, attester: AccountId, salt: bytes, *, accepts: bool) -> Hash32:
-    """Return the seal of a verdict."""
-    return Hash32(blake2_256(VOTE_MAGIC + submission.to_bytes(8, "little") + attester + bytes((accepts,)) + salt))
-
-
-def stake_for(terms: Terms) -> Balance:
-    """Return what each attester of a campaign needs at stake for it."""
-    most = terms.per_day * terms.reward
-    parts = max(1, terms.threshold) * AUDIT_PERCENT * (100 - BOUNTY_PERCENT)
-    return Balance(-(-most * 100 * 100 // parts))
-
-
-def reward_after(terms: Terms, submitted: int) -> Balance:
-    """Return the reward of the next submission after so many."""
-    decay: Decay = terms.decay
-    part = max(decay.least, BPS - decay.fall * (submitted // decay.every)) if decay.every else BPS
-    return Balance(terms.reward * part // BPS)
 
 
 class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
@@ -166,7 +133,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         Refused where the stake of an attester is too low: `RewardsApi_shortfalls` says whose, and by how much.
         """
         owner = ensure_signed(origin)
-        self._check_terms(terms, attesters)
+        check_terms(terms, attesters, self._clock.current_time())
         if budget < terms.reward:
             raise self.Error.BudgetExhausted
         if self.shortfalls(terms, attesters):
@@ -175,14 +142,14 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         self._balances.hold(DEPOSIT, owner, held)
         zero = Balance(0)
         self.campaigns.put(
-            number, Campaign(owner, held, terms, attesters, 0, zero, zero, zero, 0, 0, 0, 0, ended=False)
+            number, Campaign(owner, held, terms, attesters, 0, zero, zero, zero, zero, 0, 0, 0, 0, ended=False)
         )
         self.emit(self.Event.CampaignCreated(number, owner, terms, attesters))
         self._fund(number, owner, budget)
 
     @call(3)
     def fund(self, origin: Origin, campaign: u64, amount: CompactBalance) -> None:
-        """Put money into somebody's campaign; what is left in the end goes back by parts."""
+        """Put money into somebody's campaign; it is paid out after what was put in before, and else comes back."""
         if self._campaign(campaign).ended:
             raise self.Error.NotOpen
         self._fund(campaign, ensure_signed(origin), amount)
@@ -218,7 +185,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
 
     @call(6)
     def withdraw(self, origin: Origin, campaign: u64, sponsor: AccountId) -> None:
-        """Give a sponsor its part of what is left: anybody, once nothing can be paid any more.
+        """Give a sponsor what is left of its money: anybody, once nothing can be paid any more.
 
         With the first the attesters' stakes are free, with the last the campaign is gone. What a sponsor that no
         longer exists cannot take is the owner's.
@@ -227,13 +194,13 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         found = self._campaign(campaign).copy()
         if not found.ended or found.pending:
             raise self.Error.StillPending
-        share = self.shares.get((campaign, sponsor))
-        if not share:
+        parts = self.shares.get((campaign, sponsor))
+        if not parts:
             raise self.Error.NoShare
         self._unbind(found)
-        amount = Balance(found.left * share // found.shares)
+        amount, put_in = left_of(parts, found.paid), sum(part.amount for part in parts)
         self.shares.remove((campaign, sponsor))
-        found.left, found.shares = Balance(found.left - amount), Balance(found.shares - share)
+        found.left, found.shares = Balance(found.left - amount), Balance(found.shares - put_in)
         if amount:
             payee = sponsor if self._balances.can_receive(sponsor, amount) else found.owner
             self._balances.transfer_held(BUDGET, found.owner, payee, amount)
@@ -289,9 +256,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         if other is not None:
             if other <= submission:
                 raise self.Error.Duplicate
-            later = self._submission(other).copy()
-            later.content = None
-            self.submissions.put(other, later)
+            self._displace(other)
             self.emit(self.Event.Displaced(other, submission))
         found.content = content
         self.works.put((found.campaign, content), submission)
@@ -319,7 +284,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         who, found = ensure_signed(origin), self._submission(submission).copy()
         self._check_phase(found, 2)
         at = next((at for at, vote in enumerate(found.votes) if vote.attester == who), None)
-        if at is None:
+        if at is None or self._is_short(who):
             raise self.Error.NotAttester
         if found.votes[at].accepts is not None:
             raise self.Error.AlreadyVoted
@@ -456,25 +421,6 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
 
     # --------------------------------------------------------------------------------------------- the rules
 
-    def _check_terms(self, terms: Terms, attesters: list[AccountId]) -> None:
-        now, decay = self._clock.current_time(), terms.decay
-        possible = (
-            terms.reward > 0
-            and terms.per_person > 0
-            and terms.per_day > 0
-            and 0 < terms.threshold <= len(attesters)
-            and 2 * terms.threshold > len(attesters)  # accepted and rejected exclude each other
-            and len(set(attesters)) == len(attesters)
-            and STEP_MIN_MS <= terms.step_ms <= STEP_MAX_MS
-            and terms.vesting_ms <= LIFETIME_MS
-            and now < terms.until <= now + LIFETIME_MS
-            and decay.fall <= BPS
-            and reward_after(terms, 2**32 - 1) > 0
-            and decay.least <= BPS
-        )
-        if not possible:
-            raise self.Error.BadTerms
-
     def _check_phase(self, found: Submission, phase: int) -> None:
         """Make sure that a submission is in its phase 0, 1, 2 or 3."""
         step = self._campaign(found.campaign).terms.step_ms
@@ -482,16 +428,24 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         if not isinstance(found.stage, Open) or passed // step != phase:
             raise self.Error.WrongPhase
 
+    def _displace(self, number: int) -> None:
+        """End work that somebody else sealed earlier: it costs nothing and is paid nothing."""
+        later = self._submission(number).copy()
+        later.content = None
+        self._release_stake(later)
+        self._finish(later)
+        self.submissions.put(number, later)
+
     def _decide(self, number: int, found: Submission, now: Moment) -> None:
         """Count the verdicts on work that is still open."""
         threshold = self._campaign(found.campaign).terms.threshold
-        verdicts = [vote.accepts for vote in found.votes if vote.accepts is not None and found.content is not None]
+        verdicts = [vote.accepts for vote in found.votes if vote.accepts is not None]
         if sum(verdicts) >= threshold:
             self._release_stake(found)
             found.stage = Vesting(now, Balance(0))
             self.emit(self.Event.Accepted(number))
             return
-        rejected = len(verdicts) - sum(verdicts) >= threshold
+        rejected = len(verdicts) - sum(verdicts) >= threshold or found.content is None
         burned = self._burn_stake(found) if rejected else self._release_stake(found)
         self._finish(found)
         self.emit(self.Event.Refused(number, burned))
@@ -506,6 +460,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         if not amount:
             return
         campaign.left, campaign.promised = Balance(campaign.left - amount), Balance(campaign.promised - amount)
+        campaign.paid = Balance(campaign.paid + amount)
         self._balances.transfer_held(BUDGET, campaign.owner, found.who, amount)
         if due == found.reward:
             campaign.pending -= 1
@@ -556,11 +511,20 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         if amount < SHARE_MIN:
             raise self.Error.BudgetExhausted
         self._balances.transfer_into_hold(BUDGET, sponsor, found.owner, amount)
-        found.left, found.shares = Balance(found.left + amount), Balance(found.shares + amount)
         place = number, sponsor
+        self.shares.put(place, self._with_part(self.shares.get(place), found.shares, amount))
+        found.left, found.shares = Balance(found.left + amount), Balance(found.shares + amount)
         self.campaigns.put(number, found)
-        self.shares.put(place, Balance(self.shares.get(place) + amount))
         self.emit(self.Event.Funded(number, sponsor, amount))
+
+    def _with_part(self, parts: list[Part], start: Balance, amount: Balance) -> list[Part]:
+        """Return a sponsor's parts and one more that starts where all that was put in so far ends."""
+        last = parts[-1] if parts else None
+        if last is not None and last.start + last.amount == start:
+            return [*parts[:-1], Part(last.start, Balance(last.amount + amount))]
+        if len(parts) == PARTS_MAX:
+            raise self.Error.TooManyParts
+        return [*parts, Part(start, amount)]
 
     def _unbind(self, found: Campaign) -> None:
         """Let the attesters of a campaign that is over go."""

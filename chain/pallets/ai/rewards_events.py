@@ -251,3 +251,9 @@ class RewardsErrors(Errors):
 
     class GrantCapReached(Err, index=29):
         """That is more than campaigns may be given of the pot in an era."""
+
+    class WorkStakeTooLow(Err, index=30):
+        """A submission would risk less than bad work gains by attesters that err: a ninth of the reward."""
+
+    class TooManyParts(Err, index=31):
+        """This sponsor has put money in as often as it can between other sponsors."""

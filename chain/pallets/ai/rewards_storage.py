@@ -18,13 +18,15 @@ from chain.frame.storage import (
     storage_map,
     value,
 )
-from chain.pallets.ai.rewards_types import Attester, Campaign, Granted, Member, Submission
+from chain.pallets.ai.rewards_types import Attester, Campaign, Granted, Member, Parts, Submission
 from chain.params import DAY_MS
 
-RULING_MS: Final = 14 * DAY_MS
+RULING_MS: Final = 7 * DAY_MS
 """If nobody rules on a challenge for so long, the work is no fraud."""
 AUDIT_PERCENT: Final = 5
 """How many of all frauds have to be expected to be found."""
+ERROR_PERCENT: Final = 10
+"""How many of bad works an honest attester accepts at most."""
 BOUNTY_PERCENT: Final = 10
 """What of a slashed stake goes to who challenged; the rest is burned."""
 BOND: Final = Balance(10 * AIT)
@@ -40,8 +42,8 @@ class RewardsStorage:
 
     attesters: OptionMap[AccountId, Attester] = storage_map(BLAKE2_128_CONCAT, doc="Who judges work.")
     campaigns: OptionMap[u64, Campaign] = storage_map(TWOX_64_CONCAT, doc="Campaigns.")
-    shares: Map[tuple[u64, AccountId], Balance] = storage_map(
-        TWOX_64_CONCAT, BLAKE2_128_CONCAT, doc="What sponsors put into a campaign and did not take out."
+    shares: Map[tuple[u64, AccountId], Parts] = storage_map(
+        TWOX_64_CONCAT, BLAKE2_128_CONCAT, doc="What a sponsor put into a campaign, and what others had before."
     )
     submissions: OptionMap[u64, Submission] = storage_map(TWOX_64_CONCAT, doc="Work, until its campaign is gone.")
     works: OptionMap[tuple[u64, Bytes32], u64] = storage_map(
@@ -55,6 +57,7 @@ class RewardsStorage:
     bond: Balance = constant(BOND, doc="What a challenge puts at risk.")
     ruling: u64 = constant(RULING_MS, doc="How long a challenge waits for its ruling, in milliseconds.")
     audit_percent: u16 = constant(AUDIT_PERCENT, doc="How many of all frauds are expected to be found, in percent.")
+    error_percent: u16 = constant(ERROR_PERCENT, doc="How many of bad works an honest attester accepts, in percent.")
     bounty_percent: u16 = constant(BOUNTY_PERCENT, doc="What of a slashed stake who challenged gets, in percent.")
 
     members: OptionMap[AccountId, Member] = storage_map(

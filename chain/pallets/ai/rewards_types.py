@@ -11,6 +11,8 @@ from aitoken.types import AccountId, Balance, Hash32, Moment
 
 ATTESTERS_MAX: Final = 8
 BPS: Final = 10_000
+PARTS_MAX: Final = 8
+"""How often a sponsor can put money into a campaign between other sponsors."""
 
 Attesters = Annotated[list[AccountId], MaxLen(ATTESTERS_MAX), TypeName("BoundedVec<AccountId>")]
 
@@ -86,7 +88,8 @@ class Campaign(Record):
 
     Attributes:
         left: what is not paid out; `promised` of it belongs to submissions.
-        shares: what its sponsors put in, less what they took out after the end.
+        paid: what is paid out: of what was put in first.
+        shares: what its sponsors put in, less the parts that were settled after the end.
         joined: which attesters take part, a bit each in the order of the list.
         submitted: how many submissions there were; `today` of them on `day`.
         pending: submissions that may still be paid.
@@ -99,12 +102,24 @@ class Campaign(Record):
     joined: u16
     left: Balance
     promised: Balance
+    paid: Balance
     shares: Balance
     submitted: u32
     day: u32
     today: u32
     pending: u32
     ended: bool
+
+
+@record("pallet_rewards::Part")
+class Part(Record):
+    """What a sponsor put in at once, after so much of others."""
+
+    start: Balance
+    amount: Balance
+
+
+Parts = Annotated[list[Part], MaxLen(PARTS_MAX), TypeName("BoundedVec<Part>")]
 
 
 @record("pallet_rewards::Attester")

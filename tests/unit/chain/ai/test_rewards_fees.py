@@ -7,8 +7,8 @@ import pytest
 from aitoken.types import AIT, Balance, Hash32, Moment
 from chain.frame.errors import BadOrigin
 from chain.pallets.ai.deposits import deposit
-from chain.pallets.ai.rewards import stake_for
 from chain.pallets.ai.rewards_loyalty import MEMBER_BYTES
+from chain.pallets.ai.rewards_rules import stake_for
 from chain.pallets.ai.rewards_storage import GRANT_PERCENT_MAX, SHARE_PERCENT_MAX, TERM_MS
 from chain.pallets.ai.rewards_types import Decay, Kind, RewardsHoldReason, Terms
 from chain.pallets.ai.sessions_types import SessionClaims

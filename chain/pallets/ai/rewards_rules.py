@@ -1,0 +1,101 @@
+"""The rules of Rewards that are arithmetic: seals, rewards that fall, and what has to be at stake.
+
+**Attesters.** Whoever owns `threshold` attesters can take `per_day * reward` a day, and whoever owns one less can where
+a single honest one errs. If a day's fraud is found once in twenty days, that goes on for twenty days on average, and
+from then on until the ruling, when all of the stake is lost; a part of it goes to who challenged, who may be a friend:
+
+    stake >= per_day * reward * (20 + days from a submission to its ruling) / max(1, threshold - 1) / 90 %
+
+**Work.** An honest attester accepts one in ten of bad works at most. So that bad work does not pay even where a single
+attester decides, it puts at risk what it gains by that:
+
+    stake of a work >= reward * 10 % / 90 %
+
+Source: payments paper, sections 5.14 and 10.3; both go further than the paper: `docs/adr`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aitoken.crypto.hashing import blake2_256
+from aitoken.types import AccountId, Balance, Hash32, Moment
+from chain.pallets.ai.rewards_events import RewardsErrors as Error
+from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, BOUNTY_PERCENT, ERROR_PERCENT, RULING_MS
+from chain.pallets.ai.rewards_types import BPS, Decay, Part, Terms
+from chain.params import DAY_MS
+
+LIFETIME_MS: Final = 365 * DAY_MS
+STEP_MIN_MS: Final = 60_000
+STEP_MAX_MS: Final = 30 * DAY_MS
+STEPS: Final = 4
+"""Disclosing, voting, revealing, challenging."""
+SEAL_MAGIC: Final = b"AITPwork"
+VOTE_MAGIC: Final = b"AITPvote"
+
+
+def seal_of(campaign: int, who: AccountId, content: Hash32, salt: bytes) -> Hash32:
+    """Return what is submitted for work whose hash is `content`; of no use to anybody else."""
+    return Hash32(blake2_256(SEAL_MAGIC + campaign.to_bytes(8, "little") + who + content + salt))
+
+
+def vote_of(submission: int, attester: AccountId, salt: bytes, *, accepts: bool) -> Hash32:
+    """Return the seal of a verdict."""
+    return Hash32(blake2_256(VOTE_MAGIC + submission.to_bytes(8, "little") + attester + bytes((accepts,)) + salt))
+
+
+def days_of_fraud(terms: Terms) -> int:
+    """Return for how many days frauds are paid, on average, until a ruling ends that."""
+    until_ruling = STEPS * terms.step_ms + RULING_MS
+    return 100 // AUDIT_PERCENT + -(-until_ruling // DAY_MS)
+
+
+def stake_for(terms: Terms) -> Balance:
+    """Return what each attester of a campaign needs at stake for it."""
+    most = terms.per_day * terms.reward * days_of_fraud(terms)
+    return Balance(-(-most * 100 // (max(1, terms.threshold - 1) * (100 - BOUNTY_PERCENT))))
+
+
+def work_stake_for(terms: Terms) -> Balance:
+    """Return what a submission has to put at risk at least."""
+    return Balance(-(-terms.reward * ERROR_PERCENT // (100 - ERROR_PERCENT)))
+
+
+def reward_after(terms: Terms, submitted: int) -> Balance:
+    """Return the reward of the next submission after so many."""
+    decay: Decay = terms.decay
+    part = max(decay.least, BPS - decay.fall * (submitted // decay.every)) if decay.every else BPS
+    return Balance(terms.reward * part // BPS)
+
+
+def left_of(parts: list[Part], paid: Balance) -> Balance:
+    """Return what is left of a sponsor's parts: what was put in first is paid out first."""
+    return Balance(sum(max(0, part.start + part.amount - max(part.start, paid)) for part in parts))
+
+
+def check_terms(terms: Terms, attesters: list[AccountId], now: Moment) -> None:
+    """Make sure that a campaign can be as its terms say.
+
+    Raises:
+        BadTerms: it cannot.
+        WorkStakeTooLow: bad work would pay.
+    """
+    decay = terms.decay
+    possible = (
+        terms.reward > 0
+        and terms.per_person > 0
+        and terms.per_day > 0
+        and 0 < terms.threshold <= len(attesters)
+        and 2 * terms.threshold > len(attesters)  # accepted and rejected exclude each other
+        and len(set(attesters)) == len(attesters)
+        and STEP_MIN_MS <= terms.step_ms <= STEP_MAX_MS
+        and terms.vesting_ms <= LIFETIME_MS
+        and now < terms.until <= now + LIFETIME_MS
+        and decay.fall <= BPS
+        and reward_after(terms, 2**32 - 1) > 0
+        and decay.least <= BPS
+    )
+    if not possible:
+        raise Error.BadTerms
+    if terms.stake < work_stake_for(terms):
+        raise Error.WorkStakeTooLow
