@@ -94,13 +94,22 @@ class HttpClient:
 
     async def call(self, method: str, *params: Any) -> Any:
         """Ask, and wait for the answer."""
-        request = encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        headers = {"Content-Type": "application/json"}
-        async with self._session.post(self._url, data=request, headers=headers) as response:
-            answer = decode(await response.read())
+        answer = await self._post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         if "error" in answer:
             raise NodeError(answer["error"])
         return answer["result"]
+
+    async def batch(self, size: int, method: str, *params: Any) -> None:
+        """Ask the same so often in one request, and wait for the answers."""
+        asked = [{"jsonrpc": "2.0", "id": index, "method": method, "params": params} for index in range(size)]
+        answers = await self._post(asked)
+        if len(answers) != size or any("error" in answer for answer in answers):
+            raise NodeError(answers[0].get("error", {}))
+
+    async def _post(self, question: object) -> Any:
+        headers = {"Content-Type": "application/json"}
+        async with self._session.post(self._url, data=encode(question), headers=headers) as response:
+            return decode(await response.read())
 
     async def close(self) -> None:
         """Close the connection."""

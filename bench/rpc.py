@@ -24,6 +24,7 @@ CALLS: tuple[tuple[str, tuple[object, ...]], ...] = (
     ("state_getStorage", (ACCOUNT,)),
 )
 PIPELINED = 64
+BATCH = 50
 
 
 def run(quick: bool) -> list[Row]:
@@ -40,6 +41,11 @@ async def _measure(seconds: float) -> list[Row]:
             for width in (1, 32):
                 figure = await _rate(partial(http.call, method, *params), width, seconds)
                 rows.append(Row(f"rpc http, {width} at once", method, figure, "requests/s"))
+            before, start = node.cpu_seconds(), time.perf_counter()
+            figure = await _rate(partial(http.batch, BATCH, method, *params), 2, seconds) * BATCH
+            share = (node.cpu_seconds() - before) / (time.perf_counter() - start)
+            rows.append(Row(f"rpc http, batches of {BATCH}", method, figure, "requests/s"))
+            rows.append(Row(f"rpc http, batches of {BATCH}, of one core", method, figure / share, "requests/s"))
             await http.close()
             ws = await WsClient.connect(url)
             figure = await _rate(partial(ws.call, method, *params), PIPELINED, seconds)
