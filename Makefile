@@ -8,10 +8,11 @@ EXTRINSICS ?= 10000
 RUNS ?= 20
 SEED ?= 1
 HISTORIES ?= 2000
+CODES ?= 10000
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet demo test test-interop check format sim histories billing faults power fuzz fuzz-state links soak bench bench-check weights docs clean
+.PHONY: help runtime setup devnet demo test test-interop check format sim histories billing faults power fuzz fuzz-state heist links soak bench bench-check weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +72,9 @@ power: $(VENV)/.dev  ## power cuts at exact syncs of real nodes' disks, as root:
 
 fuzz: $(VENV)/.dev  ## every decoder fed with damaged input: SECONDS=n SEED=s ARGS="proto. file."
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+heist: $(VENV)/.dev  ## codes claimed before the eyes of a thief: CODES=n SEED=s
+	@$(BIN)/python -m tests.heist --codes $(CODES) --seed $(SEED) $(ARGS)
 
 links: $(VENV)/.dev  ## finality of seven real nodes 100 ms apart that lose 3 % of packets: SECONDS=n SEED=s
 	@$(BIN)/python -m faults.far_apart --seconds $(SECONDS) --seed $(SEED) $(ARGS)

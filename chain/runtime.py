@@ -123,7 +123,7 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     disputes = Disputes(machine, balances, timestamp, consensus.current_epoch, sessions, plans, providers)
     codes = Codes(machine, balances, system, timestamp, providers)
     attest = Attest(machine, balances, system, timestamp)
-    names = Names(machine, balances, system, timestamp, providers)
+    names = Names(machine, balances, system, timestamp, providers, attest)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
         offences, consensus, activity, supply, Identity(machine, balances), Parameters(machine), oracle, providers,

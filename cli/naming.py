@@ -33,7 +33,7 @@ class Known:
     Attributes:
         target: the kind, "Account", "Split" or "Provider", and which.
         state: "in use", "disputed", "expired" or "frozen".
-        badge: the attestation that vouches for the owner.
+        badge: the domain that vouches for it.
         warnings: of the name, its owner or its target, in words.
     """
 
@@ -61,7 +61,7 @@ async def look_up(client: Client, name: str) -> Known | None:
     warnings = tuple(
         [text for what, subject in subjects if (text := _words(what, await client.query("Names", "Warnings", subject)))]
     )
-    badge = row["badge"] and _hex(row["badge"]["attestation"])
+    badge = None if row["badge"] is None else _text(row["badge"]["vouched"]["domain"])
     return Known(name, row["owner"], (kind, which), row["expires"], state, badge, warnings)
 
 
@@ -104,7 +104,7 @@ def _words(what: str, warning: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _hex(value: Any) -> str:

@@ -67,7 +67,7 @@ def show(name: str, session: Session, out: Output) -> None:
         out.result({"name": typed, "owner": None, "taken_by": other}, text)
         return
     kind, which = found.target
-    badge = f"vouched for by {found.badge}" if found.badge else "nothing vouches for its owner"
+    badge = f"verified: {found.badge}" if found.badge else "not verified"
     lines = [
         f"@{found.name}: {found.state}, {_day(found.expires)} at the latest", f"means   {kind.lower()} {which}",
         f"owner   {found.owner}, {badge}", *found.warnings,
@@ -142,6 +142,20 @@ def release(name: str, pair: Pair, session: Session, out: Output) -> None:
 
 
 @name.command()
+@click.argument("name")
+@click.argument("domain", required=False)
+@click.option("--attestation", "uids", metavar="HASH", multiple=True, help="What an issuer said; two at least.")
+@_signed
+def verify(name: str, domain: str | None, uids: tuple[str, ...], pair: Pair, session: Session, out: Output) -> None:
+    """Show the DOMAIN that issuers attest of a name's owner or provider; without DOMAIN take it away."""
+    typed, vouched = _read(name), None
+    if domain is not None:
+        vouched = {"domain": _ascii(domain), "attestations": [_hash_of(uid) for uid in uids]}
+    call = _call(session, pair, "mark_verified", name=typed, vouched=vouched)
+    _tell(out, call, f"@{typed} is {'verified' if domain else 'no longer verified'}")
+
+
+@name.command()
 @click.argument("what")
 @click.option("--evidence", metavar="FILE|HASH", required=True, help="What proves it; its blake2b-256 goes on chain.")
 @_signed
@@ -183,6 +197,14 @@ def _subject(text: str, also: str) -> dict[str, Any]:
     if kind in ("provider", also.lower()) and number.isascii() and number.isdigit():
         return {kind.capitalize(): int(number)}
     return {"Account": account_of(text)}
+
+
+def _ascii(domain: str) -> bytes:
+    """A domain as issuers hash it."""
+    try:
+        return domain.rstrip(".").lower().encode("idna")
+    except UnicodeError as error:
+        raise BadInput(f"{domain!r} is no domain: {error}") from None
 
 
 def _hash_of(evidence: str) -> bytes:

@@ -80,7 +80,7 @@ async def _meant(client: Client, typed: str, out: Output, *, despite: bool) -> s
     for warning in found.warnings:
         out.progress(warning)
     state = "" if found.state == "in use" else f", {found.state}"
-    out.progress(f"@{found.name}{state}: {'verified' if found.badge else 'not verified'}")
+    out.progress(f"@{found.name}{state}: {f'verified, {found.badge}' if found.badge else 'not verified'}")
     return str(found.target[1])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from chain.frame.machine import Machine
 from chain.frame.schema import Schema
 from chain.frame.system import System
 from chain.frame.types import Ed25519Signature
+from chain.pallets.ai.attest_types import Class
 from chain.pallets.ai.codes import FEE, Codes
 from chain.pallets.ai.codes_types import PAGE_CODES, Credit, Terms, Tokens
 from chain.pallets.ai.names import Names
@@ -55,6 +57,17 @@ def schema() -> Schema:
     )
 
 
+class Vouchers:
+    """Attestations as the tests want them (`Attest.agreed`): what is said of a subject by some of them."""
+
+    def __init__(self) -> None:
+        self.said: dict[tuple[Any, tuple[Hash32, ...]], bytes] = {}
+
+    def agreed(self, subject: Any, uids: Sequence[Hash32], class_: Class, issuers: int = 2) -> bytes | None:
+        assert (class_, issuers) == (Class.Domain, 2)
+        return self.said.get((subject, tuple(uids)))
+
+
 class EarnChain(SpendingChain):
     """One machine, no blocks but those that are asked for."""
 
@@ -68,7 +81,8 @@ class EarnChain(SpendingChain):
         self.codes = Codes(machine, self.balances, self.system, self.timestamp, self.market)
         self.era = 0
         self.rewards = Rewards(machine, self.balances, self.timestamp, lambda: self.era)
-        self.names = Names(machine, self.balances, self.system, self.timestamp, self.market)
+        self.vouchers = Vouchers()
+        self.names = Names(machine, self.balances, self.system, self.timestamp, self.market, self.vouchers)
         machine.install(
             self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.codes, self.rewards,
             self.names,

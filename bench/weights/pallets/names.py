@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from aitoken.crypto.hashing import blake2_256
 from aitoken.names import LENGTH_MAX, commitment_of, skeleton_of
 from aitoken.types import BlockNumber, Hash32, Moment
 from bench.weights.world import Run, World, ait, scenario
 from chain.pallets.ai.agenda import SLOT_MS, SLOTS_A_LOOK
+from chain.pallets.ai.attest import uid_of
+from chain.pallets.ai.attest_types import Accept, Class, Statement
+from chain.pallets.ai.attest_types import OfProvider as AttestedProvider
 from chain.pallets.ai.names import COMMIT_BLOCKS, GRACE_MS, SWEPT_A_BLOCK, YEAR_MS
 from chain.pallets.ai.names_types import (
+    ATTESTATIONS_MAX,
+    DOMAIN_MAX,
     RESERVED_MAX,
+    Badge,
     Danger,
     For,
     NameCase,
     OfName,
     Reserved,
+    Vouched,
 )
 from chain.pallets.ai.pay_types import ToProvider
 
@@ -46,7 +54,9 @@ def _registered(world: World, name: bytes = LONGEST) -> None:
 
 def _challenged(world: World, name: bytes = LONGEST) -> None:
     _registered(world, name)
-    world.do("ROOT", "Names.mark_verified", name, PROOF)
+    found = world.names.names.get(name).copy()
+    found.badge = Badge(Vouched(b"d" * DOMAIN_MAX, [PROOF] * ATTESTATIONS_MAX), Moment(world.time_ms))
+    world.names.names.put(name, found)
     world.do(world.person(OTHER), "Names.challenge", NameCase(name), PROOF)
 
 
@@ -124,8 +134,19 @@ def challenge(world: World) -> Run:
 
 @scenario("Names.mark_verified")
 def mark_verified(world: World) -> Run:
+    """Shown by as many issuers as there can be, of the provider that the name means."""
     _registered(world)
-    return world.call("ROOT", "Names.mark_verified", LONGEST, PROOF)
+    world.do(world.person(OWNER), "Names.set_target", LONGEST, ToProvider(7))
+    domain = b"d" * DOMAIN_MAX
+    world.do(world.person(OTHER), "Attest.register_schema", b"domain", PROOF, Class.Domain)
+    said = Statement(0, AttestedProvider(7), blake2_256(domain), Moment(world.time_ms + YEAR_MS), None)
+    for issuer in range(20, 20 + ATTESTATIONS_MAX):
+        world.give(world.person(issuer), ait(1_000))
+        world.do(world.person(issuer), "Attest.register_issuer", Class.Domain, ait(100), PROOF)
+        world.do("ROOT", "Attest.judge_issuer", world.person(issuer), Class.Domain, Accept(1), PROOF)
+        world.do(world.person(issuer), "Attest.attest", [said], None)
+    uids = [uid_of(world.person(issuer), said) for issuer in range(20, 20 + ATTESTATIONS_MAX)]
+    return world.call(world.person(BUYER), "Names.mark_verified", LONGEST, Vouched(domain, uids))
 
 
 @scenario("Names.settle")

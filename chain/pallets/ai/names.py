@@ -8,7 +8,8 @@
 * Anybody may challenge a name as an impersonation, and whom a warning is about may appeal, with a bond. The committee
   decides; if it does not in time, who is accused is right. The bond of a challenge that is not right goes to the owner,
   that of an appeal is burned. A name that lost names nobody. Meanwhile it works, but cannot be given away.
-* A badge says that an attestation vouches for the owner; it does not go along to the next one.
+* A badge shows a domain in the internet that issuers attest of the owner, or of the provider the name means; it does
+  not go along to the next owner or meaning.
 
     held(Deposit, who) == sum of deposits of its names and of its commitment
     held(Bond, who)    == sum of bonds of its challenges and appeals
@@ -18,9 +19,11 @@ The committee is root, until there is one. Source: payments paper, section 5.17;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
-from aitoken.codec.hints import Bytes32, u8, u32
+from aitoken.codec.hints import Bytes32, TypeName, u8, u32
+from aitoken.crypto.hashing import blake2_256
 from aitoken.names import LENGTH_MIN, commitment_of, is_name, skeleton_of
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
 from chain.frame.calls import call
@@ -29,6 +32,10 @@ from chain.frame.pallet import Pallet, constant
 from chain.frame.parameters import Parameter, parameter
 from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, Map, OptionMap, Value, storage_map, value
 from chain.pallets.ai.agenda import Agenda
+from chain.pallets.ai.attest_types import Class
+from chain.pallets.ai.attest_types import OfAccount as AttestedAccount
+from chain.pallets.ai.attest_types import OfProvider as AttestedProvider
+from chain.pallets.ai.attest_types import Subject as Attested
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.names_events import NamesErrors, NamesEvents
 from chain.pallets.ai.names_types import (
@@ -52,9 +59,10 @@ from chain.pallets.ai.names_types import (
     Reserved,
     Skeleton,
     Subject,
+    Vouched,
     WarningCase,
 )
-from chain.pallets.ai.pay_types import Payee, ToAccount
+from chain.pallets.ai.pay_types import Payee, ToAccount, ToProvider
 from chain.pallets.balances import BurnReason
 from chain.params import DAY_MS
 
@@ -76,7 +84,7 @@ CHALLENGE_STEPS, APPEAL_STEPS = 14, 7
 """How long the committee has, in steps (a day, on a public network)."""
 SCARCE: Final = {3: 20, 4: 5}
 """How many times the rent names of so many characters cost."""
-NAME_BYTES: Final = 600
+NAME_BYTES: Final = 800
 COMMITMENT_BYTES: Final = 110
 SWEPT_A_BLOCK: Final = 2
 
@@ -102,6 +110,13 @@ class Sellers(Protocol):
 
     def is_run_by(self, provider: int, who: AccountId) -> bool:
         """Whether an account is the owner or the operator of a provider."""
+
+
+class Vouching(Protocol):
+    """Who vouches for whom; the Attest pallet."""
+
+    def agreed(self, subject: Attested, uids: Sequence[Hash32], class_: Class, issuers: int = 2) -> bytes | None:
+        """What attestations of so many issuers say of a subject, if they agree."""
 
 
 class Names(Pallet, index=50, crate="pallet_names"):
@@ -144,12 +159,21 @@ class Names(Pallet, index=50, crate="pallet_names"):
         doc="What a year of a name of five characters or more costs; 5 times that for four, 20 times for three.",
     )  # fmt: skip
 
-    def __init__(self, machine: Machine, balances: Balances, system: Height, clock: Now, providers: Sellers) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        balances: Balances,
+        system: Height,
+        clock: Now,
+        providers: Sellers,
+        attest: Vouching,
+    ) -> None:
         super().__init__(machine)
         self._balances = balances
         self._system = system
         self._clock = clock
         self._providers = providers
+        self._attest = attest
         self._agenda = Agenda(self.agenda, self.agenda_counts, self.agenda_front)
         self._sweeping = self.cost_of("on_initialize")
 
@@ -219,11 +243,11 @@ class Names(Pallet, index=50, crate="pallet_names"):
 
     @call(4)
     def set_target(self, origin: Origin, name: Name, target: Payee) -> None:
-        """Let a name mean an account, a split or a provider."""
+        """Let a name mean an account, a split or a provider; a badge has to be shown anew."""
         found = self._in_use(name)
         if ensure_signed(origin) != found.owner:
             raise self.Error.NotOwner
-        found.target = target
+        found.target, found.badge = target, None
         self.names.put(name, found)
         self.emit(self.Event.TargetSet(name, target))
 
@@ -316,18 +340,27 @@ class Names(Pallet, index=50, crate="pallet_names"):
         self.emit(self.Event.Challenged(case, who, self.bond, evidence, until))
 
     @call(10)
-    def mark_verified(self, origin: Origin, name: Name, attestation: Hash32 | None) -> None:
-        """Show that an attestation vouches for the owner of a name; or, as owner or root, that none does."""
+    def mark_verified(
+        self, origin: Origin, name: Name, vouched: Annotated[Vouched | None, TypeName("Option<Vouched>")]
+    ) -> None:
+        """Show the domain that two issuers attest of a name's owner, or of the provider it means; anybody may.
+
+        Without one take the badge away: as the owner, as root, or because the attestations count no more.
+        """
         found = self._in_use(name)
-        if attestation is None:
-            if not isinstance(origin, Root) and ensure_signed(origin) != found.owner:
+        if vouched is not None:
+            if not isinstance(origin, Root):
+                ensure_signed(origin)
+            if not self._is_vouched(found, vouched):
+                raise self.Error.NotVouched
+            found.badge = Badge(vouched, self._now())
+            self.emit(self.Event.Verified(name, found.owner, vouched))
+        else:
+            is_stale = found.badge is not None and not self._is_vouched(found, found.badge.vouched)
+            if not isinstance(origin, Root) and ensure_signed(origin) != found.owner and not is_stale:
                 raise self.Error.NotOwner
             found.badge = None
             self.emit(self.Event.BadgeRemoved(name))
-        else:
-            ensure_root(origin)
-            found.badge = Badge(attestation, self._now())
-            self.emit(self.Event.Verified(name, found.owner, attestation))
         self.names.put(name, found)
 
     @call(11)
@@ -389,6 +422,15 @@ class Names(Pallet, index=50, crate="pallet_names"):
         return None if found is None or found.frozen or self._now() >= found.expires else found.target
 
     # --------------------------------------------------------------------------------------------- inside
+
+    def _is_vouched(self, found: Registration, vouched: Vouched) -> bool:
+        """Whether attestations say now that a name's owner, or the provider it means, has a domain."""
+        target = found.target
+        subjects: list[Attested] = [AttestedAccount(found.owner)]
+        if isinstance(target, ToProvider):
+            subjects = [*subjects, AttestedProvider(target.provider)]
+        said = [self._attest.agreed(subject, vouched.attestations, Class.Domain) for subject in subjects]
+        return bool(vouched.domain) and blake2_256(vouched.domain) in said
 
     def _check_commitment(self, who: AccountId, name: bytes, salt: bytes) -> None:
         found = self.commitments.get(who)

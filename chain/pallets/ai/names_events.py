@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aitoken.types import AccountId, Balance, Hash32, Moment
 from chain.frame.pallet import Err, Errors, Ev, Events
-from chain.pallets.ai.names_types import Case, Danger, Name, NameList, Reservation, Subject
+from chain.pallets.ai.names_types import Case, Danger, Name, NameList, Reservation, Subject, Vouched
 from chain.pallets.ai.pay_types import Payee
 
 
@@ -79,14 +79,14 @@ class NamesEvents(Events):
         who: AccountId
 
     class Verified(Ev, index=10):
-        """An attestation vouches for the owner of a name."""
+        """A domain in the internet vouches for a name."""
 
         name: Name
         owner: AccountId
-        attestation: Hash32
+        vouched: Vouched
 
     class BadgeRemoved(Ev, index=11):
-        """Nothing vouches for the owner of a name any more."""
+        """Nothing vouches for a name any more."""
 
         name: Name
 
@@ -156,4 +156,4 @@ class NamesErrors(Errors):
         """Its time has not come."""
 
     class NotVouched(Err, index=16):
-        """The attestation is none of the owner's domain, or is not valid now."""
+        """These are not attestations of two issuers that count now, of this domain and this owner or provider."""

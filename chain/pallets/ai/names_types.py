@@ -17,6 +17,10 @@ RESERVED_MAX: Final = 64
 
 Name = Annotated[bytes, MaxLen(LENGTH_MAX), TypeName("BoundedVec<u8, MaxLength>")]
 Skeleton = Annotated[bytes, MaxLen(SKELETON_MAX), TypeName("BoundedVec<u8, MaxSkeleton>")]
+DOMAIN_MAX: Final = 64
+ATTESTATIONS_MAX: Final = 4
+Domain = Annotated[bytes, MaxLen(DOMAIN_MAX), TypeName("BoundedVec<u8, MaxDomain>")]
+Attestations = Annotated[list[Hash32], MaxLen(ATTESTATIONS_MAX), TypeName("BoundedVec<Uid>")]
 NameList = Annotated[list[Name], MaxLen(RESERVED_MAX), TypeName("BoundedVec<Name>")]
 
 
@@ -128,11 +132,24 @@ class Commitment(Record):
     deposit: Balance
 
 
+@record("pallet_names::Vouched")
+class Vouched(Record):
+    """A domain in the internet, and attestations that the owner of a name, or the provider it means, has it.
+
+    Attributes:
+        domain: its name, in lower case and without a final dot; each attestation has the blake2b-256 of it.
+        attestations: of issuers of domains, two at least.
+    """
+
+    domain: Domain
+    attestations: Attestations
+
+
 @record("pallet_names::Badge")
 class Badge(Record):
-    """What vouches for the owner of a name."""
+    """What wallets show beside a name."""
 
-    attestation: Hash32
+    vouched: Vouched
     since: Moment
 
 
@@ -145,7 +162,7 @@ class Registration(Record):
         target: whom it names.
         expires: until when it is paid for; after that its owner has the grace to renew it.
         frozen: it lost a challenge and names nobody any more.
-        badge: what vouches for its owner.
+        badge: the domain that vouches for what it means.
         place: where it stands in the agenda.
     """
 

@@ -10,7 +10,10 @@ import pytest
 from click.testing import Result
 
 from aitoken.crypto import ss58
+from aitoken.crypto.hashing import blake2_256
 from aitoken.types import AIT
+from chain.pallets.ai import attest_types as t
+from chain.pallets.ai.attest import uid_of
 from cli.exits import Exit
 from tests.support.memory_node import MemoryNode, command_line
 from tests.support.pay_chain import PayChain, account
@@ -102,6 +105,34 @@ def test_only_root_warns_and_a_refused_warning_is_no_success(aitoken: Run) -> No
     assert aitoken("name", "warn", "@golden", "--evidence", PROOF, *BY_OTHER).exit_code == Exit.REFUSED
     nothing = aitoken("name", "warn", "@silver", "--evidence", PROOF, *BY_ROOT)
     assert nothing.exit_code == Exit.REFUSED
+
+
+def vouch(chain: PayChain, subject: Any) -> list[str]:
+    """Have two issuers attest a domain; the identities of what they said."""
+    chain.run("owner", "Attest.register_schema", b"domain", bytes(32), t.Class.Domain)
+    said = t.Statement(0, subject, blake2_256(b"golden.example"), chain.time_ms + 10**9, None)
+    for who in ("owner", "operator"):
+        chain.run(who, "Attest.register_issuer", t.Class.Domain, 100 * AIT, bytes(32))
+        verdict = chain.schema.make_call("Attest.judge_issuer", account(who), t.Class.Domain, t.Accept(1), bytes(32))
+        chain.run("root", "Sudo.sudo", verdict)
+        chain.run(who, "Attest.attest", [said], None)
+    return ["0x" + uid_of(account(who), said).hex() for who in ("owner", "operator")]
+
+
+def test_a_domain_that_two_issuers_attest_is_shown_until_an_issuer_loses_its_word(
+    aitoken: Run, chain: PayChain
+) -> None:
+    aitoken("name", "register", "golden", *BY_PAYER)
+    uids = [part for uid in vouch(chain, t.OfAccount(account("payer"))) for part in ("--attestation", uid)]
+    assert aitoken("name", "verify", "golden", "Other.example", *uids, *BY_OTHER).exit_code == Exit.REFUSED
+    shown = aitoken("name", "verify", "golden", "Golden.Example.", *uids, *BY_OTHER)
+    assert shown.exit_code == 0, shown.output
+    assert "verified: golden.example" in aitoken("name", "show", "golden").stdout
+    assert "verified, golden.example" in pay(aitoken, "@golden").stderr
+    assert aitoken("name", "verify", "golden", *BY_OTHER).exit_code == Exit.REFUSED
+    chain.run("operator", "Attest.leave", t.Class.Domain)
+    assert aitoken("name", "verify", "golden", *BY_OTHER).exit_code == 0
+    assert "not verified" in aitoken("name", "show", "golden").stdout
 
 
 def test_a_challenge_and_an_appeal(aitoken: Run, chain: PayChain, tmp_path: Any) -> None:

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aitoken.crypto.hashing import blake2_256
 from aitoken.names import LENGTH_MAX, SKELETON_MAX, commitment_of, is_name, skeleton_of
 from aitoken.types import AccountId, BlockNumber, Hash32
 from chain.frame.errors import BadOrigin, DispatchError, FundsUnavailable, NoProviders
 from chain.pallets.ai.agenda import SLOT_MS
+from chain.pallets.ai.attest_types import OfAccount as Attested
+from chain.pallets.ai.attest_types import OfProvider as AttestedProvider
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.names import (
     APPEAL_STEPS,
@@ -31,6 +34,7 @@ from chain.pallets.ai.names import (
     Names,
 )
 from chain.pallets.ai.names_types import (
+    Badge,
     Danger,
     Everybody,
     For,
@@ -40,6 +44,7 @@ from chain.pallets.ai.names_types import (
     OfName,
     OfProvider,
     Subject,
+    Vouched,
     WarningCase,
 )
 from chain.pallets.ai.pay_types import ToAccount, ToProvider
@@ -347,18 +352,52 @@ def test_a_name_that_is_challenged_is_not_lost_by_time() -> None:
     chain.check()
 
 
-def test_a_badge_vouches_for_one_owner() -> None:
+SAID = [Hash32(b"1" * 32), Hash32(b"2" * 32)]
+DOMAIN = Vouched(b"golden.example", SAID)
+
+
+def test_a_badge_shows_the_domain_that_is_attested_of_the_owner_and_goes_with_it() -> None:
     chain = EarnChain()
     register(chain, "alice", b"golden")
-    refused(chain, BadOrigin, "eve", "Names.mark_verified", b"golden", PROOF)
-    told = chain.run("root", "Names.mark_verified", b"golden", PROOF)[-1]
-    assert (told.owner, told.attestation) == (account("alice"), PROOF)
+    refused(chain, Error.NotVouched, "alice", "Names.mark_verified", b"golden", DOMAIN)
+    chain.vouchers.said[Attested(account("alice")), tuple(SAID)] = blake2_256(b"golden.example")
+    for other in (Vouched(b"other.example", SAID), Vouched(b"", SAID), Vouched(b"golden.example", SAID[:1])):
+        refused(chain, Error.NotVouched, "alice", "Names.mark_verified", b"golden", other)
+
+    told = chain.run("eve", "Names.mark_verified", b"golden", DOMAIN)[-1]
+
+    assert (told.owner, told.vouched) == (account("alice"), DOMAIN)
+    assert chain.names.names.get(b"golden").badge == Badge(DOMAIN, chain.now)
     refused(chain, Error.NotOwner, "eve", "Names.mark_verified", b"golden", None)
     chain.run("alice", "Names.transfer", b"golden", account("bob"))
     assert chain.names.names.get(b"golden").badge is None
-    chain.run("root", "Names.mark_verified", b"golden", PROOF)
-    chain.run("bob", "Names.mark_verified", b"golden", None)
+    refused(chain, Error.NotVouched, "eve", "Names.mark_verified", b"golden", DOMAIN)
+    chain.check()
+
+
+def test_a_badge_of_a_provider_is_there_while_the_name_means_it() -> None:
+    chain = EarnChain()
+    register(chain, "alice", b"golden")
+    chain.vouchers.said[AttestedProvider(7), tuple(SAID)] = blake2_256(b"golden.example")
+    refused(chain, Error.NotVouched, "alice", "Names.mark_verified", b"golden", DOMAIN)
+    chain.run("alice", "Names.set_target", b"golden", ToProvider(7))
+    chain.run("alice", "Names.mark_verified", b"golden", DOMAIN)
+    chain.run("alice", "Names.set_target", b"golden", ToProvider(8))
     assert chain.names.names.get(b"golden").badge is None
+    chain.check()
+
+
+@pytest.mark.parametrize("who", ["alice", "root", "eve"])
+def test_a_badge_is_taken_away_by_its_owner_by_root_and_by_anybody_once_it_is_not_true(who: str) -> None:
+    chain = EarnChain()
+    register(chain, "alice", b"golden")
+    chain.vouchers.said[Attested(account("alice")), tuple(SAID)] = blake2_256(b"golden.example")
+    chain.run("root", "Names.mark_verified", b"golden", DOMAIN)
+    if who == "eve":
+        chain.vouchers.said.clear()
+    assert kinds(chain.run(who, "Names.mark_verified", b"golden", None)) == ["BadgeRemoved"]
+    assert chain.names.names.get(b"golden").badge is None
+    refused(chain, Error.NotOwner, "eve", "Names.mark_verified", b"golden", None)
     chain.check()
 
 
