@@ -251,8 +251,13 @@ def _params(preset: str, overrides: dict[str, Any], ss58_format: int) -> Params:
     return params
 
 
-def parse_spec(data: Any) -> ChainSpec:
+def parse_spec(data: Any, *, checked: bool = False) -> ChainSpec:
     """Read a decoded chain spec.
+
+    Args:
+        data: the JSON, decoded.
+        checked: the same text was read whole before. Balances, which only the genesis state needs and which may be
+            millions, are left out then.
 
     Raises:
         BadSpec: a key is unknown, missing or says something that cannot be.
@@ -274,10 +279,11 @@ def parse_spec(data: Any) -> ChainSpec:
     params = _params(preset, root.section("params", {}).rest(), ss58_format)
     reader = _Reader(allows_dev=chain_type != "Live", ss58_format=ss58_format)
     genesis = root.section("genesis")
-    balances = _balances(genesis.section("balances"), reader, params)
+    listed = genesis.section("balances")
+    balances = () if checked else _balances(listed, reader, params)
     staking_section = genesis.section("staking")
     staking = _staking(staking_section, STAKING[preset])
-    spare = {who: amount - params.existential_deposit for who, amount in balances}
+    spare = None if checked else {who: amount - params.existential_deposit for who, amount in balances}
     validators = _validators(staking_section, reader, spare, staking)
     nominators = _nominators(staking_section, reader, spare, staking, {each.stash: each for each in validators})
     staking_section.done()
@@ -381,7 +387,7 @@ def _oracle(section: _Section, reader: _Reader, params: Params) -> OracleGenesis
 
 
 def _validators(
-    section: _Section, reader: _Reader, spare: dict[AccountId, int], staking: StakingGenesis
+    section: _Section, reader: _Reader, spare: dict[AccountId, int] | None, staking: StakingGenesis
 ) -> tuple[Validator, ...]:
     rows = section.take("validators", list)
     if not 1 <= len(rows) <= VALIDATORS_MAX:
@@ -411,9 +417,9 @@ def _validators(
     return tuple(validators)
 
 
-def _bond(entry: _Section, stash: AccountId, spare: dict[AccountId, int], least: Balance) -> Balance:
+def _bond(entry: _Section, stash: AccountId, spare: dict[AccountId, int] | None, least: Balance) -> Balance:
     bond = parse_amount(entry.take("bond", (int, str)), entry.at("bond"))
-    if bond == 0 or bond > spare.get(stash, 0):
+    if bond == 0 or (spare is not None and bond > spare.get(stash, 0)):
         raise BadSpec(f"{entry.at('bond')} must be positive and leave the stash the existential deposit")
     if bond < least:
         raise BadSpec(f"{entry.at('bond')} is less than the minimum of {least}")
@@ -423,7 +429,7 @@ def _bond(entry: _Section, stash: AccountId, spare: dict[AccountId, int], least:
 def _nominators(
     section: _Section,
     reader: _Reader,
-    spare: dict[AccountId, int],
+    spare: dict[AccountId, int] | None,
     staking: StakingGenesis,
     validators: Container[AccountId],
 ) -> tuple[Nominator, ...]:

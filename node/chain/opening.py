@@ -63,8 +63,12 @@ class OpenChain:
     epoch: Epoch
 
 
-def load_spec(path: Path) -> tuple[ChainSpec, bytes]:
+def load_spec(path: Path, known: bytes = b"") -> tuple[ChainSpec, bytes]:
     """Read a genesis file; return it with the digest of its bytes.
+
+    Args:
+        path: the file.
+        known: the digest of one that was read whole before; of the same file, balances are left out.
 
     Raises:
         UnreadableSpec: it is missing, too large or no JSON.
@@ -79,7 +83,8 @@ def load_spec(path: Path) -> tuple[ChainSpec, bytes]:
         raise UnreadableSpec(f"cannot read {path}: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableSpec(f"{path} is not JSON: {error}") from None
-    return parse_spec(decoded), blake2_256(data)
+    digest = blake2_256(data)
+    return parse_spec(decoded, checked=digest == known), digest
 
 
 def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) -> OpenChain:
@@ -94,9 +99,10 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
         Rejected: the file or directory is not what this program can work with.
         Unavailable: another process has the database, or the disk refuses.
     """
-    spec, digest = load_spec(chain_file)
-    runtime = build_runtime(spec)
     path = data_dir / DATABASE
+    known = _remembered(data_dir)[0] if path.exists() else b""
+    spec, digest = load_spec(chain_file, known)
+    runtime = build_runtime(spec)
     data_dir.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         genesis = build_genesis(spec, runtime)
@@ -110,7 +116,7 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
                 extra={"data_dir": str(data_dir)},
             )
         log.info("new database", extra={"genesis": genesis_hash.hex()})
-    genesis_hash = _genesis_hash(data_dir / REMEMBERED, runtime, spec, digest)
+    genesis_hash = _genesis_hash(data_dir, runtime, spec, digest)
     database = Database.open(path, genesis_hash, history_blocks=history_blocks)
     number, block_hash = database.finalized()
     data = database.header(number) or b""
@@ -145,13 +151,20 @@ def _resting_on(final: FinalState) -> Layer:
     return layer
 
 
-def _genesis_hash(remembered: Path, runtime: Runtime, spec: ChainSpec, digest: bytes) -> Hash32:
+def _remembered(data_dir: Path) -> tuple[bytes, bytes]:
+    """Return the digest of the genesis file that made this database, and the genesis hash; empty if it is not known."""
+    file = data_dir / REMEMBERED
+    data = file.read_bytes() if file.exists() else b""
+    return (data[:32], data[32:]) if len(data) == 64 else (b"", b"")
+
+
+def _genesis_hash(data_dir: Path, runtime: Runtime, spec: ChainSpec, digest: bytes) -> Hash32:
     """Return the genesis hash of `spec`, remembered when it was computed from this very file."""
-    data = remembered.read_bytes() if remembered.exists() else b""
-    if len(data) == 64 and data[:32] == digest:
-        return Hash32(data[32:])
+    known, remembered = _remembered(data_dir)
+    if known == digest:
+        return Hash32(remembered)
     genesis_hash = build_genesis(spec, runtime).header.hash
-    write_whole(remembered, digest + genesis_hash)
+    write_whole(data_dir / REMEMBERED, digest + genesis_hash)
     return genesis_hash
 
 
