@@ -9,10 +9,11 @@ RUNS ?= 20
 SEED ?= 1
 HISTORIES ?= 2000
 CODES ?= 10000
+PEOPLE ?= 1000
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet demo test test-interop check format sim histories billing faults power fuzz fuzz-state heist links soak bench bench-check weights docs clean
+.PHONY: help runtime setup devnet demo test test-interop check format sim histories billing faults power campaign fuzz fuzz-state heist links soak bench bench-check weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +70,9 @@ faults: $(VENV)/.dev  ## real nodes killed, frozen and cut off at random under l
 
 power: $(VENV)/.dev  ## power cuts at exact syncs of real nodes' disks, as root: RUNS=n SEED=s
 	@$(BIN)/python -m faults.power --runs $(RUNS) --seed $(SEED) $(ARGS)
+
+campaign: $(VENV)/.dev  ## a campaign of many people on a devnet, one in ten dishonest: PEOPLE=n ARGS="--skip"
+	@$(BIN)/python -m faults.campaign --people $(PEOPLE) $(ARGS)
 
 fuzz: $(VENV)/.dev  ## every decoder fed with damaged input: SECONDS=n SEED=s ARGS="proto. file."
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)

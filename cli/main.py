@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "balance": ("cli.commands.balance:balance", "Show what an account owns."),
     "book": ("cli.commands.book:book", "Make price files."),
+    "campaign": ("cli.commands.campaign:campaign", "Pay people for work that helps, and earn by doing it."),
     "chain-spec": ("cli.commands.chain_spec:chain_spec", "Build, check and hash genesis files."),
     "checkpoint": (
         "cli.commands.checkpoint:checkpoint",

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import msgspec
 from aitoken.client.client import Client
 from aitoken.errors import Unavailable
 from cli.devnet.plan import Plan, make_plan, prepare
+from faults.rigged import RIG, Rig
 from tests.support.ports import free_ports
 
 GENESIS = Path(__file__).resolve().parents[2] / "genesis.json"
@@ -95,6 +96,22 @@ class Net:
         with node.log.open("ab") as log:
             self.processes[index] = subprocess.Popen(command, stdout=log, stderr=log, env=settings)
         return folder / "lie"
+
+    def start_rigged(self, index: int) -> Callable[[int], None]:
+        """Start a node (`faults.rigged`) whose clock the returned function puts forward, by milliseconds in all."""
+        node = self.plan.nodes[index]
+        strings = node.log.parent / f"strings-{index}"
+        strings.mkdir()
+        command = [sys.executable, "-P", "-m", "faults.rigged", str(strings), *self.plan.arguments(node)]
+        with node.log.open("ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
+        self.processes[index] = process
+
+        def put_forward(ms: int) -> None:
+            (strings / RIG).write_bytes(msgspec.json.encode(Rig(clock_ms=ms)))
+            process.send_signal(signal.SIGUSR1)
+
+        return put_forward
 
     def kill(self, *indices: int) -> None:
         """End nodes as a power cut would end their processes."""

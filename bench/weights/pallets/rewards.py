@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from aitoken.pay.seals import seal_of, vote_of
 from aitoken.types import AccountId, Hash32, Moment
 from bench.weights.world import Run, World, ait, scenario
-from chain.pallets.ai.rewards_rules import seal_of, stake_for, vote_of
+from chain.pallets.ai.rewards_rules import stake_for
 from chain.pallets.ai.rewards_types import ATTESTERS_MAX, Decay, Kind, Terms
 from chain.pallets.staking.eras import REWARDS_POT
 

@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     Sessions = 2
     Plans = 3
     Delegate = 4
+    Attest = 5
 
 
 @record("pallet_allowances::Limits")

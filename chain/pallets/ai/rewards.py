@@ -27,6 +27,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 from aitoken.codec.hints import Bytes32, TypeName, u64
+from aitoken.pay.seals import seal_of, vote_of
 from aitoken.types import AIT, AccountId, Balance, Hash32, Moment
 from chain.frame.calls import call
 from chain.frame.origin import Origin, ensure_root, ensure_signed
@@ -36,7 +37,7 @@ from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards_events import RewardsErrors, RewardsEvents
 from chain.pallets.ai.rewards_loyalty import Loyalty
 from chain.pallets.ai.rewards_pot import Pot
-from chain.pallets.ai.rewards_rules import check_terms, left_of, reward_after, seal_of, stake_for, vote_of
+from chain.pallets.ai.rewards_rules import check_terms, left_of, reward_after, stake_for
 from chain.pallets.ai.rewards_storage import BOND, BOUNTY_PERCENT, RULING_MS, RewardsStorage
 from chain.pallets.ai.rewards_types import (
     ATTESTERS_MAX,

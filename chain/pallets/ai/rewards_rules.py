@@ -1,4 +1,4 @@
-"""The rules of Rewards that are arithmetic: seals, rewards that fall, and what has to be at stake.
+"""The rules of Rewards that are arithmetic: rewards that fall, and what has to be at stake.
 
 **Attesters.** Whoever owns `threshold` attesters can take `per_day * reward` a day, and whoever owns one less can where
 a single honest one errs. If a day's fraud is found once in twenty days, that goes on for twenty days on average, and
@@ -18,8 +18,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aitoken.crypto.hashing import blake2_256
-from aitoken.types import AccountId, Balance, Hash32, Moment
+from aitoken.types import AccountId, Balance, Moment
 from chain.pallets.ai.rewards_events import RewardsErrors as Error
 from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, BOUNTY_PERCENT, ERROR_PERCENT, RULING_MS
 from chain.pallets.ai.rewards_types import BPS, Decay, Part, Terms
@@ -30,18 +29,6 @@ STEP_MIN_MS: Final = 60_000
 STEP_MAX_MS: Final = 30 * DAY_MS
 STEPS: Final = 4
 """Disclosing, voting, revealing, challenging."""
-SEAL_MAGIC: Final = b"AITPwork"
-VOTE_MAGIC: Final = b"AITPvote"
-
-
-def seal_of(campaign: int, who: AccountId, content: Hash32, salt: bytes) -> Hash32:
-    """Return what is submitted for work whose hash is `content`; of no use to anybody else."""
-    return Hash32(blake2_256(SEAL_MAGIC + campaign.to_bytes(8, "little") + who + content + salt))
-
-
-def vote_of(submission: int, attester: AccountId, salt: bytes, *, accepts: bool) -> Hash32:
-    """Return the seal of a verdict."""
-    return Hash32(blake2_256(VOTE_MAGIC + submission.to_bytes(8, "little") + attester + bytes((accepts,)) + salt))
 
 
 def days_of_fraud(terms: Terms) -> int:

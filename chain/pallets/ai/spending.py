@@ -1,8 +1,9 @@
 """What calls a spend key may make, for what purpose, and whom they pay. Everything that is not here it may not.
 
-Only calls that move the owner's money to a payee or promise it to one belong here: none that changes who controls the
-account, that moves money already on hold elsewhere (so a session is closed with its grace, not by agreement), that lets
-others take more of it later (a subscription that renews by itself), or that carries other calls.
+Only calls that move the owner's money to a payee or promise it to one belong here, and an attester's verdicts: none
+that changes who controls the account, that moves money already on hold elsewhere (so a session is closed with its
+grace, not by agreement), that lets others take more of it later (a subscription that renews by itself), or that
+carries other calls.
 """
 
 from __future__ import annotations
@@ -68,6 +69,9 @@ class Spendable:
             payer, provider = sessions.parties_of(args["session"]) or (owner, None)
             return _provider(provider) if payer == owner else ToAccount(payer)  # who gets what is left
 
+        def nobody(*_: object) -> None:
+            """An attester's verdicts cost their fees; what they put at risk is the stake, and a stranger's money."""
+
         self._sessions = sessions
         self._calls: dict[str, tuple[Purpose, Whom]] = {
             "Balances.transfer_keep_alive": (Purpose.Transfer, lambda args, _: ToAccount(args["dest"])),
@@ -80,6 +84,8 @@ class Spendable:
             "Plans.subscribe": (Purpose.Plans, plan),
             "Plans.renew": (Purpose.Plans, subscription),
             "Plans.cancel": (Purpose.Plans, subscription),
+            "Rewards.vote": (Purpose.Attest, nobody),
+            "Rewards.reveal": (Purpose.Attest, nobody),
         }
 
     def meaning_of(self, call: Call, owner: AccountId) -> tuple[Purpose | None, Payee | None]:

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aitoken.pay.seals import seal_of, vote_of
 from aitoken.types import AIT, Balance, Hash32
 from chain.frame.errors import BadOrigin, DispatchError, FundsUnavailable
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards import SUBMISSION_BYTES, Rewards
-from chain.pallets.ai.rewards_rules import reward_after, seal_of, stake_for, vote_of, work_stake_for
+from chain.pallets.ai.rewards_rules import reward_after, stake_for, work_stake_for
 from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, BOND, BOUNTY_PERCENT, ERROR_PERCENT, RULING_MS
 from chain.pallets.ai.rewards_types import BPS, PARTS_MAX, Decay, Kind, Over, Terms
 from tests.support.earn_chain import EarnChain

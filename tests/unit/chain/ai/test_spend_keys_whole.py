@@ -43,7 +43,18 @@ def chain() -> PayChain:
 
 def test_every_call_of_the_table_exists(chain: PayChain) -> None:
     names = (*Spendable(chain.pay, chain.plans, chain.sessions)._calls, *DELEGATES)
-    assert len([chain.schema.call_info(name) for name in names]) == 12
+    assert len([chain.schema.call_info(name) for name in names]) == 14
+
+
+def test_a_key_that_attests_makes_verdicts_and_nothing_else_of_rewards(chain: PayChain) -> None:
+    spendable, owner, seal = Spendable(chain.pay, chain.plans, chain.sessions), account("payer"), bytes(32)
+
+    def meaning(name: str, *args: Any) -> Any:
+        return spendable.meaning_of(chain.schema.make_call(f"Rewards.{name}", *args), owner)
+
+    assert meaning("vote", 1, seal) == meaning("reveal", 1, True, seal) == (Purpose.Attest, None)
+    for call in (("stake", 1), ("retire",), ("join", 1), ("submit", 1, seal), ("fund", 1, AIT), ("challenge", 1, seal)):
+        assert meaning(*call) == (None, None)
 
 
 def test_a_key_without_money_opens_tops_up_and_closes_sessions_with_its_provider_only(chain: PayChain) -> None:

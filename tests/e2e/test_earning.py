@@ -1,0 +1,181 @@
+"""Coupons and campaigns as people use them, on one running chain whose clock the tests put forward.
+
+A campaign in full size: `make campaign PEOPLE=1000`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from aitoken.client.client import Client
+from aitoken.crypto.derive import pair_from_uri
+from aitoken.crypto.ss58 import encode
+from aitoken.types import AIT
+from cli.exits import Exit
+from cli.main import main
+from faults.campaign import run as play
+from faults.campaign import skipping
+from tests.support.devnet import Net, quick_chain, wait_final
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
+
+HOUR_MS = 3_600_000
+NOBODY = encode(pair_from_uri("//Nobody").public)
+
+
+@dataclass
+class Place:
+    """A node, and commands to it."""
+
+    net: Net
+    put_forward: Callable[[int], None]
+    home: Path
+    ahead: list[int] = field(default_factory=lambda: [0])
+
+    def run(self, *arguments: str) -> Result:
+        given = [*arguments, "--url", self.net.url(0), "--output", "json"]
+        return CliRunner().invoke(main, given, env={"HOME": str(self.home)})
+
+    def told(self, *arguments: str) -> Any:
+        done = self.run(*arguments)
+        assert done.exit_code == 0, (done.stderr, done.exception)
+        return msgspec.json.decode(done.stdout)
+
+    def skip(self, ms: int) -> None:
+        self.ahead[0] += ms
+        self.put_forward(self.ahead[0])
+
+    def skip_until(self, moment: int) -> None:
+        """Put the clock forward so that the chain's is at least this."""
+
+        async def wait() -> None:
+            async with await Client.connect(self.net.url(0)) as client:
+                self.skip(max(0, moment - await client.query("Timestamp", "Now")))
+                while await client.query("Timestamp", "Now") < moment:
+                    await asyncio.sleep(0.05)
+
+        asyncio.run(wait())
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("earning")
+    net = Net.make(folder / "net", 1, quick_chain(folder))
+    try:
+        put_forward = net.start_rigged(0)
+        asyncio.run(wait_final(net.url(0), 1))
+        yield Place(net, put_forward, folder)
+    finally:
+        net.close()
+
+
+def test_coupons_are_printed_claimed_without_a_fee_once_and_taken_back(place: Place, tmp_path: Path) -> None:
+    run, told = place.run, place.told
+    file, by_alice = tmp_path / "summer.codes", ("--from", "//Alice")
+    before = told("balance", "//Alice")
+    made = told("coupon", "make", "5", "2", str(file), *by_alice)
+    printed = told("coupon", "print", str(file), "--page", "https://example.org/claim")
+    again = run("coupon", "make", "5", "2", str(file), *by_alice)
+    code = tmp_path / "code"
+    code.write_text(printed[3]["link"])
+    code.chmod(0o600)
+    claim = ("coupon", "claim", "--code-file", str(code), "--to", NOBODY)
+    claimed, twice = told(*claim), run(*claim)
+    standing = told("coupon", "status", str(file))
+    gone = told("coupon", "cancel", str(file), *by_alice)
+    after = told("balance", "//Alice")
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [row["number"] for row in printed] == [1, 2, 3, 4, 5]
+    assert (again.exit_code, "never overwritten" in again.stderr) == (Exit.USAGE, True)
+    assert (claimed["index"], claimed["value"], "fee" in claimed) == (3, 2 * AIT, False)
+    assert told("balance", NOBODY)["free"] == 2 * AIT
+    assert (twice.exit_code, "[coupon.refused]" in twice.stderr) == (Exit.REFUSED, True)
+    assert (standing["batch"], standing["used"], standing["unused"]) == (made["batch"], 1, 4)
+    assert gone == {"batch": made["batch"], "void": 4, "closed": True}
+    assert after["reserved"] == before["reserved"]
+    paid = before["free"] - after["free"] - 2 * AIT
+    assert 0 < paid < AIT // 10, "fees, and nothing but fees beside what was claimed"
+
+
+def test_a_campaign_is_made_worked_for_judged_by_a_check_paid_and_accounted_for(place: Place, tmp_path: Path) -> None:
+    run, told = place.run, place.told
+    task, works = tmp_path / "task.txt", tmp_path / "works"
+    task.write_text("Write a line that contains the word good.")
+    (good := tmp_path / "good.txt").write_text("a good line")
+    (bad := tmp_path / "bad.txt").write_text("a line")
+    create = (
+        "campaign", "create", str(task), "--reward", "3", "--budget", "10", "--per-day", "3", "--step", "1h",
+        "--from", "//Alice",
+    )  # fmt: skip
+    poor = run(*create, "--attester", "//Ferdie")
+    told("campaign", "stake", "280", "--from", "//Eve")
+    number = told(*create, "--attester", "//Eve")["campaign"]
+    told("campaign", "join", str(number), "--from", "//Eve")
+    grant = told("campaign", "hire", "//Eve//service", "--from", "//Eve")
+    shown = told("campaign", "task", str(number), "--file", str(task))
+    sent = [
+        told("campaign", "submit", str(number), str(file), "--publish", str(works), "--from", who)
+        for file, who in ((good, "//Bob"), (bad, "//Charlie"))
+    ]
+    again = told("campaign", "submit", str(number), str(good), "--publish", str(works), "--from", "//Bob")
+    last = max(row["since"] for row in told("campaign", "report", str(number)))
+    attest = (
+        "campaign", "attest", str(number), "--works", str(works), "--check", "grep -q good", "--from",
+        "//Eve//service", "--for", encode(pair_from_uri("//Eve").public), "--grant", str(grant["grant"]),
+    )  # fmt: skip
+    place.skip_until(last + HOUR_MS)
+    voted, once_more = told(*attest), told(*attest)
+    place.skip_until(last + 2 * HOUR_MS)
+    revealed = told(*attest)
+    early = told("campaign", "pay", str(number), "--from", "//Dave")
+    place.skip_until(last + 4 * HOUR_MS)
+    paid = told("campaign", "pay", str(number), "--from", "//Dave")
+    ledger = told("campaign", "ledger", str(number), "--check")
+    picture = tmp_path / "picture.svg"
+    told("campaign", "report", str(number), "--plot", str(picture))
+    ended = told("campaign", "end", str(number), "--from", "//Alice")
+
+    assert (poor.exit_code, "[campaign.stakes_too_low]" in poor.stderr) == (Exit.REFUSED, True)
+    assert "has 0 AIT at stake, and needs 280 AIT" in poor.stderr
+    assert (shown["reward"], shown["left"], shown["open"]) == (3 * AIT, 10 * AIT, True)
+    assert again == sent[0], "the same work is the same submission"
+    numbers = [row["submission"] for row in sent]
+    assert voted == {"voted": numbers, "revealed": [], "silent": []}
+    assert once_more == {"voted": [], "revealed": [], "silent": []}
+    assert revealed == {"voted": [], "revealed": numbers, "silent": []}
+    assert early["settled"] == 0
+    assert paid == {"campaign": number, "settled": 2, "paid": 3 * AIT}
+    assert (ledger["checked"], ledger["wrong"], ledger["left"], ledger["earned"]) == (True, [], 7 * AIT, 3 * AIT)
+    bob = encode(pair_from_uri("//Bob").public)
+    assert ledger["by_person"] == {bob: 3 * AIT}
+    evidence = {row["who"]: (row["content"], row["yes"], row["no"]) for row in ledger["works"]}
+    assert evidence[bob] == (sent[0]["content"], 1, 0)
+    assert picture.read_text().startswith("<svg")
+    assert (ended["pending"], ended["returned"]) == (0, 7 * AIT)
+
+
+def test_of_many_people_the_honest_are_paid_once_and_the_ledger_is_the_chain_to_the_unit(place: Place) -> None:
+    async def campaign() -> Any:
+        async with await Client.connect(place.net.url(0)) as client:
+            start = place.ahead[0]
+            until = skipping(client, lambda ms: place.put_forward(start + ms))
+            return await play(client, 14, HOUR_MS, until)
+
+    _, outcome = asyncio.run(campaign())
+
+    # Of 14: two copy, one bungles, one hides, one repeats, one nags, and for the last there is no money left.
+    assert len(outcome.ledger.works) == 13
+    assert (outcome.ledger.earned, outcome.ledger.left) == (9 * AIT, 4 * AIT)
+    assert outcome.refused == {
+        "Rewards.Duplicate": 2, "Rewards.PersonCapReached": 1, "Rewards.BudgetExhausted": 1, "Rewards.NothingDue": 2,
+    }  # fmt: skip
