@@ -13,7 +13,7 @@ PEOPLE ?= 1000
 ARGS ?=
 PYTHON ?=
 
-.PHONY: help runtime setup devnet demo test test-interop check format sim histories billing faults power campaign fuzz fuzz-state heist links soak bench bench-check weights docs clean
+.PHONY: help runtime setup devnet demo test test-interop check format sim histories zoo billing faults power campaign fuzz fuzz-state heist links soak bench bench-check weights docs clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ billing: $(VENV)/.dev  ## the billing kit against a gateway, in full numbers
 
 histories: $(VENV)/.dev  ## random histories of payment sessions: HISTORIES=n FIRST=s
 	@HISTORIES=$(HISTORIES) FIRST=$(FIRST) $(BIN)/python -m pytest -n auto -q tests/property/test_session_histories.py $(ARGS)
+
+zoo: $(VENV)/.dev  ## strategies of farming rewards, none of which pays: SEEDS=n FIRST=s ARGS=name
+	@$(BIN)/python -m tests.zoo --seeds $(SEEDS) --first $(FIRST) $(ARGS)
 
 faults: $(VENV)/.dev  ## real nodes killed, frozen and cut off at random under load: SECONDS=n SEED=s
 	@$(BIN)/python -m faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)
