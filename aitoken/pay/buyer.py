@@ -38,9 +38,10 @@ class BuyerLane:
         ceiling_until: when the last of those ceilings ends.
         busy: a request is in flight.
         stopped: nothing more is sent; why.
+        ready: a voucher that was signed ahead and given to nobody.
     """
 
-    __slots__ = ("ack", "busy", "ceiling", "ceiling_until", "number", "seq", "stopped", "total")
+    __slots__ = ("ack", "busy", "ceiling", "ceiling_until", "number", "ready", "seq", "stopped", "total")
 
     def __init__(self, number: int, ack: Hash32) -> None:
         self.number = number
@@ -51,6 +52,7 @@ class BuyerLane:
         self.ceiling_until = Moment(0)
         self.busy = False
         self.stopped = ""
+        self.ready: tuple[Voucher, Signed] | None = None
 
     def at_risk(self, now: Moment) -> Balance:
         """What the seller could take on this lane without an answer."""
@@ -60,6 +62,7 @@ class BuyerLane:
 
     def move_to(self, seq: int, total: Balance, ack: Hash32) -> None:
         """Go on from a receipt."""
+        self.ready = None
         self.seq, self.total, self.ack, self.ceiling, self.ceiling_until = seq, total, ack, total, Moment(0)
 
 
@@ -169,6 +172,16 @@ class BuyerSession:
             raise OutOfStep("the request is not in flight")
         return self._sign(lane, Balance(max(lane.ceiling, lane.total + cost_max)), now, holds_ms)
 
+    def prepare(self, lane: BuyerLane, cost_max: Balance, now: Moment, holds_ms: int = CEILING_MS) -> None:
+        """Sign ahead what the next request of an idle lane will need if it may cost as much as `cost_max`.
+
+        Nothing is promised by it: the voucher stays here, and counts from the moment `promise` gives it out, when all
+        limits are checked as for any other.
+        """
+        if not (lane.busy or lane.stopped):
+            ready = self._voucher(lane, Balance(lane.total + cost_max), Moment(now + holds_ms))
+            lane.ready = (ready, self._signed(ready))
+
     def give_up(self, promise: Promise) -> None:
         """Stop waiting for an answer; the ceiling stays at risk until it ends or a receipt comes."""
         promise.lane.busy = False
@@ -198,7 +211,12 @@ class BuyerSession:
 
     def acknowledgement(self, lane: BuyerLane) -> Signed:
         """Return a voucher that only countersigns, for a lane that is not used for a while."""
-        voucher = Voucher(self.id, lane.number, CUMULATIVE, 0, lane.seq, lane.total, lane.total, Moment(0), lane.ack)
+        return self._signed(self._voucher(lane, lane.total, Moment(0)))
+
+    def _voucher(self, lane: BuyerLane, ceiling: Balance, until: Moment) -> Voucher:
+        return Voucher(self.id, lane.number, CUMULATIVE, 0, lane.seq, lane.total, ceiling, until, lane.ack)
+
+    def _signed(self, voucher: Voucher) -> Signed:
         statement = voucher.encode()
         return Signed(statement, self._key.sign(statement))
 
@@ -236,7 +254,8 @@ class BuyerSession:
         return lane
 
     def _sign(self, lane: BuyerLane, ceiling: Balance, now: Moment, holds_ms: int) -> Promise:
-        until = Moment(now + holds_ms)
+        voucher, signed = self._taken_ahead(lane, ceiling, now, holds_ms)
+        until = Moment(now + holds_ms) if voucher is None else voucher.valid_until
         at_risk, others = max(lane.at_risk(now), ceiling - lane.total), 0
         for other in self.lanes.values():
             if other is lane:
@@ -250,12 +269,24 @@ class BuyerSession:
             raise ExposureTooHigh(f"{at_risk} would be at risk, the cap is {self.exposure_max}")
         if others + max(lane.ceiling, ceiling) > self.deposit:
             raise OverDeposit(f"all lanes would come to more than the deposit of {self.deposit}")
-        voucher = Voucher(self.id, lane.number, CUMULATIVE, 0, lane.seq, lane.total, ceiling, until, lane.ack)
-        statement = voucher.encode()
-        signed = Signed(statement, self._key.sign(statement))
+        if voucher is None or signed is None:
+            voucher = self._voucher(lane, ceiling, until)
+            signed = self._signed(voucher)
+        lane.ready = None
         lane.ceiling = Balance(max(lane.ceiling, ceiling))
         lane.ceiling_until = Moment(max(lane.ceiling_until, until))
         return Promise(lane, voucher, signed)
+
+    @staticmethod
+    def _taken_ahead(
+        lane: BuyerLane, ceiling: Balance, now: Moment, holds_ms: int
+    ) -> tuple[Voucher, Signed] | tuple[None, None]:
+        """Return the voucher that was signed ahead, if it is what is wanted and holds for half as long at least."""
+        if lane.ready is None:
+            return None, None
+        voucher = lane.ready[0]
+        fits = voucher.ceiling == ceiling and now + holds_ms // 2 <= voucher.valid_until <= now + holds_ms
+        return lane.ready if fits else (None, None)
 
 
 def _wrong_with(receipt: Receipt, lane: BuyerLane, terms: Terms) -> str:

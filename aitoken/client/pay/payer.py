@@ -306,10 +306,17 @@ class Payer:
         return promise
 
     async def release(self, tab: Tab, promise: Promise) -> None:
-        """Let others use a lane again."""
+        """Let others use a lane again, and sign ahead for a request like the last one while nobody waits for it."""
         tab.session.give_up(promise)
+        if promise.lane.seq > promise.voucher.seq:
+            asyncio.get_running_loop().call_soon(self._prepare, tab, promise)
         async with tab.freed:
             tab.freed.notify_all()
+
+    def _prepare(self, tab: Tab, promise: Promise) -> None:
+        if promise.lane.ready is None and tab in self.tabs:
+            cost = Balance(promise.voucher.ceiling - promise.voucher.acked)
+            tab.session.prepare(promise.lane, cost, self.now())
 
     async def stop_lane(self, tab: Tab, lane: BuyerLane, why: str) -> None:
         """Use a lane no more."""

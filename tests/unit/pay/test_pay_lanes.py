@@ -489,3 +489,52 @@ def test_everything_wrong_is_found() -> None:
 def test_findings_are_bounded() -> None:
     audit = audit_of([(b"x", b"y")] * (FINDINGS_MAX + 5))
     assert (audit.wrong, len(audit.findings)) == (FINDINGS_MAX + 5, FINDINGS_MAX)
+
+
+# ------------------------------------------------------------------------------------------------- signed ahead
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, CEILING_MS)), max_size=8))
+def test_a_voucher_that_was_signed_ahead_is_one_that_could_have_been_signed_now(
+    steps: list[tuple[int, int, int]],
+) -> None:
+    """The seller, the risk and the money are the same with a buyer that signs ahead and with one that does not."""
+    plain, ahead = (seller(5_000), buyer(5_000, 400)), (seller(5_000), buyer(5_000, 400))
+    now = NOW
+    for cost, guess, passed in steps:
+        outcomes = []
+        for shop, client in (plain, ahead):
+            if client is ahead[1] and 0 in client.lanes:
+                client.prepare(client.lanes[0], Balance(guess), now)
+            later = Moment(now + passed)
+            try:
+                promise = client.promise(Balance(cost), later)
+            except PayRejected as error:
+                outcomes.append(error.code)
+                continue
+            assert promise.voucher.ceiling == client.lanes[0].total + cost
+            assert later + CEILING_MS // 2 <= promise.voucher.valid_until <= later + CEILING_MS
+            assert client.lanes[0].ready is None
+            risk = client.at_risk(later)
+            client.accept(answer(shop, admit(shop, promise, later, limit=Balance(cost)), cost // 2))
+            outcomes.append((risk, client.spent, shop.reserved))
+        assert outcomes[0] == outcomes[1]
+        now = Moment(now + passed)
+
+
+def test_what_was_signed_ahead_is_given_out_and_risks_nothing_before() -> None:
+    shop, client = seller(), buyer()
+    serve(shop, client, 100, 60)
+    lane = client.lanes[0]
+    client.prepare(lane, Balance(100), NOW)
+    assert client.at_risk(NOW) == 0
+    assert lane.ready is not None
+    signed = lane.ready[1]
+    promise = client.promise(Balance(100), Moment(NOW + CEILING_MS // 2))
+    assert promise.signed is signed
+    assert client.at_risk(NOW) == 100
+    client.prepare(lane, Balance(100), NOW)
+    assert lane.ready is None  # it is busy
+    client.give_up(promise)
+    client.prepare(lane, Balance(100), NOW)
+    assert client.promise(Balance(100), Moment(NOW + CEILING_MS // 2 + 1)).signed is not signed  # it ends too soon
