@@ -179,7 +179,7 @@ class Claimer:
         outcomes = await self._chain.claim([item for _, item in due])
         accepted = 0
         for (known, item), good in zip(due, outcomes, strict=True):
-            self._metrics.claims.labels("accepted" if good else "refused").inc()
+            self._metrics.claims.add("accepted" if good else "refused")
             if good:
                 accepted += 1
                 lane = item.claim.voucher.lane

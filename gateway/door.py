@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from aitoken.crypto import ed25519
 from aitoken.crypto.hashing import blake2_256
@@ -46,8 +47,7 @@ REPEAT_LOOK_S: Final = 0.05
 """How often it looks when another gateway answers the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """What a request may cost, and what it may cost at most as it will be asked."""
 
     full: Balance
@@ -55,17 +55,19 @@ class Bound:
     window: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """What a payment leaves for a request, beyond what was paid before on its lane."""
 
     amount: Balance
     paid: Balance = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that was read and whose session is known."""
+class Asked(msgspec.Struct):
+    """A request that was read and whose session is known.
+
+    Attributes:
+        checked: the key with which the voucher's signature has been checked, if it has.
+    """
 
     api: Api
     ask: Ask
@@ -73,10 +75,10 @@ class Asked:
     payment: PaymentHeaders
     known: Known
     voucher: Voucher
+    checked: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Single:
+class Single(msgspec.Struct, frozen=True):
     """A request that was read and comes with a payment of its own."""
 
     api: Api
@@ -148,7 +150,8 @@ class Door:
         known, payment = asked.known, asked.payment
         if payment.voucher is None:
             raise r.PaymentRequired("this costs money: send a voucher")
-        if not ed25519.verify(payment.voucher.signature, payment.voucher.statement, known.seller.key):
+        asked.checked = known.seller.key
+        if not ed25519.verify(payment.voucher.signature, payment.voucher.statement, asked.checked):
             raise r.PayRefusal(BadSignature("the voucher is not signed with the session's key"))
         key = blake2_256(payment.key.encode("ascii"))
         place = (known.seller.id, key)
@@ -198,7 +201,8 @@ class Door:
         legs = self._legs(ask, known)
         now = self._clock.now()
         passes = fitting_passes(known.facts.passes, legs[0].model.name, now)
-        self._check_tier(ask, passes)
+        if ask.tier > 1:
+            self._check_tier(ask, passes)
         request = request_hash(asked.body, payment.key)
         body_hash = blake2_256(asked.body) if payment.key else request
         quoted, quoted_rate = await self._quote(payment, request, legs, now)
@@ -209,7 +213,8 @@ class Door:
         await self._places.enter(known.facts.payer, max(ask.tier, queue))
         taken: Taken | None = None
         try:
-            taken = await self._take(passes, order)
+            if passes:
+                taken = await self._take(passes, order)
             covered = {} if taken is None else taken.units
             room = Balance(asked.voucher.ceiling - asked.voucher.acked)
             bound = self._bound(order, Room(room, asked.voucher.acked), payment, quoted, covered)
@@ -357,11 +362,11 @@ class Door:
 
     def _most(self, order: Order, output: int, covered: dict[int, int]) -> Balance:
         """The most a request can cost with `output` tokens a choice, whichever leg answers."""
-        costs = []
+        highest = NOTHING
         for leg in order.legs:
             rate = 0 if leg.edition.prices.in_asset else self._admission_rate(order, leg)
-            costs.append(most(order.ask, leg.edition, rate, order.started, output, covered))
-        return max(costs)
+            highest = max(highest, most(order.ask, leg.edition, rate, order.started, output, covered))
+        return highest
 
     def _admission_rate(self, order: Order, leg: Leg) -> int:
         lock = order.lock
@@ -391,10 +396,11 @@ class Door:
             raise await self.pay_refusal(known, voucher, error) from None
 
     async def _admit(self, asked: Asked, voucher: Signed, bound: Bound) -> Admission:
-        async with self._sessions.turn(asked.known, asked.voucher.lane, voucher) as turn:
+        async with self._sessions.turn(asked.known, asked.voucher.lane, voucher, asked.checked) as turn:
             admission = asked.known.seller.admit(
-                voucher.statement, voucher.signature, self._clock.now(), bound.full, bound.full, asked.voucher
-            )
+                voucher.statement, voucher.signature, self._clock.now(), bound.full, bound.full, asked.voucher,
+                asked.checked,
+            )  # fmt: skip
             turn.keep(admission.lane, begins=True)
         return admission
 

@@ -15,11 +15,11 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 from functools import lru_cache
 from re import compile as regex
 from typing import Any, Final, cast
 
+import msgspec
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 from yarl import URL
@@ -37,6 +37,7 @@ QUICK_BODY_MAX: Final = 256 << 10
 WAITING_MAX: Final = 64 << 10
 """Bytes read ahead while a request is served."""
 
+SHORT_LINE: Final = 128
 IDLE_S: Final = 3600.0
 NEVER_S: Final = 1e9
 
@@ -48,8 +49,7 @@ _UNFRAMED: Final = frozenset({"transfer-encoding", "upgrade", "sec-websocket-key
 _ODD: Final = frozenset({"content-encoding", "expect", "te", "trailer", "x-forwarded-proto", "forwarded"})
 
 
-@dataclass(slots=True)
-class Head:
+class Head(msgspec.Struct):
     """What is known of a request by its head.
 
     Attributes:
@@ -65,8 +65,7 @@ class Head:
     headers: CIMultiDictProxy[str]
 
 
-@dataclass(slots=True)
-class QuickCall:
+class QuickCall(msgspec.Struct):
     """A request that is served here."""
 
     path: str
@@ -81,10 +80,26 @@ class QuickCall:
         return str(URL.build(scheme="http", authority=self.host).join(URL.build(path=self.path, encoded=True)))
 
 
-@lru_cache(1024)
-def _name(text: str) -> tuple[istr, str] | None:
-    """Return a header's name ready for use and in small letters; None if it is no name."""
-    return (istr(text), text.lower()) if _TOKEN.fullmatch(text) else None
+_PLAIN, _LENGTH_IS, _TYPE_IS, _HOST_IS, _LEFT, _BAD = range(6)
+"""What a line means for how a request is served: nothing, what it says, aiohttp serves it, it cannot be framed."""
+
+_MEANINGS: Final = {"content-length": _LENGTH_IS, "content-type": _TYPE_IS, "host": _HOST_IS}
+
+
+def _read_line(text: str) -> tuple[int, tuple[istr, str]]:
+    """Read one line of a head."""
+    name, colon, value = text.partition(":")
+    small, value = name.lower(), value.strip(" ")
+    if not colon or not _TOKEN.fullmatch(name) or small in _UNFRAMED:
+        return _BAD, (istr(), "")
+    meaning = _MEANINGS.get(small, _PLAIN)
+    if small in _ODD or len(value) > FIELD_MAX - 1024 or (small == "connection" and value.lower() != "keep-alive"):
+        meaning = _LEFT
+    return meaning, (istr(name), value)
+
+
+_line = lru_cache(1024)(_read_line)
+"""The same for short lines, which nearly all requests of a client have in common."""
 
 
 def read_head(head: bytes, paths: Collection[str]) -> Head | None:
@@ -101,25 +116,21 @@ def read_head(head: bytes, paths: Collection[str]) -> Head | None:
     quick = line[1] == "POST" and line[2] in paths
     fields: list[tuple[istr, str]] = []
     hosts, lengths, types = [], [], []
-    for field in lines[1:]:
-        text, colon, value = field.partition(":")
-        named = _name(text)
-        if named is None or not colon:
-            return None
-        name, value = named[1], value.strip(" ")
-        fields.append((named[0], value))
-        if name == "content-length":
-            lengths.append(value)
-        elif name == "content-type":
-            types.append(value)
-        elif name == "host":
-            hosts.append(value)
-        elif name in _UNFRAMED:
-            return None
-        elif name == "connection":
-            quick = quick and value.lower() == "keep-alive"
-        elif name in _ODD or len(value) > FIELD_MAX - 1024:
+    for text in lines[1:]:
+        meaning, field = _line(text) if len(text) < SHORT_LINE else _read_line(text)
+        fields.append(field)
+        if meaning == _PLAIN:
+            continue
+        if meaning == _LENGTH_IS:
+            lengths.append(field[1])
+        elif meaning == _TYPE_IS:
+            types.append(field[1])
+        elif meaning == _HOST_IS:
+            hosts.append(field[1])
+        elif meaning == _LEFT:
             quick = False
+        else:
+            return None
     if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
         return None
     quick = quick and len(lengths) == 1 and len(hosts) == 1 and len(types) == 1 and types[0].lower() in _JSON

@@ -1,42 +1,96 @@
-"""What the gateway measures, in the text format of Prometheus."""
+"""What the gateway measures, in the text format of Prometheus.
+
+Every request counts several things and somebody looks once in a while, so counting is a plain addition here and the
+client library makes its families when they are looked at.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MILLISECONDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 120_000)
 
 
-class Metrics:
-    """Counters of one gateway, in a registry of its own.
+class Counts(Collector):
+    """One counter, by labels.
 
-    `request`, `receipt` and `took` find the counter of some labels: what the client looks up anew each time is
-    remembered, because every request counts several.
+    Attributes:
+        counts: how much was counted under which labels.
     """
+
+    def __init__(self, name: str, meaning: str, labels: tuple[str, ...]) -> None:
+        self._told = (name, meaning, labels)
+        self.counts: dict[tuple[str, ...], int] = {} if labels else {(): 0}
+
+    def add(self, *labels: str, by: int = 1) -> None:
+        """Count."""
+        self.counts[labels] = self.counts.get(labels, 0) + by
+
+    def collect(self) -> Iterator[Metric]:
+        """Tell the counts."""
+        name, meaning, labels = self._told
+        family = CounterMetricFamily(name, meaning, labels=labels)
+        for values, count in self.counts.items():
+            family.add_metric(values, count)
+        yield family
+
+
+class Times(Collector):
+    """How long something takes, by one label, in milliseconds."""
+
+    def __init__(self, name: str, meaning: str, label: str) -> None:
+        self._told = (name, meaning, [label])
+        self._found: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+
+    def add(self, value: str, milliseconds: float) -> None:
+        """Count one."""
+        found = self._found.get(value)
+        if found is None:
+            found = self._found[value] = [0] * (len(_MILLISECONDS) + 1)
+            self._sums[value] = 0.0
+        found[bisect_left(_MILLISECONDS, milliseconds)] += 1
+        self._sums[value] += milliseconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Tell how many took up to how long."""
+        name, meaning, labels = self._told
+        family = HistogramMetricFamily(name, meaning, labels=labels)
+        bounds = [*(str(float(bound)) for bound in _MILLISECONDS), "+Inf"]
+        for value, found in self._found.items():
+            total, buckets = 0, []
+            for bound, count in zip(bounds, found, strict=True):
+                total += count
+                buckets.append((bound, float(total)))
+            family.add_metric([value], buckets, self._sums[value])
+        yield family
+
+
+class Metrics:
+    """What one gateway counts, in a registry of its own."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._before: list[Callable[[], None]] = []
-        self.requests = self._counter("requests", "Requests by endpoint and status.", ("api", "status"))
-        self.refusals = self._counter("refusals", "Requests that were not served, by reason.", ("code",))
-        self.receipts = self._counter("receipts", "Receipts by how their request ended.", ("status",))
-        self.charged = self._counter("charged_base_units", "What all receipts come to.")
-        self.request = lru_cache(self.requests.labels)
-        self.receipt = lru_cache(self.receipts.labels)
-        self.claims = self._counter("claims", "Claims by outcome.", ("outcome",))
-        self.seconds = Histogram(
-            "aitoken_gateway_request_ms", "How long requests take.", ("api",), buckets=_MILLISECONDS,
-            registry=self._registry,
-        )  # fmt: skip
-        self.took = lru_cache(self.seconds.labels)
+        self.requests = self._counts("requests", "Requests by endpoint and status.", ("api", "status"))
+        self.refusals = self._counts("refusals", "Requests that were not served, by reason.", ("code",))
+        self.receipts = self._counts("receipts", "Receipts by how their request ended.", ("status",))
+        self.charged = self._counts("charged_base_units", "What all receipts come to.")
+        self.claims = self._counts("claims", "Claims by outcome.", ("outcome",))
+        self.took = Times("aitoken_gateway_request_ms", "How long requests take.", "api")
+        self._registry.register(self.took)
 
-    def _counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counter:
-        return Counter(f"aitoken_gateway_{name}", meaning, labels, registry=self._registry)
+    def _counts(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counts:
+        counts = Counts(f"aitoken_gateway_{name}", meaning, labels)
+        self._registry.register(counts)
+        return counts
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """Show a value as it is when somebody looks."""

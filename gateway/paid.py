@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
@@ -42,16 +43,14 @@ NOT_COVERED: Final[Mapping[int, int]] = {}
 Usage = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(msgspec.Struct, frozen=True):
     """A model that may answer, and the prices that count if it does."""
 
     model: Model
     edition: Edition
 
 
-@dataclass(slots=True)
-class Order:
+class Order(msgspec.Struct):
     """What was agreed before the work began; `output_limit` and `window` are decided once, when there is a place.
 
     Attributes:
@@ -81,16 +80,14 @@ class Order:
     started: Moment
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(msgspec.Struct, frozen=True):
     finished: Moment
     rate: int
     usage: Usage
     charge: Balance
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """The end of a request."""
 
     receipt: Receipt
@@ -271,8 +268,7 @@ class Paid:
         return encode_extension(fields)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAnswerParts:
+class StoredAnswerParts(msgspec.Struct, frozen=True):
     """An answer to be kept for a repetition of its request."""
 
     status: int
@@ -286,8 +282,7 @@ def stored_answer(body_hash: Hash32, answer: StoredAnswerParts, receipt: Signed)
     return StoredAnswer(body_hash, answer.status, answer.content_type, kept, receipt)
 
 
-@dataclass(frozen=True, slots=True)
-class SingleTerms:
+class SingleTerms(msgspec.Struct, frozen=True):
     """What a single payment is charged: all of it if `exact`, else the price, and `least` at least.
 
     The seller pays the fee of its transaction, so there has to be a least.

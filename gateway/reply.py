@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, Protocol
 
+import msgspec
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
 from multidict import CIMultiDictProxy
@@ -38,8 +38,7 @@ class Call(Protocol):
     def flowing(self) -> web.Request | None: ...  # noqa: D102
 
 
-@dataclass(slots=True)
-class AiohttpCall:
+class AiohttpCall(msgspec.Struct):
     """A request that aiohttp's server read; its body is still to be read."""
 
     flowing: web.Request
@@ -65,8 +64,7 @@ class Flows(Exception):
     """The answer is to flow, and this way into the gateway writes whole ones; nothing has been done for it."""
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """A whole answer."""
 
     status: int

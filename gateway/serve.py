@@ -78,7 +78,7 @@ class Served:
 
     async def _first_answer(self, paid: Paid) -> tuple[int, Answer]:
         """Return the first answer of a leg that is one, or the last that is none."""
-        last = Answer(502, JSON, _error("no upstream answers"))
+        last = _NO_ANSWER
         for number, leg in enumerate(paid.order.legs):
             try:
                 with self._whole.wait():
@@ -145,7 +145,7 @@ class Served:
 
     async def flow(self, request: web.BaseRequest, paid: Paid) -> Reply | web.StreamResponse:
         """Let the answer flow."""
-        last = Answer(502, JSON, _error("no upstream answers"))
+        last = _NO_ANSWER
         for number, leg in enumerate(paid.order.legs):
             try:
                 async with self._opened(paid, leg) as flow:
@@ -366,3 +366,6 @@ def _chunk(event: Event) -> dict[str, Any]:
 
 def _error(reason: str) -> bytes:
     return msgspec.json.encode({"error": {"message": reason, "type": "upstream_error", "code": "upstream_failed"}})
+
+
+_NO_ANSWER: Final = Answer(502, JSON, _error("no upstream answers"))

@@ -227,15 +227,15 @@ class Gateway:
             raise
         except Exception as failure:
             if isinstance(failure, ConnectionError):
-                self.metrics.requests.labels(api.kind, "gone").inc()
+                self.metrics.requests.add(api.kind, "gone")
                 raise
             log.exception("a request failed", extra={"api": api.kind})
             answer = _failed()
         except asyncio.CancelledError:
-            self.metrics.requests.labels(api.kind, "gone").inc()
+            self.metrics.requests.add(api.kind, "gone")
             raise
-        self.metrics.request(api.kind, str(answer.status)).inc()
-        self.metrics.took(api.kind).observe((time.monotonic() - begun) * 1000)
+        self.metrics.requests.add(api.kind, str(answer.status))
+        self.metrics.took.add(api.kind, (time.monotonic() - begun) * 1000)
         return answer
 
     async def _serve(self, call: Call, api: Api, ask: Ask, body: bytes) -> Reply | web.StreamResponse:
@@ -332,7 +332,7 @@ class Gateway:
 
     def _refuse(self, refusal: r.Refusal, url: str, model: str) -> Reply:
         code = r.code_of(refusal)
-        self.metrics.refusals.labels(code).inc()
+        self.metrics.refusals.add(code)
         headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
         if isinstance(refusal, r.PaymentRefusal):
             headers |= self._challenges.headers(refusal, url, model)
@@ -358,8 +358,8 @@ class Gateway:
         return guarded
 
     def _count(self, settled: Settled) -> None:
-        self.metrics.receipt(_STATUS_NAMES[settled.receipt.status]).inc()
-        self.metrics.charged.inc(settled.receipt.charge)
+        self.metrics.receipts.add(_STATUS_NAMES[settled.receipt.status])
+        self.metrics.charged.add(by=settled.receipt.charge)
 
     async def _metrics_page(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for all
         return web.Response(body=self.metrics.render(), headers={"Content-Type": METRICS_TYPE})

@@ -196,14 +196,24 @@ class Sessions:
         except ChainDown as error:
             raise ChainUnavailable(str(error), retry_after_s=2) from error
 
-    def turn(self, known: Known, lane: int | None, voucher: Signed | None = None) -> AbstractAsyncContextManager[Turn]:
+    def turn(
+        self, known: Known, lane: int | None, voucher: Signed | None = None, checked: bytes = b""
+    ) -> AbstractAsyncContextManager[Turn]:
         """Take one step of a session, on a lane or on all of them, that no other gateway's step comes between.
+
+        Args:
+            known: the session.
+            lane: the lane, None for all.
+            voucher: what the step is taken for.
+            checked: the key with which its signature has been checked, if it has.
 
         Raises:
             BadSignature: the voucher is a stranger's, for whom no database is asked.
         """
-        checked = voucher if self._store.shared else None
-        if checked is not None and not ed25519.verify(checked.signature, checked.statement, known.seller.key):
+        key = known.seller.key
+        if voucher is None or checked == key or not self._store.shared:
+            return self._store.turn(known.seller.id, lane, known.follow)
+        if not ed25519.verify(voucher.signature, voucher.statement, key):
             raise BadSignature("the voucher is not signed with the session's key")
         return self._store.turn(known.seller.id, lane, known.follow)
 

@@ -34,6 +34,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 
+import msgspec
+
 from aitoken.errors import Rejected, Unavailable
 from aitoken.pay.layouts import Receipt
 from aitoken.pay.seller import SellerLane, Signed
@@ -151,8 +153,7 @@ class Wanted:
     used: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """Something to be committed.
 
     Attributes:

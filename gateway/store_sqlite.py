@@ -30,8 +30,11 @@ from gateway.store import (
 )
 
 PERIODS_MAX: Final = 100_000
+KEYS_MAX: Final = 500_000
+"""Keys of answers that are known by heart; what is not among them needs no look at the disk."""
+
 _T = TypeVar("_T")
-_SCHEMA: Final = """
+SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lanes (
   session BLOB NOT NULL, lane INTEGER NOT NULL, voucher BLOB, voucher_signature BLOB, receipt BLOB,
@@ -81,6 +84,43 @@ class _Turn:
         self._store.put_closing(session)
 
 
+class KnownKeys:
+    """Which keys may have an answer on disk: nearly all that are asked for are new, and need no look.
+
+    Keys live in two generations. When everything in the older one must be off the disk, it is dropped and the younger
+    takes its place; one that grew too large answers "perhaps" to everything while it lives.
+    """
+
+    def __init__(self, keys: Iterable[tuple[bytes, bytes]], most: int) -> None:
+        self._most = most
+        self._young: set[bytes] | None = set()
+        self._old: set[bytes] | None = set()
+        self._since: Moment | None = None
+        for session, key in keys:
+            self.add(session, key)
+
+    def add(self, session: bytes, key: bytes) -> None:
+        """Remember a key."""
+        if self._young is not None:
+            self._young.add(session[:8] + key[:16])
+            if len(self._young) > self._most:
+                self._young = None
+
+    def may_have(self, session: bytes, key: bytes) -> bool:
+        """Tell whether a key may have an answer."""
+        if self._young is None or self._old is None:
+            return True
+        short = session[:8] + key[:16]
+        return short in self._young or short in self._old
+
+    def turn(self, before: Moment, now: Moment) -> None:
+        """Drop the older generation, if the younger one began before all that is still kept."""
+        if self._since is None:
+            self._since = now
+        elif self._since < before:
+            self._old, self._young, self._since = self._young, set(), now
+
+
 class SqliteStore(Store):
     """The file. Build it with `open_store`."""
 
@@ -104,6 +144,8 @@ class SqliteStore(Store):
         for subscription, period, unit, quantity in connection.execute("SELECT * FROM used"):
             self._used.setdefault((subscription, period), {})[unit] = int(quantity)
         self._turn = _Turn(self)
+        keys = connection.execute("SELECT session, key FROM answers LIMIT ?", (KEYS_MAX + 1,))
+        self._keys = KnownKeys(keys.fetchall(), KEYS_MAX)
         self.clean = clean
 
     def turn(
@@ -117,12 +159,7 @@ class SqliteStore(Store):
 
     def put_voucher(self, session: Hash32, lane: int, voucher: Signed, *, retired: bool) -> None:
         """Remember a lane's best voucher."""
-        sql = (
-            "INSERT INTO lanes (session, lane, voucher, voucher_signature, retired) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET voucher = excluded.voucher, voucher_signature = excluded.voucher_signature, "
-            "retired = MAX(retired, excluded.retired)"
-        )
-        self._put(Change(sql, (session, lane, voucher.statement, voucher.signature, int(retired))))
+        self._put(Change(PUT_VOUCHER, (session, lane, voucher.statement, voucher.signature, int(retired))))
 
     def put_closing(self, session: Hash32) -> None:
         """Remember that a session's final total was signed, so nothing more is served from it."""
@@ -132,13 +169,7 @@ class SqliteStore(Store):
         """Remember a receipt as the lane's last, and for ever."""
         session, lane = receipt.session_id, receipt.lane
         values = (session, lane, receipt.seq, receipt.finished, signed.statement, signed.signature)
-        sql = "INSERT INTO receipts (session, lane, seq, at, statement, signature) VALUES (?, ?, ?, ?, ?, ?)"
-        self._put(Change(sql, values))
-        sql = (
-            "INSERT INTO lanes (session, lane, receipt, receipt_signature) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET receipt = excluded.receipt, receipt_signature = excluded.receipt_signature"
-        )
-        self._put(Change(sql, (session, lane, signed.statement, signed.signature)))
+        self._put(Change(PUT_RECEIPT, values))
 
     async def kept(self, receipt: Receipt, signed: Signed) -> None:  # noqa: ARG002 - one writer, one order
         """Wait, with a lane's first receipt, until the disk knows the lane: it must be retired after a crash."""
@@ -214,8 +245,20 @@ class SqliteStore(Store):
         )  # fmt: skip
         return list(_lanes(session, rows, lane))
 
+    def put_answer(self, session: Hash32, key: Hash32, at: Moment, answer: StoredAnswer) -> None:
+        """Remember an answer by its key; the first of a key stays."""
+        self._keys.add(session, key)
+        super().put_answer(session, key, at, answer)
+
+    def forget(self, before: Moment, now: Moment) -> None:
+        """Drop what is old."""
+        super().forget(before, now)
+        self._keys.turn(before, now)
+
     async def answer(self, session: Hash32, key: Hash32) -> StoredAnswer | None:
         """Return the answer kept for an `Idempotency-Key`, without waiting for the disk."""
+        if not self._keys.may_have(session, key):
+            return None
         return self._fresh.get((session, key)) or await super().answer(session, key)
 
     async def _rows(self, sql: str, *values: Any, synced: bool = True) -> list[Any]:
@@ -251,12 +294,67 @@ class SqliteStore(Store):
 _SET_META: Final = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 
 
+PUT_VOUCHER: Final = (
+    "INSERT INTO lanes (session, lane, voucher, voucher_signature, retired) VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET voucher = excluded.voucher, voucher_signature = excluded.voucher_signature, "
+    "retired = MAX(retired, excluded.retired)"
+)
+PUT_RECEIPT: Final = "INSERT INTO receipts (session, lane, seq, at, statement, signature) VALUES (?, ?, ?, ?, ?, ?)"
+"""Its lane has it as the last one as well: `PUT_LAST`."""
+
+PUT_LAST: Final = (
+    "INSERT INTO lanes (session, lane, receipt, receipt_signature) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET receipt = excluded.receipt, receipt_signature = excluded.receipt_signature"
+)
+_PUT_LANE: Final = (
+    "INSERT INTO lanes (session, lane, voucher, voucher_signature, retired, receipt, receipt_signature) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET voucher = COALESCE(excluded.voucher, voucher), "
+    "voucher_signature = COALESCE(excluded.voucher_signature, voucher_signature), "
+    "retired = MAX(retired, excluded.retired), receipt = COALESCE(excluded.receipt, receipt), "
+    "receipt_signature = COALESCE(excluded.receipt_signature, receipt_signature)"
+)
+
+
+def write_one_by_one(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """Do changes as they were put: the plain way of `gathered`."""
+    for change in changes:
+        connection.execute(change.sql, change.values)
+        if change.sql is PUT_RECEIPT:
+            session, lane, _, _, statement, signature = change.values
+            connection.execute(PUT_LAST, (session, lane, statement, signature))
+
+
+def write_gathered(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """Do changes with one statement for all receipts, and one for each lane.
+
+    Of a lane's vouchers and receipts in one group only the last count. Nothing else of a group touches what they write,
+    and what changes a lane finds it there, so they may come first.
+    """
+    receipts: list[tuple[Any, ...]] = []
+    lanes: dict[tuple[Any, Any], list[Any]] = {}
+    rest: list[Change] = []
+    for change in changes:
+        values = change.values
+        if change.sql is PUT_RECEIPT:
+            receipts.append(values)
+            lane = lanes.setdefault(values[:2], [None, None, 0, None, None])
+            lane[3:] = values[4:]
+        elif change.sql is PUT_VOUCHER:
+            lane = lanes.setdefault(values[:2], [None, None, 0, None, None])
+            lane[:3] = values[2], values[3], max(lane[2], values[4])
+        else:
+            rest.append(change)
+    connection.executemany(PUT_RECEIPT, receipts)
+    connection.executemany(_PUT_LANE, [(*place, *lane) for place, lane in lanes.items()])
+    for change in rest:
+        connection.execute(change.sql, change.values)
+
+
 def write(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     """Commit changes together."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for change in changes:
-            connection.execute(change.sql, change.values)
+        write_gathered(connection, changes)
         connection.execute("COMMIT")
     except sqlite3.Error:
         if connection.in_transaction:
@@ -295,7 +393,7 @@ def open_file(folder: Path, owner: bytes) -> SqliteStore:
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.executescript(_SCHEMA)
+        connection.executescript(SCHEMA)
         clean = _take_over(connection, folder / "gateway.floor", owner)
         reader = sqlite3.connect(folder / "gateway.sqlite", isolation_level=None, check_same_thread=False)
     except (sqlite3.Error, StoreUnusable) as error:

@@ -69,22 +69,25 @@ _CLOSING = struct.Struct("<8s32sQQQ")
 _AUTHORIZATION = struct.Struct("<8s32s32s32sIQQBQQ32s32s")
 
 
-def _bytes_sizes(layout: struct.Struct) -> tuple[int, ...]:
-    return tuple(len(value) for value in layout.unpack(bytes(layout.size)) if isinstance(value, bytes))
+def _bytes_sizes(layout: struct.Struct) -> tuple[tuple[int, int], ...]:
+    values = enumerate(layout.unpack(bytes(layout.size)))
+    return tuple((place, len(value)) for place, value in values if isinstance(value, bytes))
 
 
 _BYTES_SIZES: Final = {
     layout: _bytes_sizes(layout) for layout in (_VOUCHER, _TICK, _RECEIPT, _OFFER, _CLOSING, _AUTHORIZATION)
 }
+"""Where a layout has byte strings, and of what length."""
 
 
 def _pack(layout: struct.Struct, *values: Any) -> bytes:
-    # `struct` pads and cuts byte strings without a word, so their lengths are compared first.
-    if tuple([len(value) for value in values if isinstance(value, bytes)]) != _BYTES_SIZES[layout]:
-        raise BadLayout("a key, hash or id of a wrong length")
     try:
+        # `struct` pads and cuts byte strings without a word, so their lengths are compared first.
+        for place, size in _BYTES_SIZES[layout]:
+            if len(values[place]) != size:
+                raise BadLayout("a key, hash or id of a wrong length")
         return layout.pack(*values)
-    except struct.error as error:
+    except (struct.error, TypeError) as error:
         raise BadLayout(f"a value does not fit its field: {error}") from None
 
 

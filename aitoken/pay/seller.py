@@ -137,7 +137,7 @@ class SellerSession:
 
     def admit(
         self, statement: bytes, signature: bytes, now: Moment, need: Balance = NOTHING, limit: Balance = NO_LIMIT,
-        read: Voucher | None = None,
+        read: Voucher | None = None, checked: bytes = b"",
     ) -> Admission:  # fmt: skip
         """Reserve for one request; it must end with `settle`.
 
@@ -148,6 +148,7 @@ class SellerSession:
             need: what the request may cost, and so the least its ceiling must leave for it.
             limit: the most it will be charged, whatever the ceiling says (a client's own cap).
             read: what `statement` decodes to, where the caller has read it already.
+            checked: the key with which the caller has checked the signature, if it has.
 
         Raises:
             PayRejected: it is not admitted; nothing changed.
@@ -164,7 +165,7 @@ class SellerSession:
         reserved = self.reserved - lane.end + end
         if reserved > self.deposit:
             raise OverDeposit(f"all lanes would come to {reserved} of {self.deposit}")
-        if not ed25519.verify(signature, statement, self.key):
+        if checked != self.key and not ed25519.verify(signature, statement, self.key):
             raise BadSignature("the voucher is not signed with the session's key")
         self._keep(lane, voucher, Signed(statement, signature))
         self.reserved = Balance(reserved)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
+
+import msgspec
 
 from aitoken.pay import units as u
 from gateway.ports import Event
@@ -25,12 +26,14 @@ CHARACTERS_A_TOKEN: Final = 8
 FRAMING_TOKENS: Final = 16
 """Tokens a choice may have beside its text: ends, roles, the frame of a tool call."""
 
+COUNT_LIMIT: Final = 1 << 50
+"""What an upstream counts beyond is no count."""
+
 TIERS: Final = {"auto": 0, "default": 0, "standard": 0, "flex": 1, "priority": 2}
 """Service tiers by the names clients ask with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """A request, read.
 
     Attributes:
@@ -54,7 +57,7 @@ class Ask:
     tier: int = 0
     quality: int = 0
     texts: tuple[str, ...] = ()
-    fixed: Mapping[int, int] = field(default_factory=dict)
+    fixed: Mapping[int, int] = {}
     wants_usage: bool = False
 
     def usage_max(self, output_tokens: int, priced: frozenset[int]) -> Usage:
@@ -64,11 +67,12 @@ class Ask:
             bound[u.OUTPUT_TOKEN] = self.choices * output_tokens
             bound[u.REASONING_TOKEN] = self.choices * output_tokens
             bound[u.OUTPUT_CHARACTER] = self.choices * output_tokens * CHARACTERS_A_TOKEN
-        return tuple(sorted([(unit, quantity) for unit, quantity in bound.items() if quantity and unit in priced]))
+        usage = [(unit, quantity) for unit, quantity in bound.items() if quantity and unit in priced]
+        usage.sort()
+        return tuple(usage)
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(msgspec.Struct, frozen=True):
     """Tokens as an upstream counts them; `input` and `output` include all others of their side."""
 
     input: int = 0
@@ -103,7 +107,6 @@ class Meter:
         self._running = 0
         self._uncounted: list[str] = []
         self._input = -1
-        self._input_characters = sum(len(text) for text in ask.texts)
         self.characters = 0
         self.bytes = 0
         self.reported: Reported | None = None
@@ -156,13 +159,16 @@ class Meter:
             tolerance_percent: by how much the upstream may count more output than the tokenizer; None believes it.
             final: whether the answer is over; before, the output is counted piece by piece and never too low.
         """
-        found = dict(self.counts)
+        found = self._tokens(priced, tolerance_percent, final=final)
         found[u.REQUEST] = 1
-        found[u.INPUT_CHARACTER] = self._input_characters
         found[u.OUTPUT_CHARACTER] = self.characters
-        found.update(self._tokens(priced, tolerance_percent, final=final))
-        usage = tuple(sorted([(unit, quantity) for unit, quantity in found.items() if quantity > 0 and unit in priced]))
-        return usage or ((u.REQUEST, 1),)
+        if u.INPUT_CHARACTER in priced:
+            found[u.INPUT_CHARACTER] = sum([len(text) for text in self.ask.texts])
+        for unit, quantity in self.counts.items():
+            found.setdefault(unit, quantity)
+        usage = [(unit, quantity) for unit, quantity in found.items() if quantity > 0 and unit in priced]
+        usage.sort()
+        return tuple(usage) or ((u.REQUEST, 1),)
 
     @property
     def recounted(self) -> bool:
@@ -175,17 +181,24 @@ class Meter:
             output = self._recount() if final else self._run()
             return {u.INPUT_TOKEN: self._input_recount(), u.OUTPUT_TOKEN: output}
         output = self._believable(reported, tolerance_percent)
-        parts = {
-            u.CACHED_INPUT_TOKEN: reported.cached,
-            u.CACHE_WRITE_TOKEN: reported.cache_write,
-            u.AUDIO_TOKEN_IN: reported.audio_in,
-        }
-        parts = {unit: quantity for unit, quantity in parts.items() if unit in priced}
-        parts[u.INPUT_TOKEN] = max(0, reported.input - sum(parts.values()))
-        out = {u.REASONING_TOKEN: reported.reasoning, u.AUDIO_TOKEN_OUT: reported.audio_out}
-        out = {unit: min(quantity, output) for unit, quantity in out.items() if unit in priced}
-        out[u.OUTPUT_TOKEN] = max(0, output - sum(out.values()))
-        return parts | out
+        found: dict[int, int] = {}
+        left = reported.input
+        for unit, quantity in (
+            (u.CACHED_INPUT_TOKEN, reported.cached),
+            (u.CACHE_WRITE_TOKEN, reported.cache_write),
+            (u.AUDIO_TOKEN_IN, reported.audio_in),
+        ):
+            if quantity and unit in priced:
+                found[unit] = quantity
+                left -= quantity
+        found[u.INPUT_TOKEN] = max(0, left)
+        left = output
+        for unit, quantity in ((u.REASONING_TOKEN, reported.reasoning), (u.AUDIO_TOKEN_OUT, reported.audio_out)):
+            if quantity and unit in priced:
+                found[unit] = min(quantity, output)
+                left -= found[unit]
+        found[u.OUTPUT_TOKEN] = max(0, left)
+        return found
 
     def _believable(self, reported: Reported, tolerance_percent: int | None) -> int:
         """Return the reported output, cut to what the delivered text and the hidden parts can hold."""
@@ -270,12 +283,13 @@ def want(condition: bool, what: str) -> None:  # noqa: FBT001 - reads as a sente
 
 def model_names(body: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the models that may answer: `model`, then those of `models` the client allows besides."""
-    more = body.get("models", [])
-    want(isinstance(more, list) and len(more) < MODELS_MAX, f"models is a list of at most {MODELS_MAX} names")
+    more = body.get("models", ())
+    if more != () and not (isinstance(more, list) and len(more) < MODELS_MAX):
+        raise BadRequest(f"models is a list of at most {MODELS_MAX} names")
     names = [body.get("model"), *more]
     for name in names:
         want(isinstance(name, str) and 0 < len(name) <= 200, "model is the name of a model")
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(names)) if more else (names[0],)
 
 
 def integer(body: Mapping[str, Any], *names: str, least: int = 1, most: int = OUTPUT_MAX) -> int | None:
@@ -284,24 +298,30 @@ def integer(body: Mapping[str, Any], *names: str, least: int = 1, most: int = OU
         value = body.get(name)
         if value is None:
             continue
-        want(isinstance(value, int) and not isinstance(value, bool), f"{name} is an integer")
-        want(least <= value <= most, f"{name} is {least} to {most}")
-        return int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise BadRequest(f"{name} is an integer")
+        if not least <= value <= most:
+            raise BadRequest(f"{name} is {least} to {most}")
+        return value
     return None
 
 
 def flag(body: Mapping[str, Any], name: str) -> bool:
     """Return a field that is true or false; false when it is absent."""
     value = body.get(name)
-    want(value is None or isinstance(value, bool), f"{name} is true or false")
+    if value is not None and not isinstance(value, bool):
+        raise BadRequest(f"{name} is true or false")
     return bool(value)
 
 
 def tier(body: Mapping[str, Any]) -> int:
     """Return the number of the service tier a client asks for."""
     name = body.get("service_tier")
-    want(name is None or name in TIERS, f"service_tier is one of {', '.join(TIERS)}")
-    return TIERS[name] if isinstance(name, str) else 0
+    if name is None:
+        return 0
+    if not isinstance(name, str) or name not in TIERS:
+        raise BadRequest(f"service_tier is one of {', '.join(TIERS)}")
+    return TIERS[name]
 
 
 def texts_of(value: object, depth: int = 0) -> list[str]:
@@ -325,9 +345,7 @@ def dicts(value: object) -> Iterable[dict[str, Any]]:
     return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
 
 
-def count_of(usage: Mapping[str, Any], *path: str) -> int:
-    """Return a non-negative integer deep in a usage object; 0 where there is none."""
-    value: object = usage
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 50 else 0
+def count_of(usage: object, name: str) -> int:
+    """Return a non-negative integer of a usage object; 0 where there is none."""
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if type(value) is int and 0 <= value < COUNT_LIMIT else 0

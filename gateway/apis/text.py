@@ -32,7 +32,7 @@ def _ask(body: dict[str, Any], size: int, texts: list[str], **more: Any) -> Ask:
         u.INPUT_TOKEN: size,
         u.CACHED_INPUT_TOKEN: size,
         u.CACHE_WRITE_TOKEN: size,
-        u.INPUT_CHARACTER: sum(len(text) for text in texts),
+        u.INPUT_CHARACTER: sum([len(text) for text in texts]),
     }
     return Ask(body, model_names(body), flag(body, "stream"), texts=tuple(texts), fixed=fixed, tier=tier(body), **more)
 
@@ -45,13 +45,16 @@ def _tools(body: dict[str, Any]) -> list[str]:
 def _openai_usage(usage: object) -> Reported | None:
     if not isinstance(usage, dict):
         return None
+    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    tokens = (count_of(usage, "prompt_tokens"), count_of(usage, "completion_tokens"))
+    if not prompt and not completion:
+        return Reported(*tokens)
     return Reported(
-        input=count_of(usage, "prompt_tokens"),
-        output=count_of(usage, "completion_tokens"),
-        cached=count_of(usage, "prompt_tokens_details", "cached_tokens"),
-        reasoning=count_of(usage, "completion_tokens_details", "reasoning_tokens"),
-        audio_in=count_of(usage, "prompt_tokens_details", "audio_tokens"),
-        audio_out=count_of(usage, "completion_tokens_details", "audio_tokens"),
+        *tokens,
+        cached=count_of(prompt, "cached_tokens"),
+        reasoning=count_of(completion, "reasoning_tokens"),
+        audio_in=count_of(prompt, "audio_tokens"),
+        audio_out=count_of(completion, "audio_tokens"),
     )
 
 
@@ -232,8 +235,8 @@ class Responses(Api):
                 Reported(
                     input=count_of(usage, "input_tokens"),
                     output=count_of(usage, "output_tokens"),
-                    cached=count_of(usage, "input_tokens_details", "cached_tokens"),
-                    reasoning=count_of(usage, "output_tokens_details", "reasoning_tokens"),
+                    cached=count_of(usage.get("input_tokens_details"), "cached_tokens"),
+                    reasoning=count_of(usage.get("output_tokens_details"), "reasoning_tokens"),
                 )
             )
 

@@ -79,7 +79,7 @@ async def test_up_to_a_maximum_the_real_price_moves(tmp_path: Path) -> None:
         assert (told["success"], told["amount"], told["payer"]) == (True, str(COST), f"0x{it.payer.id.hex()}")
         receipt = Receipt.decode(decode_signed(told["extra"]["receipt"])[0])
         assert (receipt.charge, receipt.lane_total, receipt.seq) == (COST, COST, 1)
-        assert it.shop.gateway.metrics.charged._value.get() == COST
+        assert it.shop.gateway.metrics.charged.counts[()] == COST
 
 
 async def test_exactly_what_was_asked_for_moves_and_at_least_the_fee(tmp_path: Path) -> None:

@@ -494,6 +494,7 @@ def test_findings_are_bounded() -> None:
 # ------------------------------------------------------------------------------------------------- signed ahead
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, CEILING_MS)), max_size=8))
 def test_a_voucher_that_was_signed_ahead_is_one_that_could_have_been_signed_now(
     steps: list[tuple[int, int, int]],
