@@ -16,9 +16,10 @@ from itertools import count
 from math import comb
 from typing import Any
 
+from aitoken.pay.seals import seal_of, vote_of
 from aitoken.types import AIT, AccountId, Balance, Hash32, Moment
 from chain.frame.errors import DispatchError
-from chain.pallets.ai.rewards_rules import seal_of, stake_for, vote_of, work_stake_for
+from chain.pallets.ai.rewards_rules import stake_for, work_stake_for
 from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, ERROR_PERCENT
 from chain.pallets.ai.rewards_types import Decay, Kind, Terms
 from chain.pallets.ai.sessions_types import SessionClaims

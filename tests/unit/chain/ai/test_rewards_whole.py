@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from aitoken.pay.seals import seal_of, vote_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.types import AIT, AccountId, Balance, Hash32, Moment
 from chain.frame.errors import BadOrigin, BadProof, InvalidBlock, Stale
 from chain.pallets.ai.rewards_events import RewardsErrors as Error
-from chain.pallets.ai.rewards_rules import seal_of, stake_for, vote_of
+from chain.pallets.ai.rewards_rules import stake_for
 from chain.pallets.ai.rewards_types import Decay, Kind, Terms
 from tests.support.pay_chain import PayChain
 from tests.support.staking_chain import account, pair
