@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from aitoken.errors import Bug
 from aitoken.proto.digest import Digest, NextEpoch
 from aitoken.proto.header import Header
 from aitoken.types import Balance, BlockNumber, Moment
@@ -51,7 +52,12 @@ def build_genesis(spec: ChainSpec, runtime: Runtime | None = None) -> Genesis:
     Args:
         spec: what the chain starts with.
         runtime: the runtime of that spec, where the caller has built it already.
+
+    Raises:
+        Bug: the spec is partial.
     """
+    if spec.partial:
+        raise Bug("a genesis needs the balances, and this spec was read without them")
     runtime = runtime or build_runtime(spec)
     instance = runtime.new_instance()
     pallets: dict[str, Any] = cast("dict[str, Any]", instance.machine.pallets)

@@ -69,7 +69,10 @@ class Nominator:
 
 @dataclass(frozen=True, slots=True)
 class ChainSpec:
-    """Everything a chain starts with, checked."""
+    """Everything a chain starts with, checked.
+
+    `partial` is one without the balances, from which no genesis can be made.
+    """
 
     name: str
     id: str
@@ -86,6 +89,7 @@ class ChainSpec:
     staking: StakingGenesis
     oracle: OracleGenesis
     sudo: AccountId | None
+    partial: bool = False
 
     @property
     def properties(self) -> dict[str, str | int]:
@@ -309,6 +313,7 @@ def parse_spec(data: Any, *, checked: bool = False) -> ChainSpec:
         staking=staking,
         oracle=oracle,
         sudo=None if sudo is None else reader.account(sudo, "genesis.sudo.key"),
+        partial=checked,
     )
     if not 0 < spec.timestamp_ms < 1 << 48:
         raise BadSpec("genesis.timestampMs must be milliseconds since 1970")

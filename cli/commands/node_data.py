@@ -61,6 +61,7 @@ def verify(chain: Path, data_dir: Path, out: Output) -> None:
     Exit codes: 0 all is sound, 5 there is no database or it cannot be opened, 6 something is wrong.
     """
     from chain.genesis import build_genesis
+    from node.chain.opening import load_spec
     from node.chain.verify import anchor_of
     from node.chain.verify import verify as verify_all
     from node.store.check import Finding
@@ -68,7 +69,8 @@ def verify(chain: Path, data_dir: Path, out: Output) -> None:
     findings: list[Finding] = []
     with _opened(chain, data_dir) as opened:
         database = opened.database
-        start = anchor_of(opened.spec, build_genesis(opened.spec, opened.runtime))
+        spec, _ = load_spec(chain)
+        start = anchor_of(spec, build_genesis(spec, opened.runtime))
         for item in verify_all(database, start):
             if isinstance(item, Finding):
                 findings.append(item)
