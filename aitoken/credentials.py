@@ -22,6 +22,8 @@ from aitoken.types import AccountId, Hash32
 TOKEN_MAGIC: Final = b"AITPnul1"
 CLAIM_MAGIC: Final = b"AITPper1"
 STATEMENTS_MAGIC: Final = b"AITPatt1"
+EVERYWHERE: Final = b"persons".ljust(32, b"\x00")
+"""The scope of those who count as persons wherever nothing narrower is asked for."""
 
 
 def token_bytes(genesis: Hash32, key: int, nullifier: bytes) -> bytes:

@@ -20,6 +20,7 @@ from chain.pallets.ai.oracle import Oracle
 from chain.pallets.ai.pay import Pay
 from chain.pallets.ai.plans import Plans
 from chain.pallets.ai.providers import Providers
+from chain.pallets.ai.reputation import Reputation
 from chain.pallets.ai.rewards import Rewards
 from chain.pallets.ai.sessions import Sessions
 from chain.pallets.ai.spending import Spendable
@@ -78,6 +79,7 @@ PALLETS: Final = (
     Rewards,
     Attest,
     Names,
+    Reputation,
     Sudo,
 )
 
@@ -124,10 +126,12 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     codes = Codes(machine, balances, system, timestamp, providers)
     attest = Attest(machine, balances, system, timestamp)
     names = Names(machine, balances, system, timestamp, providers, attest)
+    reputation = Reputation(machine, balances, timestamp, sessions, providers, attest)
     machine.install(
         system, timestamp, authorship, babe, balances, payment, Utility(machine), session, staking, historical,
         offences, consensus, activity, supply, Identity(machine, balances), Parameters(machine), oracle, providers,
-        sessions, pay, plans, allowances, disputes, codes, rewards, attest, names, Sudo(machine),
+        sessions, pay, plans, allowances, disputes, codes, rewards, attest, names, reputation,
+        Sudo(machine),
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)

@@ -30,7 +30,7 @@ from chain.state.layer import FinalState
 from chain.state.memory import MemoryKeyValue
 from tests.fuzz.traffic import PEOPLE, SIGNERS, VALIDATORS, Traffic
 from tests.support.earn_chain import EarnChain
-from tests.support.identity_chain import IdentityChain
+from tests.support.identity_chain import IdentityChain, reputation_holds
 from tests.support.pay_chain import PayChain
 from tests.support.pay_session import check_sessions
 from tests.support.spending_chain import SpendingChain
@@ -43,6 +43,7 @@ ABSORB_EVERY = 5
 SPENDING = {
     "PayHoldReason", "AllowancesHoldReason", "PlansHoldReason", "DisputesHoldReason", "CodesHoldReason",
     "RewardsHoldReason", "IdentityHoldReason", "NamesHoldReason", "AttestHoldReason",
+    "ReputationHoldReason",
 }  # fmt: skip
 STEPS_MS = (*[250, 500, 1_000, 1_000, 4_000] * 8, *[30_000] * 3, 3_600_000)
 GAPS = (0, 0, 0, 0, 0, 1, 2, 9)
@@ -184,7 +185,7 @@ class StateFuzzer:
     def _check_pay(self, accounts: dict[AccountId, Any], holds: dict[AccountId, Any]) -> None:
         chain: Any = self.chain
         expected = +(
-            SpendingChain.expected_holds(chain) + EarnChain.expected_holds(chain) + IdentityChain.expected_holds(chain)
+            SpendingChain.expected_holds(chain) + EarnChain.expected_holds(chain) + IdentityChain.expected_holds(chain) + reputation_holds(chain)
         )
         kinds = {reason.partition(".")[0] for _, reason in expected} | SPENDING
         found = Counter(

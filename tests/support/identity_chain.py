@@ -16,6 +16,7 @@ from chain.frame.schema import Schema
 from chain.frame.system import System
 from chain.pallets.ai.attest import ATTESTATION_DEPOSIT, FEE, Attest
 from chain.pallets.ai.attest_types import Accept, Class
+from chain.pallets.ai.reputation import FEEDBACK_DEPOSIT
 from chain.pallets.balances import Balances
 from chain.pallets.identity import SUB_DEPOSIT, Identity
 from chain.pallets.identity_types import FeePaid
@@ -186,3 +187,11 @@ class IdentityChain(EarnChain):
         for spans in times.values():
             spans.sort()
             assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+def reputation_holds(chain: Any) -> Counter[tuple[AccountId, str]]:
+    """What the storage of Reputation says is held, on a chain that has it."""
+    held: Counter[tuple[AccountId, str]] = Counter()
+    for feedback in rows(chain.reputation.feedbacks):
+        held[feedback.author, "ReputationHoldReason.Deposit"] += FEEDBACK_DEPOSIT
+    return held

@@ -27,7 +27,7 @@ from aitoken.crypto import ed25519
 from aitoken.crypto.signature import verify_by_wallet
 from aitoken.errors import Bug
 from aitoken.pay.layouts import Closing as ClosingStatement
-from aitoken.pay.layouts import Opening, OpenParams, session_id
+from aitoken.pay.layouts import Opening, OpenParams, Receipt, session_id
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
 from chain.frame.calls import PostInfo, call
 from chain.frame.origin import Origin, ensure_signed
@@ -38,8 +38,8 @@ from chain.pallets.ai.sessions_claims import Claims
 from chain.pallets.ai.sessions_court import Court, Rates, read_offer
 from chain.pallets.ai.sessions_events import SessionsErrors, SessionsEvents
 from chain.pallets.ai.sessions_life import Life, Watcher
-from chain.pallets.ai.sessions_money import DEMAND, DEPOSIT, ESCROW, Author, Burns, Escrows, Money
-from chain.pallets.ai.sessions_storage import MIN_DEPOSIT, SessionsStorage, pages_of, session_deposit
+from chain.pallets.ai.sessions_money import BURN_PERCENT, DEMAND, DEPOSIT, ESCROW, Author, Burns, Escrows, Money
+from chain.pallets.ai.sessions_storage import FEE_ONE, MIN_DEPOSIT, SessionsStorage, pages_of, session_deposit
 from chain.pallets.ai.sessions_types import (
     ITEMS_MAX,
     LANES_A_PAGE,
@@ -417,6 +417,18 @@ class Sessions(Pallet, SessionsStorage, index=42, crate="pallet_sessions"):
         """Return payer and provider of a session, None where there is none."""
         found = self.sessions.get(session)
         return None if found is None else (found.payer, found.provider)
+
+    def shown(self, session: Hash32, lane: int, receipt: SignedReceipt) -> tuple[Session, Receipt]:
+        """Return a session and a receipt of one of its lanes, which the provider has signed.
+
+        Raises:
+            NoSession, BadReceipt, BadSignature: there is none, or it is of something or somebody else.
+        """
+        return self._court.read(session, lane, receipt)
+
+    def burned_by(self, found: Session) -> int:
+        """Return how much of what a session has paid is burned, at the present fee."""
+        return found.claimed * self.protocol_fee.get() // FEE_ONE * BURN_PERCENT // 100
 
     def paid_by(self, session: Hash32) -> Balance:
         """Return what the provider has been paid by a session and has not given back."""

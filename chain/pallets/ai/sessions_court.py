@@ -231,6 +231,15 @@ class Court:
             raise Error.NoTail
         return state, state.tail
 
+    def read(self, number: Hash32, lane: int, signed: SignedReceipt) -> tuple[Session, Receipt]:
+        """Return a copy of a session and a receipt of it.
+
+        Raises:
+            NoSession, BadReceipt, BadSignature: there is none, or it is of something or somebody else.
+        """
+        session = self.find(number)
+        return session, self._receipt(number, lane, session, signed)
+
     def _receipt(self, number: Hash32, lane: int, session: Session, signed: SignedReceipt) -> Receipt:
         """Read a receipt of a lane and check whose it is."""
         try:
