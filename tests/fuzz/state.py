@@ -185,7 +185,10 @@ class StateFuzzer:
     def _check_pay(self, accounts: dict[AccountId, Any], holds: dict[AccountId, Any]) -> None:
         chain: Any = self.chain
         expected = +(
-            SpendingChain.expected_holds(chain) + EarnChain.expected_holds(chain) + IdentityChain.expected_holds(chain) + reputation_holds(chain)
+            SpendingChain.expected_holds(chain)
+            + EarnChain.expected_holds(chain)
+            + IdentityChain.expected_holds(chain)
+            + reputation_holds(chain)
         )
         kinds = {reason.partition(".")[0] for _, reason in expected} | SPENDING
         found = Counter(
