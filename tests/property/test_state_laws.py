@@ -11,7 +11,7 @@ from chain.state import reference
 from chain.state.base import StateDiscarded, StateVersion
 from chain.state.layer import FinalState, Layer
 from chain.state.memory import MemoryKeyValue
-from chain.state.ordered import ordered_root
+from chain.state.ordered import ordered_root, ordered_root_plainly
 
 # Few different bytes and short keys: prefixes of each other, shared nibbles, splits and collapses in plenty.
 SHORT = st.lists(st.sampled_from([0x00, 0x01, 0x10, 0x11, 0xFF]), max_size=4).map(bytes)
@@ -107,6 +107,25 @@ def test_the_root_of_a_list_is_the_root_of_its_compact_positions(values) -> None
     pairs = {reference.compact(position): value for position, value in enumerate(values)}
 
     assert ordered_root(values) == reference.root(pairs, StateVersion.V0)
+
+
+@given(st.integers(60, 1200), st.lists(st.binary(max_size=40) | st.binary(min_size=140, max_size=150), min_size=1))
+@example(16 * 64 + 64, [b""])
+@example(33 * 64 + 1, [b"x" * 30, b"y" * 29, b"z" * 28])
+@example(1 << 14, [b"x" * 30, b""])
+@settings(max_examples=40, deadline=None)
+def test_the_root_of_a_long_list_is_that_of_any_other_trie(count, values) -> None:
+    long = [values[position * position % len(values)] for position in range(count)]
+
+    assert ordered_root(long) == ordered_root_plainly(long)
+
+
+def test_lists_at_the_edges_of_the_written_out_shape_have_the_right_root() -> None:
+    for edge in (64, 128, 192, 15 * 64, 16 * 64, 17 * 64, 32 * 64, 33 * 64):
+        for count in (edge - 1, edge, edge + 1):
+            values = [position.to_bytes(2) for position in range(count)]
+            pairs = {reference.compact(position): value for position, value in enumerate(values)}
+            assert ordered_root(values) == reference.root(pairs, StateVersion.V0), count
 
 
 def test_a_list_longer_than_two_byte_positions_has_the_right_root() -> None:
