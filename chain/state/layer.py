@@ -13,7 +13,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 from operator import eq
 from typing import Final
 
@@ -71,14 +72,13 @@ class Layer:
         """Compute the state after `changes`; those that change nothing are dropped."""
         self.parent = parent
         anchor, find = _trie_of(parent)
-        get = parent.get
         keys = sorted(changes)
         values = [changes[key] for key in keys]
-        olds = [get(key) for key in keys]
+        olds = _values_of(parent, keys)
         if any(map(eq, values, olds)):
-            keys = [key for key, new, old in zip(keys, values, olds, strict=True) if new != old]
-            values = [changes[key] for key in keys]
-            olds = [get(key) for key in keys]
+            different = [new != old for new, old in zip(values, olds, strict=True)]
+            keys, values = list(compress(keys, different)), list(compress(values, different))
+            olds = list(compress(olds, different))
         self.keys: Final = keys
         self.changes: Final = dict(zip(keys, values, strict=True))
         """What is different from the parent, ascending by key; None where a key was removed."""
@@ -205,6 +205,18 @@ def _line_of(layer: Layer) -> tuple[list[Layer], Anchor]:
     while isinstance(parent := layers[-1].parent, Layer):
         layers.append(parent)
     return layers, parent
+
+
+def _values_of(state: Layer | Anchor, keys: Sequence[bytes]) -> list[bytes | None]:
+    """Return what `state.get` says of each of `keys`, with fewer calls."""
+    layers, anchor = _line_of(state) if isinstance(state, Layer) else ([], state)
+    if anchor.source is None or len(layers) > 1:
+        return list(map(state.get, keys))
+    below = anchor.source.get
+    if not layers:
+        return list(map(below, keys))
+    said = layers[0].changes.get
+    return [below(key) if (value := said(key, _UNSAID)) is _UNSAID else value for key in keys]  # type: ignore[misc]
 
 
 def _trie_of(state: Layer | Anchor) -> tuple[Anchor, Find]:

@@ -327,9 +327,9 @@ class Database:
         batch.put(schema.BODY + number, msgpack.packb(list(block.body)))
         if block.justification is not None:
             batch.put(schema.JUSTIFICATION + number, block.justification)
-        past_keys = [schema.past_key(key) for key in block.changes]
+        past_keys, put, before = schema.past_keys(block.changes), batch.put, block.before
         for past_key, key in zip(past_keys, block.changes, strict=True):
-            batch.put(past_key + number, schema.past_value(block.before[key]))
+            put(past_key + number, schema.past_value(before[key]))
         batch.put(schema.CHANGED + number, msgpack.packb(past_keys))
 
     def _prune(self, batch: Batch, number: int, oldest: int) -> int:

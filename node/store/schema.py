@@ -21,6 +21,7 @@ The whole database is written in synced batches of one or several final blocks; 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 SCHEMA_VERSION: Final = 1
@@ -61,6 +62,11 @@ def past_prefix(key: bytes) -> bytes:
 def past_key(key: bytes) -> bytes:
     """Return what all past values of `key` start with; the number of the block that changed it follows."""
     return past_prefix(key) + _KEY_END
+
+
+def past_keys(keys: Iterable[bytes]) -> list[bytes]:
+    """Return `past_key` of each key; there are thousands in a block."""
+    return [PAST + key.replace(b"\x00", b"\x00\xff") + _KEY_END for key in keys]
 
 
 def past_parts(stored: bytes) -> tuple[bytes, int]:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aitoken.codec.base import Codec, DecodeError, compact_encode, compact_read
+from aitoken.codec.base import Codec, DecodeError, EncodeError, compact_encode, compact_read
 from aitoken.codec.hints import codec_of, compile_record, compile_writer, u8, u16, u32, u64, u128
 from aitoken.codec.records import Record, Union, record
 from aitoken.proto.digest import DIGEST
 from aitoken.proto.header import HEADER
 from aitoken.types import AccountId, Hash32
-from chain.frame.types import AccountInfo
+from chain.frame.types import ACCOUNT_INFO, NEW_LOGIC, AccountInfo
 from chain.params import PRESETS
 from chain.runtime import build_schema
+from chain.state.memory import MemoryKeyValue
 from tests.support.small_runtime import Chain
 
 SCHEMA = build_schema(PRESETS["devnet"])
 EMPTY = Chain({})
+OLD = AccountInfo(1, 2, 3, 4, 5, 6, 7, NEW_LOGIC)
 
 
 @record("laws::Everything")
@@ -57,6 +60,10 @@ VALUES = st.builds(
     st.dictionaries(st.integers(0, 2**32 - 1), st.binary(max_size=5), max_size=5),
     st.integers(0, 2**64 - 1),
 )
+U128 = st.integers(0, 2**128 - 1)
+COUNTS = [st.integers(0, 2**32 - 1)] * 4
+USUAL = st.builds(AccountInfo, *COUNTS, U128, st.just(0), st.just(0), st.just(NEW_LOGIC))
+ACCOUNTS = USUAL | st.builds(AccountInfo, *COUNTS, U128, st.just(0) | U128, st.just(0) | U128, st.just(0) | U128)
 EITHER = st.recursive(
     st.builds(Nothing),
     lambda inner: st.builds(Both, inner, st.lists(inner, max_size=3), st.none() | st.binary(min_size=32, max_size=32)),
@@ -164,3 +171,32 @@ def test_a_writer_gives_the_bytes_of_the_record(who: bytes, amount: int, number:
     write = compile_writer(b"\x04\x02", fields, b"\x00")
 
     assert write(who, amount, number) == b"\x04\x02" + encode(Event(who, amount, number)) + b"\x00"
+
+
+@given(st.dictionaries(st.binary(min_size=32, max_size=32), st.none() | ACCOUNTS, max_size=4))
+def test_accounts_are_stored_and_read_as_their_codec_has_them(accounts: dict[AccountId, AccountInfo | None]) -> None:
+    items = EMPTY.system.account
+    store = items.store
+    store.load(MemoryKeyValue({items.raw_key(who): ACCOUNT_INFO.encode(OLD) for who in accounts}))
+    for who, account in accounts.items():
+        assert items.get(who) == OLD
+        items.put(who, account)
+
+    changed: dict[bytes, bytes | None] = {}
+    items.collect(changed)
+
+    assert changed == {
+        items.raw_key(who): None if account is None else ACCOUNT_INFO.encode(account)
+        for who, account in accounts.items()
+    }
+    store.load(MemoryKeyValue(changed))
+    assert {who: items.find(who) for who in accounts} == accounts
+
+
+def test_an_account_that_fits_no_storage_is_refused_by_its_codec() -> None:
+    items = EMPTY.system.account
+    items.store.load(MemoryKeyValue({}))
+    items.put(AccountId(bytes(32)), AccountInfo(2**32, 0, 1, 0, 1, 0, 0, NEW_LOGIC))
+    with pytest.raises(EncodeError):
+        items.collect({})
+    items.store.load(MemoryKeyValue({}))
