@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("cli.commands.doctor:doctor", "Say in words what is wrong with a node."),
     "gateway": ("cli.commands.gateway:gateway", "Sell AI by the unit until SIGTERM or Ctrl-C."),
     "gift": ("cli.commands.gift:gift", "Make a link worth VALUE AIT for one person, and show it once."),
+    "invite": ("cli.commands.invite:invite", "Bring people here, and share the fees that they burn."),
     "key": ("cli.commands.key:key", "Make, look at and list keys."),
     "name": ("cli.commands.name:name", "Have, show and challenge readable names."),
     "node": ("cli.commands.node:node", "Run one node, or ask how it is."),

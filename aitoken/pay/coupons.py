@@ -3,6 +3,7 @@
     code    0x01 | genesis, first 4 bytes | batch compact | index compact | secret, 16 bytes | proof, 32 bytes a hash
             | first 4 bytes of blake2b-256 of all that                                 as base64url without padding
     link    https://HOST/claim#code     what follows the # never leaves the browser
+            https://HOST/claim#code~address                        with who invites, in a referral link
     seed    blake2b-256("AITPseed" | secret)                                    of the code's ed25519 key
     secret  the first 16 bytes of blake2b-256("AITPbook" | seed of the batch | index u32)
 
@@ -83,7 +84,7 @@ def parse(text: str) -> Coupon:
     Raises:
         BadCoupon: it is neither, or mistyped.
     """
-    text = text.strip().rpartition("#")[2]
+    text = text.strip().rpartition("#")[2].partition("~")[0]
     if len(text) > TEXT_MAX or not _TEXT.fullmatch(text):
         raise BadCoupon
     try:
@@ -103,6 +104,11 @@ def parse(text: str) -> Coupon:
         raise BadCoupon
     proof = tuple(Hash32(path[at : at + 32]) for at in range(0, len(path), 32))
     return Coupon(body[1 : 1 + GENESIS_BYTES], batch, index, secret, proof)
+
+
+def inviter_of(text: str) -> str | None:
+    """Return the address of who invites by a link, None where it names nobody."""
+    return text.strip().rpartition("#")[2].partition("~")[2] or None
 
 
 class CouponBook:

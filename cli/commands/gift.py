@@ -30,21 +30,22 @@ def gift(value: str, days: int, page: str | None, signer: Signer, session: Sessi
 
     Whoever opens it first has the money; `aitoken coupon cancel BATCH` takes it back while nobody has.
     """
-    from aitoken.pay.coupons import CouponBook
-    from aitoken.types import Hash32
-
     amount, pair = parse_amount(value), signer.pair()
-
-    async def give(client: Client) -> dict[str, Any]:
-        book = CouponBook(secrets.token_bytes(kept_codes.SEED_BYTES), 1)
-        now = await client.query("Timestamp", "Now")
-        terms = {"expires": now + days * DAY_MS, "terms": "Tokens"}
-        receipt, batch = await create(client, pair, book.root, 1, amount, 0, terms, out)
-        code = book.coupons(Hash32(cast("Library", client).chain.genesis_hash), batch)[0]
-        return facts_of(receipt) | {"batch": batch, "value": amount, "link": kept_codes.link_of(code, page)}
-
-    told = session.run(give)
+    told = session.run(lambda client: make_gift(client, pair, amount, days, page, out))
     out.progress(
         f"worth {show_amount(amount)} to whoever opens it first; to take it back: aitoken coupon cancel {told['batch']}"
     )
     out.result(told, told["link"])
+
+
+async def make_gift(client: Client, pair: Any, amount: int, days: int, page: str | None, out: Output) -> dict[str, Any]:
+    """Put down the money of one code; return its link with what became of the transaction."""
+    from aitoken.pay.coupons import CouponBook
+    from aitoken.types import Hash32
+
+    book = CouponBook(secrets.token_bytes(kept_codes.SEED_BYTES), 1)
+    now = await client.query("Timestamp", "Now")
+    terms = {"expires": now + days * DAY_MS, "terms": "Tokens"}
+    receipt, batch = await create(client, pair, book.root, 1, amount, 0, terms, out)
+    code = book.coupons(Hash32(cast("Library", client).chain.genesis_hash), batch)[0]
+    return facts_of(receipt) | {"batch": batch, "value": amount, "link": kept_codes.link_of(code, page)}

@@ -107,6 +107,22 @@ def test_coupons_are_printed_claimed_without_a_fee_once_and_taken_back(place: Pl
     assert 0 < paid < AIT // 10, "fees, and nothing but fees beside what was claimed"
 
 
+def test_who_is_invited_has_the_gift_and_becomes_a_member_brought_here_by_who_invites(place: Place) -> None:
+    told = place.told
+    alice, guest = (encode(pair_from_uri(uri).public) for uri in ("//Alice", "//Guest"))
+    invitation = told("invite", "link", "1", "--page", "https://example.org/claim", "--from", "//Alice")["link"]
+    claimed = told("coupon", "claim", invitation, "--to", guest)
+    told("invite", "accept", invitation, "--from", "//Guest")
+    mine, theirs = told("invite", "status", "//Alice"), told("invite", "status", "//Guest")
+    collected = told("invite", "collect", "--from", "//Alice")
+
+    assert invitation.endswith(f"~{alice}")
+    assert claimed["value"] == AIT
+    assert mine == {"address": alice, "member": False, "inviter": None, "invited": {guest: 0}}
+    assert theirs == {"address": guest, "member": True, "inviter": alice, "invited": {}}
+    assert collected == {"members": 0, "amount": 0}, "nothing was burned yet"
+
+
 def test_a_campaign_is_made_worked_for_judged_by_a_check_paid_and_accounted_for(place: Place, tmp_path: Path) -> None:
     run, told = place.run, place.told
     task, works = tmp_path / "task.txt", tmp_path / "works"

@@ -14,6 +14,9 @@ const answers = {
   parse: ({ text }) => codes.parse(text) && Number(codes.parse(text).batch),
   claim: async ({ text, genesis, claimant, bits }) =>
     hex(await codes.claimOf(unhex(genesis), codes.parse(text), unhex(claimant), bits)),
+  inviter: ({ text }) => codes.inviterOf(text) && hex(codes.inviterOf(text)),
+  refer: async ({ seed, inviter, genesis, ...how }) =>
+    hex(await codes.signed(codes.referCall(unhex(inviter)), await codes.keyOf(unhex(seed)), { genesis: unhex(genesis), ...how })),
   amount: ({ value }) => codes.amount(BigInt(value)),
 };
 for await (const line of createInterface({ input: process.stdin })) {

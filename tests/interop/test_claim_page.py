@@ -15,13 +15,16 @@ import aiohttp
 import msgspec
 import pytest
 
+from aitoken.client.chain import Chain
+from aitoken.client.metadata import parse as parse_metadata
 from aitoken.crypto import ed25519, mnemonic, ss58
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.crypto.hashing import blake2_128, blake2_128_concat, blake2_256, twox_64_concat, twox_128
 from aitoken.pay.codes import claim_bytes, work_for
-from aitoken.pay.coupons import CouponBook, key_of
+from aitoken.pay.coupons import CouponBook, inviter_of, key_of, parse
 from aitoken.proto.extrinsic import bare_extrinsic
 from aitoken.types import AIT, AccountId, Hash32
+from chain.frame.metadata import write_metadata
 from chain.params import PRESETS
 from chain.runtime import build_schema
 from cli.amounts import show_amount
@@ -122,6 +125,32 @@ def test_a_claim_of_the_page_is_the_claim_of_the_command(count: int, bits: int) 
     assert refused == [None, None, None]
 
 
+@pytest.mark.parametrize("nonce", [0, 63, 64, 16_383, 16_384, 2**30 - 1, 2**30, 2**32 - 1])
+def test_a_transaction_signed_by_the_page_is_the_one_the_library_signs(nonce: int) -> None:
+    chain = Chain(parse_metadata(write_metadata(build_schema(PRESETS["devnet"]), 15)), GENESIS, 103, 7)
+    pair = ed25519.Pair(bytes(range(32)))
+    call = chain.call("Rewards", "refer", referrer=CLAIMANT)
+    asked = {
+        "name": "refer", "seed": shown(pair.seed), "inviter": shown(CLAIMANT), "genesis": shown(GENESIS),
+        "nonce": nonce, "specVersion": 103, "transactionVersion": 7,
+    }  # fmt: skip
+
+    assert in_javascript(asked) == [shown(chain.sign(call, pair, nonce=nonce))]
+
+
+def test_a_link_says_who_invites() -> None:
+    code, address = CouponBook(b"\x07" * 32, 1).coupons(GENESIS, 5)[0], ss58.encode(CLAIMANT)
+    link = f"https://example.org/claim#{code.text()}~{address}"
+    plain = link.partition("~")[0]
+
+    found = in_javascript(
+        {"name": "inviter", "text": link}, {"name": "parse", "text": link}, {"name": "inviter", "text": plain}
+    )
+
+    assert found == [shown(CLAIMANT), 5, None]
+    assert (inviter_of(link), inviter_of(plain), parse(link)) == (address, None, code)
+
+
 def test_amounts_are_written_exactly() -> None:
     values = [0, 1, AIT, 5 * AIT + 10**10, 2**127]
 
@@ -199,7 +228,7 @@ def net(tmp_path: Path) -> Iterator[Net]:
 async def test_somebody_without_a_wallet_opens_a_link_and_has_wallet_and_tokens(net: Net, tmp_path: Path) -> None:
     async with client_of(net.url(0)) as client:
         page = net.url(0).replace("ws://", "http://") + "/claim"
-        gift = answer_of("gift", "2", "--page", page, "--from", "//Alice", "--url", net.url(0))
+        gift = answer_of("invite", "link", "2", "--page", page, "--from", "//Alice", "--url", net.url(0))
         async with browser(tmp_path) as tab:
             for domain in ("Page", "Network", "Runtime"):
                 await tab.send(f"{domain}.enable")
@@ -220,6 +249,12 @@ async def test_somebody_without_a_wallet_opens_a_link_and_has_wallet_and_tokens(
             wallet = pair_from_uri(words, "ed25519")
             assert ss58.decode(shown_address)[0] == wallet.public
             assert (await client.account(wallet.public))["data"]["free"] == 2 * AIT
+
+            await tab.run("document.getElementById('join').click()")
+            await tab.until("document.getElementById('invited').textContent === 'You are a member.'")
+            members = client.subscribe_storage("Rewards", "Members", wallet.public)
+            member = await anext(each async for each in members if each is not None)
+            assert member["referrer"] == ss58.encode(pair_from_uri("//Alice").public)
 
             await tab.send("Page.navigate", url="about:blank")
             await tab.send("Page.navigate", url=gift["link"])

@@ -178,14 +178,18 @@ function readCompact(data, at) {
 export function compact(value) {
   if (value < 64) return little(value << 2, 1);
   if (value < 1 << 14) return little((value << 2) | 1, 2);
-  return little(value * 4 + 2, 4);
+  if (value < 1 << 30) return little(value * 4 + 2, 4);
+  return concat([3], little(value, 4));
 }
+
+/** Whom a link says one was invited by, null where it says nobody. */
+export const inviterOf = (text) => accountOf(text.trim().split("#").pop().split("~")[1] ?? "");
 
 /** Read a code, or a link that ends in one; null where it is none. */
 export function parse(text) {
   let data;
   try {
-    data = unbase64(text.trim().split("#").pop());
+    data = unbase64(text.trim().split("#").pop().split("~")[0]);
   } catch {
     return null;
   }
@@ -226,6 +230,19 @@ export async function claimOf(genesis, code, claimant, bits) {
   );
   return concat(compact(call.length + 1), [4], call);
 }
+
+/** A transaction signed by an ed25519 account: immortal, without a tip (`docs/spec/runtime.md`, extensions). */
+export async function signed(call, key, { genesis, nonce, specVersion, transactionVersion }) {
+  const extra = concat([0], compact(nonce), [0, 0]);
+  const additional = concat(little(specVersion, 4), little(transactionVersion, 4), genesis, genesis, [0]);
+  const payload = concat(call, extra, additional);
+  const signature = await key.sign(payload.length > 256 ? blake2b(payload) : payload);
+  const body = concat([0x84, 0], key.public, [0], signature, extra, call);
+  return concat(compact(body.length), body);
+}
+
+/** `Rewards.refer`: becomes a member whom somebody brought here. */
+export const referCall = (inviter) => concat([48, 15, 1], inviter);
 
 // ---------------------------------------------------------------------------------------------- storage
 

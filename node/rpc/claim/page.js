@@ -9,6 +9,8 @@ const SECONDS_MAX = 120;
 let code = null;
 let genesis = null;
 let batch = null;
+let inviter = null;
+let wallet = null;
 
 async function ask(method, ...params) {
   const answer = await fetch(location.pathname, {
@@ -65,6 +67,7 @@ async function inMoney(value) {
 
 async function open(text) {
   code = codes.parse(text);
+  inviter = codes.inviterOf(text);
   if (!code) {
     show("enter");
     if (text) wrong("This is no code, or a letter of it is wrong.");
@@ -100,7 +103,20 @@ async function take(claimant, isNew) {
   $("result").textContent = `${codes.amount(batch.value)} AIT ${batch.isCredit ? "of credit is on its way to you" : "are yours"}.`;
   $("paid").textContent = codes.addressOf(claimant);
   $("import").hidden = !isNew;
+  if (isNew && inviter && !batch.isCredit) {
+    $("inviter").textContent = codes.addressOf(inviter);
+    show("done", "invited");
+    return;
+  }
   show("done");
+}
+
+async function join() {
+  const { specVersion, transactionVersion } = await ask("state_getRuntimeVersion");
+  const nonce = await ask("system_accountNextIndex", codes.addressOf(wallet.public));
+  const how = { genesis, nonce, specVersion, transactionVersion };
+  await ask("author_submitExtrinsic", codes.hex(await codes.signed(codes.referCall(inviter), wallet, how)));
+  $("invited").replaceChildren("You are a member.");
 }
 
 async function makeWallet() {
@@ -117,14 +133,14 @@ async function makeWallet() {
   $("made").textContent = codes.addressOf(key.public);
   show("words");
   $("written").onchange = () => ($("take").disabled = !$("written").checked);
-  claimant = key.public;
+  wallet = key;
 }
 
-let claimant = null;
 on("read", () => open($("code").value));
 on("new", makeWallet);
 on("own", async () => show("address"));
-on("take", () => take(claimant, true));
+on("take", () => take(wallet.public, true));
+on("join", join);
 on("send", async () => {
   const account = codes.accountOf($("to").value.trim());
   if (!account) return wrong("This is no address, or a letter of it is wrong.");
