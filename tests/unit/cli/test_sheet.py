@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from cli.exits import BadInput
-from cli.sheet import PER_PAGE, NeedsSegno, Slip, rows_of, sheet
+from cli.sheet import CODE_POINTS, COLUMNS, PAGE, PER_PAGE, NeedsSegno, Slip, rows_of, sheet
 
 LINK = "https://example.org/claim#" + "Ab3_-" * 60
 RECTANGLE = re.compile(rb"([0-9.]+) ([0-9.]+) ([0-9.]+) ([0-9.]+) re")
@@ -33,6 +33,7 @@ def test_the_dark_modules_of_a_code_are_drawn_where_they_are() -> None:
     rows = rows_of(LINK)
     found = [tuple(map(float, each)) for each in RECTANGLE.findall(page)]
     size = found[0][3]
+    white = (PAGE[0] / COLUMNS - CODE_POINTS) / 2
     left, top = min(x for x, *_ in found), max(y for _, y, *_ in found)
     drawn = {
         (int((top - y) / size + 0.5), int((x - left) / size + 0.5) + at)
@@ -40,6 +41,7 @@ def test_the_dark_modules_of_a_code_are_drawn_where_they_are() -> None:
         for at in range(int(width / size + 0.5))
     }
 
+    assert left == pytest.approx(white + 4 * size, abs=0.01), "four modules of white"
     assert drawn == {(down, at) for down, row in enumerate(rows) for at, dark in enumerate(row) if dark}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cli.campaigns import parse_duration, secret, show_duration
 from cli.exits import BadInput
 from cli.works import TOLD_BYTES_MAX, WORK_BYTES_MAX, Check, Library, hash_of, publish, read_work
 
+ENDLESS = 64 << 20
 FACTS = {"campaign": 3, "submission": 7}
 
 
@@ -92,11 +94,21 @@ async def test_work_is_found_in_a_folder_by_its_hash_and_only_if_it_has_it(tmp_p
 
 async def test_work_is_fetched_from_a_server_that_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(works, "WORK_BYTES_MAX", 1000)
-    answers = {hash_of(b"work").hex(): b"work", hash_of(b"other").hex(): b"exchanged", "00" * 32: b"x" * 5000}
+    answers = {hash_of(b"work").hex(): b"work", hash_of(b"other").hex(): b"exchanged"}
+    sent = 0
 
-    async def serve(request: web.BaseRequest) -> web.Response:
-        found = answers.get(request.path.removeprefix("/works/"))
-        return web.Response(status=404) if found is None else web.Response(body=found)
+    async def serve(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal sent
+        found = answers.get(name := request.path.removeprefix("/works/"))
+        if name != "00" * 32:
+            return web.Response(status=404) if found is None else web.Response(body=found)
+        endless = web.StreamResponse()
+        await endless.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while sent < ENDLESS:
+                await endless.write(bytes(65_536))
+                sent += 65_536
+        return endless
 
     runner = web.ServerRunner(web.Server(serve))
     await runner.setup()
@@ -109,6 +121,7 @@ async def test_work_is_fetched_from_a_server_that_is_not_trusted(monkeypatch: py
             assert await library.get(hash_of(b"other")) is None
             assert await library.get(hash_of(b"unknown")) is None
             assert await library.get(bytes(32)) is None
+            assert sent < ENDLESS, "it hangs up in the middle"
     finally:
         await runner.cleanup()
     async with ClientSession() as http:
