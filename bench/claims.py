@@ -165,6 +165,10 @@ CLAIMS: Final = (
         ratio=lambda f: f.get("gateway", "paid, 32 at a time") / f.get("gateway", "unpaid, 32 at a time"),
     ),
     Claim(
+        "a block full of payouts of rewards, of what it is weighed", "rewards",
+        row("a block of Rewards.settle", "time over weight"), "", 1.0, 0.7, lower=True,
+    ),
+    Claim(
         "a block of 100 validators, all votes, certificates and messages of it", "validators",
         row("100 validators", VOTES), "ms of one core", 25, 15, lower=True,
         ratio=_verifications(lambda f: 1000 * _first("100 validators", "50 validators", what=VOTES)(f)),
