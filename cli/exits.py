@@ -68,7 +68,10 @@ _BY_CLASS: tuple[tuple[type[AiTokenError], Exit], ...] = (
     (Rejected, Exit.REFUSED),
     (Unavailable, Exit.UNREACHABLE),
 )
-_LOCAL = ("config.", "ss58.", "crypto.", "keystore.", "genesis.", "spec.", "checkpoint.bad", "coupon.malformed")
+_LOCAL = (
+    "config.", "ss58.", "crypto.", "keystore.", "genesis.", "spec.", "checkpoint.bad", "coupon.malformed",
+    "identity.text_too_long", "identity.no_request",
+)  # fmt: skip
 """Errors about what the person gave, found on this machine: their codes start so, and nothing was sent."""
 
 _BY_CODE = {

@@ -47,11 +47,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("cli.commands.doctor:doctor", "Say in words what is wrong with a node."),
     "gateway": ("cli.commands.gateway:gateway", "Sell AI by the unit until SIGTERM or Ctrl-C."),
     "gift": ("cli.commands.gift:gift", "Make a link worth VALUE AIT for one person, and show it once."),
+    "identity": (
+        "cli.commands.identity:identity",
+        "Say who you are, and see who others are and who vouches for them.",
+    ),
     "invite": ("cli.commands.invite:invite", "Bring people here, and share the fees that they burn."),
     "key": ("cli.commands.key:key", "Make, look at and list keys."),
     "name": ("cli.commands.name:name", "Have, show and challenge readable names."),
     "node": ("cli.commands.node:node", "Run one node, or ask how it is."),
     "provider": ("cli.commands.provider:provider", "Become a seller of AI, and see how one is."),
+    "person": (
+        "cli.commands.person:person",
+        "Show that you are one person, once, without showing who; or let persons in.",
+    ),
     "proxy": (
         "cli.commands.proxy:proxy",
         "Pay for any OpenAI tool until SIGTERM or Ctrl-C: give it the address printed here as its base URL.",

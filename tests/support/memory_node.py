@@ -36,6 +36,15 @@ class MemoryNode:
         raw = self.blocks.state.get(self.chain.storage_key(pallet, item, *keys))
         return self.chain.decode_value(pallet, item, raw)
 
+    async def query_map(self, pallet: str, item: str, *keys: Any) -> AsyncIterator[tuple[tuple[Any, ...], Any]]:
+        for key, raw in self.blocks.state.iterate(self.chain.storage_key(pallet, item, *keys)):
+            yield self.chain.decode_keys(pallet, item, key), self.chain.decode_value(pallet, item, raw)
+
+    async def runtime_call(self, api: str, method: str, *arguments: Any) -> Any:
+        found, coders = self.chain.metadata.apis[api][method], self.chain.coders
+        data = b"".join(coders.encode(each.type, value) for each, value in zip(found.inputs, arguments, strict=True))
+        return coders.decode(found.output, self.blocks.runtime.call(self.blocks.state, f"{api}_{method}", data))
+
     def constant(self, pallet: str, name: str) -> Any:
         return self.chain.constant(pallet, name)
 
@@ -45,10 +54,14 @@ class MemoryNode:
     async def submit(self, call: Call, pair: Any, wait: str = "none", tip: int = 0) -> Receipt:
         assert wait in ("in_block", "final")
         nonce = self.blocks.system.account.get(AccountId(pair.public)).nonce
-        extrinsic = Extrinsic(self.chain.sign(call, pair, nonce=nonce, tip=tip))
+        return await self.send(self.chain.sign(call, pair, nonce=nonce, tip=tip))
+
+    async def send(self, raw: bytes, wait: str = "final") -> Receipt:
+        assert wait in ("in_block", "final")
+        extrinsic = Extrinsic(raw)
         self.blocks.block(extrinsic)
-        raw = self.blocks.state.get(self.chain.storage_key("System", "Events"))
-        return receipt_of(self.chain, "0x" + extrinsic.hash.hex(), self._head(), 1, self.chain.events(raw))
+        events = self.chain.events(self.blocks.state.get(self.chain.storage_key("System", "Events")))
+        return receipt_of(self.chain, "0x" + extrinsic.hash.hex(), self._head(), 1, events)
 
     async def subscribe_heads(self, *, final: bool = True) -> AsyncIterator[Head]:
         while True:

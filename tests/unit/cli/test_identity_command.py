@@ -1,0 +1,152 @@
+"""`aitoken identity` and `aitoken person` against the whole runtime: what people say, see and prove of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import Result
+
+from aitoken.crypto import ss58
+from aitoken.crypto.hashing import blake2_256
+from aitoken.types import AIT
+from chain.pallets.ai import attest_types as t
+from chain.pallets.identity_types import SUBS_MAX, text
+from cli.exits import Exit
+from tests.support.identity_chain import KEYS, METHOD
+from tests.support.memory_node import MemoryNode, command_line
+from tests.support.pay_chain import PayChain, account
+
+Run = Callable[..., Result]
+HOLDER = account("nobody at all")
+
+
+def by(who: str) -> tuple[str, ...]:
+    return ("--from", f"//{who}", "--type", "ed25519")
+
+
+@pytest.fixture
+def chain() -> PayChain:
+    return PayChain()
+
+
+@pytest.fixture
+def aitoken(chain: PayChain) -> Run:
+    return command_line(MemoryNode(chain))
+
+
+def good(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def shown(aitoken: Run, who: str) -> Any:
+    return msgspec.json.decode(good(aitoken("identity", "show", who, "--output", "json")))
+
+
+def address(who: str) -> str:
+    return ss58.encode(account(who))
+
+
+def test_an_identity_is_set_changed_shown_judged_and_cleared(aitoken: Run, chain: PayChain) -> None:
+    payer = address("payer")
+    assert "says nothing of itself" in good(aitoken("identity", "show", payer))
+    good(aitoken("identity", "set", "--display", "Paying Paul", "--web", "https://paul", *by("payer")))
+    good(aitoken("identity", "set", "--web", "", "--github", "paul", "--pgp", "0x" + "ab" * 20, *by("payer")))
+    found = shown(aitoken, payer)
+    assert found["texts"] == {"display": "Paying Paul", "github": "paul", "pgp_fingerprint": "ab" * 20}
+    chain.run("root", "Sudo.sudo", chain.schema.make_call("Identity.add_registrar", account("other")))
+    chain.run("other", "Identity.set_fee", 0, AIT)
+    good(aitoken("identity", "ask", "0", "--max-fee", "1", *by("payer")))
+    assert shown(aitoken, payer)["judgements"] == [[0, "FeePaid"]]
+    old = aitoken("identity", "judge", payer, "KnownGood", "--registrar", "0", "--hash", "0x" + "00" * 32, *by("other"))
+    assert (old.exit_code, "Identity.JudgementForDifferentIdentity" in old.stderr) == (Exit.REFUSED, True)
+    good(aitoken("identity", "judge", payer, "KnownGood", "--registrar", "0", "--hash", found["hash"], *by("other")))
+    assert "KnownGood by registrar 0" in good(aitoken("identity", "show", payer))
+    good(aitoken("identity", "clear", *by("payer")))
+    assert "says nothing of itself" in good(aitoken("identity", "show", payer))
+
+
+def test_accounts_below_another_show_whose_they_are(aitoken: Run, chain: PayChain) -> None:
+    good(aitoken("identity", "set", "--display", "Owner", *by("owner")))
+    chain.run("owner", "Identity.set_subs", [(account("payout"), text("till"))])
+    assert f"{address('owner')} as till" in good(aitoken("identity", "show", address("payout")))
+    assert shown(aitoken, address("owner"))["accounts"] == [address("payout")]
+    assert SUBS_MAX > 1
+
+
+def test_what_issuers_attest_is_shown_and_whether_it_counts(aitoken: Run, chain: PayChain) -> None:
+    domain = blake2_256(b"example.org")
+    for who in ("other", "stranger"):
+        chain.run(who, "Attest.register_issuer", t.Class.Domain, 100 * AIT, METHOD)
+        judge = chain.schema.make_call("Attest.judge_issuer", account(who), t.Class.Domain, t.Accept(0), METHOD)
+        chain.run("root", "Sudo.sudo", judge)
+    chain.run("owner", "Attest.register_schema", b"a domain", METHOD, t.Class.Domain)
+    for who in ("other", "stranger"):
+        for subject in (t.OfProvider(1), t.OfAccount(account("owner"))):
+            said = t.Statement(0, subject, domain, chain.time_ms + 1_000_000, None)
+            chain.run(who, "Attest.attest", [said], None)
+    told = good(aitoken("identity", "show", "provider:1"))
+    assert f"0x{domain.hex()}, two issuers agree" in told
+    assert f"a domain (Domain) by {address('other')}" in told
+    assert len(shown(aitoken, address("owner"))["attestations"]) == 2
+    suspend = chain.schema.make_call("Attest.judge_issuer", account("other"), t.Class.Domain, t.Suspend(), METHOD)
+    chain.run("root", "Sudo.sudo", suspend)
+    told = good(aitoken("identity", "show", "provider:1"))
+    assert "agree" not in told
+    assert "does not count" in told
+
+
+def test_a_person_asks_an_issuer_and_its_empty_account_counts_once(
+    aitoken: Run, chain: PayChain, tmp_path: Path
+) -> None:
+    chain.run("other", "Attest.register_issuer", t.Class.Personhood, 100 * AIT, METHOD)
+    judge = chain.schema.make_call("Attest.judge_issuer", account("other"), t.Class.Personhood, t.Accept(5), METHOD)
+    chain.run("root", "Sudo.sudo", judge)
+    rsa, request = tmp_path / "rsa.pem", tmp_path / "request"
+    rsa.write_bytes(KEYS[0].pem())
+    told = good(aitoken("person", "publish", "--rsa-key", str(rsa), "--persons", "5", *by("other")))
+    assert "key 0 lets in 5 persons" in told
+    blinded = good(aitoken("person", "ask", "0", "--request", str(request))).strip()
+    assert request.stat().st_mode & 0o077 == 0
+    answer = good(aitoken("person", "sign", blinded, "--rsa-key", str(rsa))).strip()
+    to = ("--request", str(request), "--to", ss58.encode(HOLDER))
+
+    wrong = aitoken("person", "claim", "0x" + "00" * 256, *to)
+    assert (wrong.exit_code, "crypto.bad_blind_signature" in wrong.stderr) == (Exit.USAGE, True)
+    assert "is a person" in good(aitoken("person", "claim", answer, *to))
+    assert "1 issuer vouch" in good(aitoken("identity", "show", ss58.encode(HOLDER)))
+    again = aitoken("person", "ask", "0", "--request", str(request))
+    assert again.exit_code == Exit.USAGE, "a request is never overwritten"
+    assert aitoken("person", "ask", "7", "--request", str(tmp_path / "other")).exit_code == Exit.REFUSED
+
+
+def test_an_issuers_key_is_made_once_and_for_its_owner_alone(aitoken: Run, tmp_path: Path) -> None:
+    file = tmp_path / "rsa.pem"
+    good(aitoken("person", "key", "--rsa-key", str(file)))
+    assert file.stat().st_mode & 0o077 == 0
+    assert aitoken("person", "key", "--rsa-key", str(file)).exit_code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("identity", "set", *by("payer")),
+        ("identity", "set", "--display", "ü" * 17, *by("payer")),
+        ("identity", "set", "--pgp", "abc", *by("payer")),
+        ("identity", "show", "provider:x"),
+        ("identity", "judge", address("payer"), "Reasonable", "--registrar", "0", "--hash", "0x12", *by("other")),
+        ("person", "sign", "zz", "--rsa-key", "/nonexistent"),
+        ("person", "claim", "00", "--request", "/nonexistent", "--to", address("payer")),
+        ("person", "publish", "--rsa-key", "/nonexistent", "--persons", "5", *by("other")),
+    ],
+)
+def test_wrong_input_sends_nothing(aitoken: Run, chain: PayChain, arguments: tuple[str, ...]) -> None:
+    before = chain.header
+    result = aitoken(*arguments)
+    assert result.exit_code == Exit.USAGE, result.output
+    assert "Traceback" not in result.output
+    assert chain.header is before
