@@ -29,6 +29,8 @@ class Limits:
     """Bytes of these."""
     per_sender: int = 2_048
     """Transactions of one sender."""
+    unsigned_per_priority: int = 2_048
+    """Unsigned transactions of one kind; of claims of codes about as many as blocks take before these expire."""
     bump_percent: int = 10
     """How much more priority, in percent and at least 1, replaces a transaction of the same sender and nonce."""
     ban_ms: int = 60_000

@@ -6,7 +6,8 @@ Rules
 - A sender has to be able to pay the fees and tips of all that waits of it; what calls move counts once it happened.
 - Upon a new head: what its blocks include leaves; what left the chain comes back; senders the blocks touched are
   rebased at once and their first waiting transaction is checked again, a few at a time (`work`), never all of them.
-  Unsigned ones, which are few, have no sender to be touched: each is checked again, and leaves if it is not valid.
+  Unsigned ones have no sender to be touched: of them, which are bounded by themselves, a few are checked again in
+  turn; what is not valid leaves, then or when a builder comes to it.
 - Upon finality: watchers are told, the rest about these blocks is forgotten.
 - Upon a verdict of the block builder (`reject`): what is wrong for good leaves and is banned for a while.
 
@@ -16,7 +17,9 @@ block checks nothing twice. Everything is synchronous and bounded by `Limits`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aitoken.types import Nonce
@@ -24,6 +27,7 @@ from chain.frame.errors import BadProof, CannotPay, InvalidTransaction
 from node.pool.errors import (
     PASSING,
     AlreadyImported,
+    ImmediatelyDropped,
     Invalid,
     PoolRejected,
     TemporarilyBanned,
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
     from node.pool.ports import TransactionRuntime
     from node.ports import Block, ChainView, Clock
 
+UNSIGNED_A_BLOCK: Final = 128
+"""Unsigned transactions checked again after a block, some 100 us each."""
 NOT_BANNED: Final = (*PASSING, CannotPay)
 """Kinds after which the same bytes may be good a moment later, and that are cheap to see."""
 
@@ -83,8 +89,10 @@ class TransactionPool:
         self._included: dict[Hash32, _Included] = {}
         self._returning: dict[Hash32, Extrinsic] = {}
         self._suspects: dict[bytes, None] = {}
-        self._unsigned: dict[bytes, None] = {}
-        """What stands for the senders of unsigned transactions that may wait."""
+        self._unsigned: dict[bytes, int] = {}
+        """What stands for the senders of unsigned ones that wait, with their priority; longest unchecked first."""
+        self._unsigned_counts: Counter[int] = Counter()
+        """Those of one priority: of one kind, since nobody chooses it."""
         self._banned: dict[Hash32, tuple[int, PoolRejected]] = {}
         self._watchers: dict[Hash32, list[Watcher]] = {}
         self._on_ready: list[Callable[[Pooled], None]] = []
@@ -168,6 +176,8 @@ class TransactionPool:
         """
         best = self._best
         sender, nonce, base, priority, longevity, propagate, additional, cost, funds = self._runtime.check(best, xt)
+        if xt.signer is None and sender not in self._unsigned and self._has_enough_of(priority):
+            raise ImmediatelyDropped
         self._waiting.check_room(sender, nonce, base, priority, len(xt.raw))
         if cost:
             self._waiting.check_funds(sender, nonce, cost, funds)
@@ -202,8 +212,21 @@ class TransactionPool:
         if pooled.cost:  # others of its sender may have come in since it was examined
             self._waiting.check_funds(pooled.sender, pooled.nonce, pooled.cost, candidate.funds)
         self._waiting.insert(pooled, candidate.base)
-        if candidate.pooled.xt.signer is None:
-            self._unsigned[candidate.pooled.sender] = None
+        if pooled.xt.signer is None:
+            self._forget_unsigned(pooled.sender)
+            self._unsigned[pooled.sender] = pooled.priority
+            self._unsigned_counts[pooled.priority] += 1
+
+    def _has_enough_of(self, priority: int) -> bool:
+        """Whether as many unsigned ones of this priority wait as may."""
+        return self._unsigned_counts[priority] >= self.limits.unsigned_per_priority
+
+    def _forget_unsigned(self, sender: bytes) -> None:
+        priority = self._unsigned.pop(sender, None)
+        if priority is not None:
+            self._unsigned_counts[priority] -= 1
+            if not self._unsigned_counts[priority]:
+                del self._unsigned_counts[priority]
 
     def ban(self, tx_hash: Hash32, error: PoolRejected) -> None:
         """Answer `error` to the same bytes for a while."""
@@ -245,6 +268,8 @@ class TransactionPool:
             watcher(status)
 
     def _on_change(self, tx: Pooled, status: Status) -> None:
+        if status.ends and tx.xt.signer is None:
+            self._forget_unsigned(tx.sender)
         if self._watchers:
             self._tell(tx.hash, status)
         if status.stage is Stage.READY:
@@ -297,7 +322,9 @@ class TransactionPool:
             if self._waiting.has_sender(sender):
                 self._waiting.rebase(sender, self._runtime.nonce(block, sender))
                 self._suspects[sender] = None
-        self._suspects.update(self._unsigned)
+        for sender in tuple(islice(self._unsigned, UNSIGNED_A_BLOCK)):
+            self._unsigned[sender] = self._unsigned.pop(sender)
+            self._suspects[sender] = None
         self._waiting.expire(block.number + 1)
 
     def _route(self, old: Block, new: Block) -> tuple[list[Block], list[Block]]:
@@ -335,6 +362,8 @@ class TransactionPool:
             back = returning.pop(tx_hash, None) if returning else None
             if xt.signer is not None:
                 touched[xt.signer] = None
+            elif pooled is not None:
+                self._forget_unsigned(pooled.sender)
             if pooled is not None or back is not None:
                 self._included[tx_hash] = _Included(xt, block.hash, index)
                 if tx_hash in watchers:
@@ -386,7 +415,7 @@ class TransactionPool:
     def _recheck(self, sender: bytes) -> None:
         head = self._waiting.head(sender)
         if head is None:
-            self._unsigned.pop(sender, None)
+            self._forget_unsigned(sender)
             return
         try:
             verdict = self._runtime.check(self._best, head.xt)

@@ -3,6 +3,7 @@
 import pytest
 
 from chain.frame.errors import BadProof, ExhaustsResources, Future, Stale
+from node.pool import transactions
 from node.pool.errors import (
     AlreadyImported,
     ImmediatelyDropped,
@@ -339,6 +340,54 @@ def test_an_unsigned_one_that_the_builder_finds_done_leaves(pool) -> None:
     pool.reject(xt.hash, Stale(), pool._best.hash)
     pool.work(5)
     assert pool.ready_count == 0
+
+
+def test_unsigned_ones_of_one_kind_are_bounded_and_leave_room_for_others(runtime) -> None:
+    limits = Limits(count=20, unsigned_per_priority=3)
+    pool = TransactionPool(runtime, FakeChain(), FakeClock(1_000), limits)
+    for tag in range(3):
+        add(pool, unsigned_xt(tag, 3))
+    with pytest.raises(ImmediatelyDropped):
+        add(pool, unsigned_xt(3, 3))
+    with pytest.raises(PriorityTooLow):
+        add(pool, unsigned_xt(2, 2))  # it would take the place of one that is there
+    add(pool, unsigned_xt(9, 4))
+    add(pool, make_xt(1, 0))
+
+
+def test_after_each_way_out_there_is_room_for_another_unsigned_one(runtime) -> None:
+    """Included, found invalid, expired, removed, displaced by a better one of its tag."""
+    limits = Limits(count=20, unsigned_per_priority=1)
+    pool = TransactionPool(runtime, FakeChain(), FakeClock(1_000), limits)
+    add(pool, unsigned_xt(1, 3))
+    block = advance(pool, child(GENESIS, [unsigned_xt(1, 3)]))
+    add(pool, unsigned_xt(2, 3))
+    block = advance(pool, child(block, [unsigned_xt(2, 2)]))
+    add(pool, unsigned_xt(3, 3))
+    for _ in range(65):
+        block = advance(pool, child(block))
+    gone = add(pool, unsigned_xt(4, 3))
+    pool.remove(gone.hash)
+    add(pool, unsigned_xt(5, 3))
+    add(pool, unsigned_xt(5, 9))
+    add(pool, unsigned_xt(6, 3))
+    assert pool.ready_count == 2
+
+
+def test_a_block_makes_the_pool_look_at_a_few_unsigned_ones_again_all_in_their_turn(runtime, monkeypatch) -> None:
+    monkeypatch.setattr(transactions, "UNSIGNED_A_BLOCK", 2)
+    pool = TransactionPool(runtime, FakeChain(), FakeClock(1_000), Limits(count=20))
+    for tag in range(5):
+        add(pool, unsigned_xt(tag, 3))
+    block = GENESIS
+    seen: list[int] = []
+    check = runtime.check
+    monkeypatch.setattr(runtime, "check", lambda parent, xt: (seen.append(xt.raw[1]), check(parent, xt))[1])
+    for _ in range(5):
+        before = len(seen)
+        block = advance(pool, child(block))
+        assert len(seen) == before + 2
+    assert sorted(seen) == sorted([*range(5), *range(5)])
 
 
 def test_unwatched_transaction_stays(pool) -> None:
