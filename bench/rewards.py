@@ -133,8 +133,9 @@ class Scene:
         world.balances.hold(RewardsHoldReason.Deposit, owner, held)
         world.balances.hold(RewardsHoldReason.Budget, owner, ait(20))
         terms = Terms(
-            Kind.Tool, HASH, ait(2), Decay(0, 0, 0), 1, 1, ait(1), ATTESTERS_MAX // 2 + 1, STEP_MS, 0, Moment(2**60)
-        )
+            Kind.Tool, HASH, ait(2), Decay(0, 0, 0), 1, 1, ait(1), ATTESTERS_MAX // 2 + 1, STEP_MS, 0, Moment(2**60),
+            None,
+        )  # fmt: skip
         world.rewards.campaigns.put(
             number,
             Campaign(

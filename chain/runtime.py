@@ -116,7 +116,8 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     payment = TransactionPayment(machine, system, balances, authorship)
     oracle = Oracle(machine, timestamp, session.current_index, historical)
     providers = Providers(machine, balances, timestamp)
-    rewards = Rewards(machine, balances, timestamp, staking.now_active)
+    attest = Attest(machine, balances, system, timestamp)
+    rewards = Rewards(machine, balances, timestamp, staking.now_active, attest)
     sessions = Sessions(machine, system, timestamp, balances, providers, oracle, authorship, rewards)
     pay = Pay(machine, balances, system, timestamp, oracle, providers)
     plans = Plans(machine, balances, timestamp, oracle, providers)
@@ -124,7 +125,6 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     sessions.watched_by(allowances)
     disputes = Disputes(machine, balances, timestamp, consensus.current_epoch, sessions, plans, providers)
     codes = Codes(machine, balances, system, timestamp, providers)
-    attest = Attest(machine, balances, system, timestamp)
     names = Names(machine, balances, system, timestamp, providers, attest)
     reputation = Reputation(machine, balances, timestamp, sessions, providers, attest)
     machine.install(

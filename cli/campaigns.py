@@ -25,6 +25,20 @@ WIDTH: Final = 720
 HEIGHT: Final = 300
 
 
+def parse_persons(scope: str | None, issuers: int) -> dict[str, Any] | None:
+    """Read who may submit: persons of a scope, or anybody.
+
+    Raises:
+        BadInput: the scope is not 64 hexadecimal digits.
+    """
+    if scope is None:
+        return None
+    found = re.fullmatch(r"(?:0x)?([0-9a-fA-F]{64})", scope, re.ASCII)
+    if found is None:
+        raise BadInput(f"{scope!r} is no scope: write 64 hexadecimal digits")
+    return {"scope": bytes.fromhex(found[1]), "issuers": issuers}
+
+
 def parse_duration(text: str) -> int:
     """Read `90s`, `10m`, `2h` or `30d` as milliseconds; `0` is none.
 
@@ -69,14 +83,15 @@ def secret(file: Path | None) -> bytes:
 
 def describe(campaign: Campaign) -> dict[str, Any]:
     """What a campaign asks for and pays, and how it stands."""
-    facts, terms = campaign.facts, campaign.terms
+    facts, terms, persons = campaign.facts, campaign.terms, campaign.terms["persons"]
+    persons = persons and {"scope": "0x" + persons["scope"].hex(), "issuers": persons["issuers"]}
     return {
         "campaign": campaign.number, "owner": facts["owner"], "kind": terms["kind"],
         "task_hash": "0x" + terms["task_hash"].hex(), "open": campaign.is_open, "ended": facts["ended"],
         "reward": terms["reward"], "stake": terms["stake"], "per_person": terms["per_person"],
         "per_day": terms["per_day"], "threshold": terms["threshold"], "attesters": facts["attesters"],
         "missing": campaign.missing, "step_ms": terms["step_ms"], "vesting_ms": terms["vesting_ms"],
-        "until": terms["until"], "left": facts["left"], "promised": facts["promised"],
+        "until": terms["until"], "persons": persons, "left": facts["left"], "promised": facts["promised"],
         "submitted": facts["submitted"], "pending": facts["pending"],
     }  # fmt: skip
 
@@ -95,6 +110,8 @@ def in_words(told: dict[str, Any]) -> str:
         f"until {show_time(told['until'])}; {show_amount(free)} are free, {show_amount(told['promised'])} promised",
         f"task {told['task_hash']}",
     ]
+    if told["persons"]:
+        lines.append("for persons in the scope {scope}, vouched for by {issuers}".format(**told["persons"]))
     if told["missing"]:
         lines.append(f"waits for {', '.join(told['missing'])} to join")
     return "\n".join(lines)

@@ -142,7 +142,7 @@ class Script:
             "kind": "Testing", "task_hash": bytes(32), "reward": REWARD,
             "decay": {"every": 0, "fall": 0, "least": 10_000}, "per_person": 1, "per_day": 2 * count, "stake": STAKE,
             "threshold": 2, "step_ms": self._step_ms, "vesting_ms": 0,
-            "until": await client.query("Timestamp", "Now") + 30 * 86_400_000,
+            "until": await client.query("Timestamp", "Now") + 30 * 86_400_000, "persons": None,
         }  # fmt: skip
         publics = [judge.public for judge in self._judges]
         judges = {ss58.encode(judge.public): judge for judge in self._judges}

@@ -51,6 +51,8 @@ for command in (stake, join, attest, hire, retire):
 @click.option("--threshold", type=int, help="How many of them have to agree; more than half if not given.")
 @click.option("--kind", type=click.Choice(words.KINDS, case_sensitive=False), default="Feedback", show_default=True)
 @click.option("--per-person", type=click.IntRange(min=1), default=1, show_default=True, help="Works of one account.")
+@click.option("--persons", metavar="SCOPE", help="Takes work of persons in this scope alone: 64 hexadecimal digits.")
+@click.option("--issuers", type=click.IntRange(1, 8), default=1, show_default=True, help="How many vouch for a person.")
 @click.option("--per-day", type=click.IntRange(min=1), default=100, show_default=True, help="Works of all in a day.")
 @click.option("--stake", metavar="AIT", help="A submission puts at risk; the least that the chain asks if not given.")
 @click.option("--step", default="1d", show_default=True, help="How long each of the four phases lasts: 10m, 2h, 1d.")
@@ -64,7 +66,7 @@ for command in (stake, join, attest, hire, retire):
 def create(
     task_file: Path, reward: str, budget: str, attesters: Sequence[str], threshold: int | None, kind: str,
     per_person: int, per_day: int, stake: str | None, step: str, vesting: str, days: int, decay: tuple[int, int, int],
-    signer: Signer, session: Session, out: Output,
+    persons: str | None, issuers: int, signer: Signer, session: Session, out: Output,
 ) -> None:  # fmt: skip
     """Make a campaign that pays for the task described in TASK_FILE.
 
@@ -79,6 +81,7 @@ def create(
         "decay": dict(zip(("every", "fall", "least"), decay, strict=True)), "per_person": per_person,
         "per_day": per_day, "stake": 0, "threshold": threshold or len(judges) // 2 + 1,
         "step_ms": words.parse_duration(step), "vesting_ms": words.parse_duration(vesting),
+        "persons": words.parse_persons(persons, issuers),
     }  # fmt: skip
 
     async def make(client: Client) -> dict[str, Any]:

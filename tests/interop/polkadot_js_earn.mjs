@@ -99,7 +99,7 @@ const content = randomAsU8a(32)
 const salt = randomAsU8a(32)
 const terms = {
   kind: 'BugReport', taskHash: randomAsU8a(32), reward: AIT, decay: { every: 0, fall: 0, least: 0 }, perPerson: 1,
-  perDay: 1, stake: AIT, threshold: 1, stepMs: 60_000, vestingMs: 0, until: now + DAY
+  perDay: 1, stake: AIT, threshold: 1, stepMs: 60_000, vestingMs: 0, until: now + DAY, persons: null
 }
 await step('a campaign is made, joined and worked for', async () => {
   equal(named(await sent(api.tx.rewards.create(terms, [bob.address], 10n * AIT), alice)), 'rewards.StakeTooLow', 'early')

@@ -61,11 +61,15 @@ class Vouchers:
     """Attestations as the tests want them (`Attest.agreed`): what is said of a subject by some of them."""
 
     def __init__(self) -> None:
+        self.persons: dict[tuple[AccountId, bytes], int] = {}
         self.said: dict[tuple[Any, tuple[Hash32, ...]], bytes] = {}
 
     def agreed(self, subject: Any, uids: Sequence[Hash32], class_: Class, issuers: int = 2) -> bytes | None:
         assert (class_, issuers) == (Class.Domain, 2)
         return self.said.get((subject, tuple(uids)))
+
+    def is_person(self, account: AccountId, scope: bytes, issuers: int = 1) -> bool:
+        return self.persons.get((account, scope), 0) >= issuers
 
 
 class EarnChain(SpendingChain):
@@ -80,8 +84,8 @@ class EarnChain(SpendingChain):
         self.market = Market(self.timestamp, self.balances)
         self.codes = Codes(machine, self.balances, self.system, self.timestamp, self.market)
         self.era = 0
-        self.rewards = Rewards(machine, self.balances, self.timestamp, lambda: self.era)
         self.vouchers = Vouchers()
+        self.rewards = Rewards(machine, self.balances, self.timestamp, lambda: self.era, self.vouchers)
         self.names = Names(machine, self.balances, self.system, self.timestamp, self.market, self.vouchers)
         machine.install(
             self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.codes, self.rewards,

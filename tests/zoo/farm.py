@@ -142,7 +142,7 @@ class Campaign:
         fields: dict[str, Any] = {
             "kind": Kind.BugReport, "task_hash": text("task"), "reward": Balance(AIT), "decay": Decay(0, 0, 0),
             "per_person": 1_000, "per_day": 4, "stake": Balance(0), "threshold": len(attesters), "step_ms": HOUR,
-            "vesting_ms": 0, "until": Moment(farm.now + 300 * DAY_MS),
+            "vesting_ms": 0, "until": Moment(farm.now + 300 * DAY_MS), "persons": None,
         }  # fmt: skip
         self.terms = Terms(**(fields | changes))
         self.terms.stake = work_stake_for(self.terms)

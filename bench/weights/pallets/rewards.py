@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from aitoken.crypto.blind_rsa import SIZE
 from aitoken.pay.seals import seal_of, vote_of
 from aitoken.types import AccountId, Hash32, Moment
 from bench.weights.world import Run, World, ait, scenario
+from chain.pallets.ai.attest_types import KEYS_A_PERSON, Accept, Class, IssuerKey
 from chain.pallets.ai.rewards_rules import stake_for
-from chain.pallets.ai.rewards_types import ATTESTERS_MAX, Decay, Kind, Terms
+from chain.pallets.ai.rewards_types import ATTESTERS_MAX, Decay, Kind, Persons, Terms
 from chain.pallets.staking.eras import REWARDS_POT
 
 OWNER, SPONSOR, PERSON, OTHER = range(4)
@@ -22,12 +24,25 @@ def _terms(world: World, vesting: int = 0) -> Terms:
     until = Moment(world.time_ms + 100 * HOUR_MS)
     decay = Decay(10, 100, 100)
     return Terms(
-        Kind.Tool, CONTENT, ait(2), decay, 5, 100, ait(1), ATTESTERS_MAX // 2 + 1, HOUR_MS, vesting, until
+        Kind.Tool, CONTENT, ait(2), decay, 5, 100, ait(1), ATTESTERS_MAX // 2 + 1, HOUR_MS, vesting, until,
+        Persons(SALT, KEYS_A_PERSON),
     )  # fmt: skip
 
 
 def _attesters(world: World) -> list[AccountId]:
     return [world.person(FIRST + index) for index in range(ATTESTERS_MAX)]
+
+
+def _persons(world: World) -> None:
+    """As many issuers as can be vouch for all who work."""
+    numbers = list(range(KEYS_A_PERSON))
+    for number in numbers:
+        issuer = world.person(50 + number)
+        world.do(issuer, "Attest.register_issuer", Class.Personhood, ait(200), CONTENT)
+        world.do("ROOT", "Attest.judge_issuer", issuer, Class.Personhood, Accept(1), CONTENT)
+        world.attest.keys.put(number, IssuerKey(issuer, SALT, bytes(SIZE), Moment(0), Moment(2**60), 1, 1, 1, ait(1)))
+    for who in (PERSON, OTHER):
+        world.attest.persons.put((SALT, world.person(who)), numbers)
 
 
 def _wait(world: World, steps: int) -> None:
@@ -46,6 +61,7 @@ def _campaign(world: World, vesting: int = 0, joined: int = ATTESTERS_MAX) -> No
     _staked(world)
     world.do(world.person(OWNER), "Rewards.create", _terms(world, vesting), _attesters(world), ait(1_000))
     world.do(world.person(SPONSOR), "Rewards.fund", CAMPAIGN, ait(10))
+    _persons(world)
     for who in _attesters(world)[:joined]:
         world.do(who, "Rewards.join", CAMPAIGN)
 

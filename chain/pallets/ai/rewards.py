@@ -84,6 +84,13 @@ class Now(Protocol):
         """Unix milliseconds."""
 
 
+class Vouching(Protocol):
+    """Who is a person; the Attest pallet."""
+
+    def is_person(self, account: AccountId, scope: bytes, issuers: int = 1) -> bool:
+        """Whether so many issuers vouch for it."""
+
+
 class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
     """Campaigns that pay for work."""
 
@@ -92,8 +99,11 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
     Event = RewardsEvents
     Error = RewardsErrors
 
-    def __init__(self, machine: Machine, balances: Balances, clock: Now, era: Callable[[], int]) -> None:
+    def __init__(
+        self, machine: Machine, balances: Balances, clock: Now, era: Callable[[], int], attest: Vouching
+    ) -> None:
         super().__init__(machine)
+        self._attest = attest
         self._balances = balances
         self._clock = clock
         self._pot = Pot(self, balances, era)
@@ -226,6 +236,9 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
             raise self.Error.NotOpen
         if who in found.attesters:
             raise self.Error.OwnWork
+        persons = terms.persons
+        if persons is not None and not self._attest.is_person(who, persons.scope, persons.issuers):
+            raise self.Error.NotPerson
         done = self.people.get((campaign, who))
         if done >= terms.per_person:
             raise self.Error.PersonCapReached

@@ -257,3 +257,6 @@ class RewardsErrors(Errors):
 
     class TooManyParts(Err, index=31):
         """This sponsor has put money in as often as it can between other sponsors."""
+
+    class NotPerson(Err, index=32):
+        """The campaign is for persons, and not enough issuers vouch that this account is one's."""

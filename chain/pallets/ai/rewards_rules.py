@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Final
 
 from aitoken.types import AccountId, Balance, Moment
+from chain.pallets.ai.attest_types import KEYS_A_PERSON
 from chain.pallets.ai.rewards_events import RewardsErrors as Error
 from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, BOUNTY_PERCENT, ERROR_PERCENT, RULING_MS
 from chain.pallets.ai.rewards_types import BPS, Decay, Part, Terms
@@ -81,6 +82,7 @@ def check_terms(terms: Terms, attesters: list[AccountId], now: Moment) -> None:
         and decay.fall <= BPS
         and reward_after(terms, 2**32 - 1) > 0
         and decay.least <= BPS
+        and (terms.persons is None or 1 <= terms.persons.issuers <= KEYS_A_PERSON)
     )
     if not possible:
         raise Error.BadTerms

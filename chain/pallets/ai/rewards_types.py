@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Annotated, Final
 
-from aitoken.codec.hints import MaxLen, TypeName, u16, u32, u64
+from aitoken.codec.hints import MaxLen, TypeName, u8, u16, u32, u64
 from aitoken.codec.records import Record, Union, plain_enum, record
 from aitoken.types import AccountId, Balance, Hash32, Moment
+from chain.pallets.ai.attest_types import Scope
 
 ATTESTERS_MAX: Final = 8
 BPS: Final = 10_000
@@ -54,6 +55,14 @@ class Decay(Record):
     least: u16
 
 
+@record("pallet_rewards::Persons")
+class Persons(Record):
+    """Who may submit: accounts of persons in a scope, for whom so many issuers vouch (the pallet Attest)."""
+
+    scope: Scope
+    issuers: u8
+
+
 @record("pallet_rewards::Terms")
 class Terms(Record):
     """What a campaign asks for and pays.
@@ -67,6 +76,7 @@ class Terms(Record):
         step_ms: how long each phase lasts: disclosing, voting, revealing, challenging.
         vesting_ms: over how long a reward is paid out; 0 for at once.
         until: nothing can be submitted after this.
+        persons: who may submit; none: any account.
     """
 
     kind: Kind
@@ -80,6 +90,7 @@ class Terms(Record):
     step_ms: u64
     vesting_ms: u64
     until: Moment
+    persons: Persons | None
 
 
 @record("pallet_rewards::Campaign")

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from cli import works
-from cli.campaigns import parse_duration, secret, show_duration
+from cli.campaigns import parse_duration, parse_persons, secret, show_duration
 from cli.exits import BadInput
 from cli.works import TOLD_BYTES_MAX, WORK_BYTES_MAX, Check, Library, hash_of, publish, read_work
 
@@ -149,6 +149,14 @@ def test_times_are_read_and_shown(text: str, ms: int) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         parse_duration(text)
+
+
+def test_a_scope_of_persons_is_64_digits() -> None:
+    assert parse_persons(None, 1) is None
+    assert parse_persons("0x" + "aB" * 32, 2) == {"scope": b"\xab" * 32, "issuers": 2}
+    for text in ("", "ab", "0x" + "g" * 64, "ab" * 33):
+        with pytest.raises(BadInput):
+            parse_persons(text, 1)
 
 
 def test_the_secret_of_seals_is_made_once_and_read_again(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards import SUBMISSION_BYTES, Rewards
 from chain.pallets.ai.rewards_rules import reward_after, stake_for, work_stake_for
 from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, BOND, BOUNTY_PERCENT, ERROR_PERCENT, RULING_MS
-from chain.pallets.ai.rewards_types import BPS, PARTS_MAX, Decay, Kind, Over, Terms
+from chain.pallets.ai.rewards_types import BPS, PARTS_MAX, Decay, Kind, Over, Persons, Terms
 from tests.support.earn_chain import EarnChain
 from tests.support.spending_chain import DAY, HOUR, START_MS, account, ait
 
@@ -32,6 +32,7 @@ def terms(**changes: Any) -> Terms:
     fields: dict[str, Any] = {
         "kind": Kind.BugReport, "task_hash": TASK, "reward": ait(2), "decay": NO_DECAY, "per_person": 2, "per_day": 4,
         "stake": ait(1), "threshold": 2, "step_ms": HOUR, "vesting_ms": 0, "until": START_MS + 30 * DAY,
+        "persons": None,
     }  # fmt: skip
     return Terms(**(fields | changes))
 
@@ -259,6 +260,21 @@ def test_bad_work_risks_what_it_gains_by_attesters_that_err() -> None:
     chain.check()
 
 
+def test_a_campaign_for_persons_takes_work_of_those_whom_enough_issuers_vouch_for() -> None:
+    scope = b"P" * 32
+    work = Work(persons=Persons(scope, 2), per_person=1)
+    vouched = work.chain.vouchers.persons
+    work.refused(Error.NotPerson, "bob", "submit", work.number, TASK)
+    vouched[account("bob"), scope] = 1
+    vouched[account("bob"), b"Q" * 32] = 2
+    work.refused(Error.NotPerson, "bob", "submit", work.number, TASK)
+    vouched[account("bob"), scope] = 2
+
+    work.submit("bob")
+
+    work.refused(Error.PersonCapReached, "bob", "submit", work.number, TASK)
+
+
 def test_a_place_that_was_taken_for_nothing_costs_its_stake() -> None:
     work = Work()
     number = work.submit("bob")
@@ -273,7 +289,8 @@ def test_a_place_that_was_taken_for_nothing_costs_its_stake() -> None:
     [
         {"reward": 0}, {"per_person": 0}, {"per_day": 0}, {"threshold": 0}, {"threshold": 1}, {"threshold": 4},
         {"step_ms": 59_999}, {"step_ms": 31 * DAY}, {"vesting_ms": 366 * DAY}, {"until": START_MS},
-        {"until": START_MS + 366 * DAY}, {"decay": Decay(1, BPS + 1, 1)}, {"decay": Decay(1, 1, 0)},
+        {"until": START_MS + 366 * DAY}, {"decay": Decay(1, BPS + 1, 1)},
+        {"persons": Persons(bytes(32), 0)}, {"persons": Persons(bytes(32), 9)}, {"decay": Decay(1, 1, 0)},
         {"decay": Decay(1, 1, BPS + 1)},
     ],
 )  # fmt: skip

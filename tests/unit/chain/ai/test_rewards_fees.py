@@ -176,7 +176,7 @@ def test_no_parameters_share_more_than_half(chain: FeeChain) -> None:
 def campaign(chain: FeeChain) -> int:
     terms = Terms(
         Kind.Tool, Hash32(b"T" * 32), Balance(2 * AIT), Decay(0, 0, 0), 2, 2, Balance(AIT), 2, HOUR, 0,
-        Moment(START_MS + 100 * HOUR),
+        Moment(START_MS + 100 * HOUR), None,
     )  # fmt: skip
     for who in ATTESTERS:
         chain.call(who, "Rewards.stake", stake_for(terms))

@@ -32,7 +32,7 @@ class Market(PayChain):
         self.block()
         self.terms = Terms(
             Kind.Testing, Hash32(b"t" * 32), Balance(2 * AIT), Decay(0, 0, 0), 1, 2, Balance(AIT), 2, STEP, 0,
-            Moment(self.time_ms + 100 * STEP),
+            Moment(self.time_ms + 100 * STEP), None,
         )  # fmt: skip
         for who in ATTESTERS:
             self.run(who, "Rewards.stake", 2 * stake_for(self.terms))
