@@ -20,6 +20,8 @@ COLUMNS: Final = 3
 ROWS: Final = 4
 CODE_POINTS: Final = 132
 """47 mm: a module of the densest code is half a millimetre, which phones read from paper."""
+MASK: Final = 3
+"""Finding the best of eight masks takes nearly all the time; codes are as good as random, so all are alike."""
 QUIET: Final = 4
 """Modules of white around a code, as the standard asks."""
 PER_PAGE: Final = COLUMNS * ROWS
@@ -54,7 +56,7 @@ def rows_of(link: str) -> list[bytes]:
         import segno
     except ImportError:
         raise NeedsSegno from None
-    return [bytes(row) for row in segno.make_qr(link, error="l", boost_error=False).matrix]
+    return [bytes(row) for row in segno.make_qr(link, error="l", boost_error=False, mask=MASK).matrix]
 
 
 def sheet(slips: Sequence[Slip]) -> bytes:

@@ -412,7 +412,7 @@ async def _connected(url: str) -> Client:
 @click.command()
 @click.option("--people", type=click.IntRange(12), default=1000, show_default=True, help="How many take part.")
 @click.option("--nodes", type=click.IntRange(1), default=4, show_default=True, help="Validators.")
-@click.option("--step", "step_s", type=click.IntRange(60), default=60, show_default=True, help="Seconds of a phase.")
+@click.option("--step", "step_s", type=click.IntRange(60), default=120, show_default=True, help="Seconds of a phase.")
 @click.option("--skip", is_flag=True, help="Put the clocks forward instead of waiting for the end of a phase.")
 def main(people: int, nodes: int, step_s: int, skip: bool) -> None:  # noqa: FBT001 - a flag of the command
     """Play a campaign on a devnet of its own; exit code 0 if all of it adds up."""

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aitoken.client.campaigns import Campaign, Phase, Work, all_works, campaign_of
+from aitoken.client.campaigns import Campaign, Following, Phase, Work, campaign_of
 from aitoken.client.chain import Call
 from aitoken.client.client import Client
 from aitoken.crypto import ss58
@@ -64,6 +64,7 @@ class Attester:
         self._pair = pair
         self._secret = secret
         self._number = campaign
+        self._following = Following(client, campaign)
         self._judge = judge
         self._grant = grant
         self.account = AccountId(bytes(pair.public)) if grant is None else grant.owner
@@ -72,7 +73,7 @@ class Attester:
     async def step(self) -> Done:
         """Look once, and do all that can be done now; it is in a block when this returns."""
         campaign = await campaign_of(self._client, self._number)
-        works = await all_works(self._client, self._number)
+        works = await self._following.look()
         mine = [(work, work.phase(campaign.terms, campaign.now), work.verdict(self.address)) for work in works]
         waiting = [work for work, phase, vote in mine if phase is Phase.VOTE and vote is None and work.facts["content"]]
         sealed = [

@@ -75,7 +75,7 @@ class Work:
     def phase(self, terms: Mapping[str, Any], now: Moment) -> Phase:
         """Return what can be done about it at a time."""
         stage = self.facts["stage"]
-        if isinstance(stage, Mapping) and "Over" in stage:
+        if self.is_over:
             return Phase.OVER
         if self.facts["challenge"] is not None:
             return Phase.CHALLENGED
@@ -83,6 +83,11 @@ class Work:
             return Phase.VESTING
         step = (now - self.facts["since"]) // terms["step_ms"]
         return (Phase.DISCLOSE, Phase.VOTE, Phase.REVEAL, Phase.CHALLENGE, Phase.SETTLE)[min(step, 4)]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it can be paid any more."""
+        return "Over" in self.facts["stage"]
 
     @property
     def paid(self) -> int:
@@ -131,6 +136,31 @@ async def works_of(client: Client, campaign: int, *, at: str | None = None) -> A
 async def all_works(client: Client, campaign: int, *, at: str | None = None) -> list[Work]:
     """Return the work of a campaign in the order it was submitted."""
     return sorted([work async for work in works_of(client, campaign, at=at)], key=lambda work: work.number)
+
+
+class Following:
+    """Looks at the work of a campaign again and again, and reads only what may still change.
+
+    Submissions of all campaigns lie in one map. Which campaign one is of never changes, nor does one that is over, so
+    each of those is read once.
+    """
+
+    def __init__(self, client: Client, campaign: int) -> None:
+        self._client = client
+        self._campaign = campaign
+        self._settled: set[int] = set()
+
+    async def look(self) -> list[Work]:
+        """Return what may still change of the campaign's work, in the order it was submitted."""
+        found: list[Work] = []
+        fresh = self._client.query_map("Rewards", "Submissions", wanted=lambda keys: keys[0] not in self._settled)
+        async for keys, facts in fresh:
+            work = Work(int(keys[0]), facts)
+            if facts["campaign"] == self._campaign and not work.is_over:
+                found.append(work)
+            else:
+                self._settled.add(work.number)
+        return sorted(found, key=lambda work: work.number)
 
 
 async def shares_of(client: Client, campaign: int, *, at: str | None = None) -> dict[str, int]:

@@ -16,7 +16,7 @@ later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, Literal, Self
 
 from aitoken.client import answers
@@ -142,7 +142,12 @@ class Client:
         return self.chain.decode_value(pallet, item, await self._stored(key, at))
 
     async def query_map(
-        self, pallet: str, item: str, *keys: Any, at: str | None = None
+        self,
+        pallet: str,
+        item: str,
+        *keys: Any,
+        at: str | None = None,
+        wanted: Callable[[tuple[Any, ...]], bool] | None = None,
     ) -> AsyncIterator[tuple[tuple[Any, ...], Any]]:
         """Go through the entries of a map: (keys, value), in the order of their storage keys.
 
@@ -151,6 +156,7 @@ class Client:
             item: a map.
             keys: the first keys of a map with several; only entries with them are given.
             at: hash of a block; the best block of this moment when None, for all pages alike.
+            wanted: only entries whose keys it likes are read.
         """
         block = at or await self.request("chain_getBlockHash")
         prefix = "0x" + self.chain.storage_key(pallet, item, *keys).hex()
@@ -158,19 +164,18 @@ class Client:
         while True:
             found = await self.request("state_getKeysPaged", [prefix, PAGE, last, block])
             page = convert(found, list[str], "state_getKeysPaged")
-            if not page:
-                return
-            change_sets = await self.request("state_queryStorageAt", [page, block])
+            names = {key: self.chain.decode_keys(pallet, item, unhex(key, "state_getKeysPaged")) for key in page}
+            read = [key for key in page if wanted is None or wanted(names[key])]
+            change_sets = await self.request("state_queryStorageAt", [read, block]) if read else []
             pairs = convert(change_sets, list[dict[str, Any]], "state_queryStorageAt")
             values = {key: value for part in pairs for key, value in part.get("changes", [])}
-            for key in page:
+            for key in read:
                 raw = values.get(key)
                 if raw is not None:
-                    names = self.chain.decode_keys(pallet, item, unhex(key, "state_getKeysPaged"))
-                    yield names, self.chain.decode_value(pallet, item, unhex(raw, "state_queryStorageAt"))
-            last = page[-1]
+                    yield names[key], self.chain.decode_value(pallet, item, unhex(raw, "state_queryStorageAt"))
             if len(page) < PAGE:
                 return
+            last = page[-1]
 
     async def account(self, address: Any, *, at: str | None = None) -> Any:
         """Return `System.Account` of an account: {"nonce", ..., "data": {"free", "reserved", "frozen", ...}}.

@@ -128,6 +128,7 @@ def print_codes(
         return
     if page is None:
         raise BadInput("a printed coupon leads to a claim page: add --page https://HOST/claim")
+    out.progress(f"drawing {len(rows)} codes")
     value = show_amount(batch.facts["value"]).replace("_", " ")
     slips = [
         Slip(link, (title or value, *([value] if title else []), f"no. {batch.number}-{at}", note)) for at, link in rows

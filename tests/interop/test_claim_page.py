@@ -169,14 +169,17 @@ class Tab:
         self._socket = socket
         self._ids = itertools.count()
         self.asked: list[str] = []
+        self.told: list[str] = []
 
     async def send(self, method: str, **params: Any) -> dict[str, Any]:
         number = next(self._ids)
         await self._socket.send_json({"id": number, "method": method, "params": params})
         while True:
-            told = await self._socket.receive_json(timeout=60)
+            told = await self._socket.receive_json(timeout=120)
             if told.get("method") == "Network.requestWillBeSent":
-                self.asked.append(told["params"]["request"]["url"] + told["params"]["request"].get("urlFragment", ""))
+                request = told["params"]["request"]
+                self.asked.append(request["url"])
+                self.told.append(msgspec.json.encode(request["headers"]).decode() + request.get("postData", ""))
             if told.get("id") == number:
                 assert "error" not in told, told
                 return dict(told["result"])
@@ -203,7 +206,7 @@ async def browser(folder: Path) -> AsyncIterator[Tab]:
         process = subprocess.Popen(command, stderr=stream, stdout=stream)  # noqa: ASYNC220 - a moment
     try:
         port_file = folder / "profile" / "DevToolsActivePort"
-        async with asyncio.timeout(60), aiohttp.ClientSession() as http:
+        async with asyncio.timeout(240), aiohttp.ClientSession() as http:
             while not (port_file.exists() and port_file.read_text().count("\n")):
                 assert process.poll() is None, log.read_text()
                 await asyncio.sleep(0.05)
@@ -265,3 +268,8 @@ async def test_somebody_without_a_wallet_opens_a_link_and_has_wallet_and_tokens(
             await tab.run("document.getElementById('written').click(); document.getElementById('take').click()")
             assert await tab.until("document.getElementById('wrong').textContent") == "This code has been used."
             assert {url for url in tab.asked if not url.startswith(page)} <= {"about:blank"}, "nobody else is asked"
+            code = gift["link"].partition("#")[2].partition("~")[0]
+            secrets = [code, parse(code).secret.hex(), words, *(f'"{word}"' for word in words.split())]
+            secrets += [wallet.seed.hex(), key_of(parse(code).secret).seed.hex()]
+            assert any("author_submitExtrinsic" in text for text in tab.told), "what was sent was seen"
+            assert not any(secret in text for secret in secrets for text in (*tab.told, *tab.asked))

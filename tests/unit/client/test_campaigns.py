@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
 from typing import Any
 
 import pytest
 
 from aitoken.client.campaign_ledger import Earned, Ledger, _apply, differences
-from aitoken.client.campaigns import Phase, Work
+from aitoken.client.campaigns import Following, Phase, Work
 from aitoken.client.chain import Event
 
 TERMS = {"step_ms": 1000, "vesting_ms": 4000}
@@ -50,6 +51,36 @@ def test_what_is_due_is_what_settle_would_do(stage: Any, challenge: Any, now: in
 
     assert found.phase(TERMS, now) is phase
     assert found.due(TERMS, now, RULING) is is_due
+
+
+class Shelf:
+    """A client that has submissions and remembers which were read."""
+
+    def __init__(self, rows: dict[int, dict[str, Any]]) -> None:
+        self.rows = rows
+        self.read: list[int] = []
+
+    async def query_map(self, *_: str, wanted: Callable[[tuple[int]], bool]) -> AsyncIterator[tuple[Any, Any]]:
+        for number in [number for number in self.rows if wanted((number,))]:
+            self.read.append(number)
+            yield (number,), self.rows[number]
+
+
+async def test_work_of_others_and_work_that_is_over_is_read_once() -> None:
+    def row(campaign: int, stage: Any = "Open") -> dict[str, Any]:
+        return {"campaign": campaign, "stage": stage}
+
+    shelf = Shelf({9: row(1), 2: row(2), 3: row(1, {"Over": {"paid": 0}}), 4: row(1, {"Vesting": {"paid": 0}})})
+    following = Following(shelf, 1)  # type: ignore[arg-type]
+
+    assert [work.number for work in await following.look()] == [4, 9]
+    shelf.read.clear()
+    shelf.rows |= {9: row(1, {"Over": {"paid": 5}}), 11: row(1)}
+    assert [work.number for work in await following.look()] == [4, 11]
+    assert sorted(shelf.read) == [4, 9, 11]
+    shelf.read.clear()
+    await following.look()
+    assert sorted(shelf.read) == [4, 11]
 
 
 def events() -> list[Event]:
