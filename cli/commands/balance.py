@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from cli.amounts import show_amount
+from cli.exits import BadInput
 from cli.light import Light, light_options
+from cli.naming import account_named
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
 from cli.wallet import account_of, address_of
@@ -21,23 +23,26 @@ from cli.wallet import account_of, address_of
 def balance(account: str, session: Session, out: Output, light: Light | None) -> None:
     """Show what an account owns.
 
-    ACCOUNT is an SS58 address, 0x-hex, or a development URI such as //Alice.
+    ACCOUNT is an SS58 address, 0x-hex, a development URI such as //Alice, or @name.
     With --light the answer is proven from the checkpoint on, as of the last final block.
     """
-    public = account_of(account)
-    address = address_of(public)
+    if account.startswith("@") and light is not None:
+        raise BadInput("what a name means is only the node's word: give an address with --light")
+    known = None if account.startswith("@") else account_of(account)
     proven: dict[str, Any] = {}
 
-    async def ask(client: Client) -> Any:
+    async def ask(client: Client) -> dict[str, Any]:
+        public = known or account_of((await account_named(client, account, despite_warning=True)).target[1])
+        address = address_of(public)
         if light is None:
-            return await client.account(address)
+            return facts(address, await client.account(address))
         prover = await light.open(client)
         found = await prover.account(public)
         proven.update(provenAt={"number": prover.head.number, "hash": "0x" + prover.head.hash.hex()})
-        return {"nonce": found.nonce, "data": found}
+        return facts(address, {"nonce": found.nonce, "data": found})
 
-    data = facts(address, session.run(ask)) | proven
-    lines = [f"{'address':<13} {address}"]
+    data = session.run(ask) | proven
+    lines = [f"{'address':<13} {data['address']}"]
     lines += [f"{name:<13} {show_amount(data[name])}" for name in ("free", "reserved", "frozen", "transferable")]
     lines.append(f"{'transactions':<13} {data['nonce']}")
     if proven:

@@ -35,7 +35,9 @@ def _signed(command: Command) -> Command:
         click.option("--suri-file", type=path, help="File with the secret phrase of who signs."),
         click.option("--key-file", type=path, help="Encrypted key file of who signs."),
         click.option("--type", "scheme", type=click.Choice(["sr25519", "ed25519"]), default="sr25519", hidden=True),
-        click.option("--by", metavar="ACCOUNT", required=True, help="Who signs: an address or a development URI."),
+        click.option(
+            "--from", "by", metavar="ACCOUNT", required=True, help="Who signs: an address or a development URI."
+        ),
     ):
         with_pair = option(with_pair)
     return node_option(output_option(with_pair))

@@ -203,6 +203,8 @@ class StateFuzzer:
         assert len(list(chain.pay.used_nonces.items())) == len(list(chain.pay.nonce_queue.items()))
         SpendingChain.check_plans(chain)
         IdentityChain.check_attest(chain)
+        EarnChain.check_names(chain)
+        EarnChain.check_codes(chain)
         keys = Counter(grant.key for _, grant in chain.allowances.grants.items())
         for who, row in accounts.items():
             assert row.sufficients == keys[who], who

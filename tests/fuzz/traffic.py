@@ -7,6 +7,8 @@ from random import Random
 from typing import Any
 
 from aitoken.codec.base import DecodeError
+from aitoken.names import commitment_of
+from aitoken.pay import codes
 from aitoken.pay.layouts import OpenParams, session_id
 from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, sign_bytes
 from aitoken.types import AIT, Balance, BlockNumber, Hash32, Moment
@@ -14,6 +16,8 @@ from chain.frame.calls import Call, CallInfo
 from chain.frame.types import Ed25519Signature
 from chain.pallets.ai import plans_types, sessions_types
 from chain.pallets.ai.allowances_types import Limits, Purpose, Scope
+from chain.pallets.ai.codes_types import Credit, Tokens
+from chain.pallets.ai.names_types import NameCase
 from chain.pallets.ai.pay_types import AuthorizationTerms, Share, ToAccount, ToProvider, ToSplit
 from chain.pallets.consensus import EquivocationProof, SignedVote
 from chain.pallets.session import POSSESSION_PREFIX, SessionKeys
@@ -36,7 +40,13 @@ SESSIONS_MAX = 20
 STORED_MAX = 6
 """Of more things of a kind than these, no more are made by hand: a small state is checked often."""
 
-Sent = tuple[str, Call]
+NAMES = (b"golden", b"g0lden", b"silver", b"bronze-age", b"abc")
+CODES = [pair(f"code {index}") for index in range(4)]
+ROOT = codes.root_of([key.public for key in CODES])
+PROOFS = codes.proofs_of([key.public for key in CODES])
+SALT = bytes(32)
+
+Sent = tuple[str | None, Call]
 
 
 class Traffic:
@@ -62,10 +72,10 @@ class Traffic:
             self._register, self._service, self._publish, self._split, self._pay, self._authorization, self._cancel,
             self._grant, self._spend, self._open, self._claim, self._claim, self._end, self._batch, self._sudo,
             self._payout, self._lock, self._unlock, self._plan, self._subscribe, self._register, self._invoice,
-            self._configs, self._own, self._own,
+            self._configs, self._own, self._own, self._name, self._name, self._coupons, self._coupon,
         )  # fmt: skip
 
-    def next(self) -> tuple[str, bytes]:
+    def next(self) -> tuple[str | None, bytes]:
         """Who sends which call."""
         pools, chain = self.pools, self.chain
         pools.now = chain.time_ms
@@ -221,6 +231,45 @@ class Traffic:
         era = max(0, self.chain.era - self.rng.randrange(1, 4))
         points = list(self.chain.staking.eras_reward_points.get(era).individual)
         return self._person(), self.make("Staking.payout_stakers", self.rng.choice(points or [account("A")]), era)
+
+    # ---------------------------------------------------------------------------------------------- earning
+
+    def _name(self) -> Sent:
+        """A step in the life of a name: what comes next for it, mostly."""
+        name, who = self.rng.choice(NAMES), self._person()
+        found = self.chain.names.names.get(name)
+        if found is None:
+            owners = [each for each in PEOPLE if self.chain.names.commitments.contains(account(each))]
+            if not owners or self.rng.random() < 0.4:
+                return who, self.make("Names.commit", commitment_of(account(who), SALT, name))
+            return self.rng.choice(owners), self.make("Names.register", name, self.rng.randrange(1, 6), SALT)
+        owner = next((each for each in SIGNERS if account(each) == found.owner), who)
+        case = NameCase(name)
+        calls = [
+            (owner, "Names.set_target", name, self._payee()), (owner, "Names.transfer", name, account(who)),
+            (who, "Names.challenge", case, Hash32(bytes(32))), (who, "Names.renew", name, 1),
+            (who, "Names.settle", case), (owner, "Names.release", name),
+        ]  # fmt: skip
+        if self.rng.random() < 0.3:
+            return "root", self.make("Sudo.sudo", self.make("Names.rule", case, self.rng.random() < 0.5))
+        sender, *call = self.rng.choice(calls)
+        return sender, self.make(*call)
+
+    def _coupons(self) -> Sent:
+        now, batches = self.chain.time_ms, list(self.chain.codes.batches.keys())
+        if len(batches) > STORED_MAX:
+            return self._person(), self.make("Codes.close", self.rng.choice(batches))
+        terms = self.rng.choice((Tokens(), Credit([self._provider()], Moment(now + 10**8))))
+        expires = Moment(now + self.rng.choice((60_000, 10**8)))
+        return self._person(), self.make("Codes.create", ROOT, len(CODES), self._amount(3), expires, 0, terms)
+
+    def _coupon(self) -> Sent:
+        """A claim without a signature, often a good one."""
+        batch = self.rng.choice(list(self.chain.codes.batches.keys()) or [0])
+        index, who = self.rng.randrange(len(CODES)), account(self.rng.choice((*PEOPLE, *STRANGERS)))
+        signature = CODES[index].sign(codes.claim_bytes(self.chain.genesis_hash, batch, index, who))
+        key, proof = CODES[index].public, PROOFS[index]
+        return None, self.make("Codes.claim", batch, index, key, proof, who, 0, signature)
 
     # ---------------------------------------------------------------------------------------------- payments
 

@@ -45,6 +45,9 @@ class MemoryNode:
         data = b"".join(coders.encode(each.type, value) for each, value in zip(found.inputs, arguments, strict=True))
         return coders.decode(found.output, self.blocks.runtime.call(self.blocks.state, f"{api}_{method}", data))
 
+    async def account(self, address: str) -> Any:
+        return await self.query("System", "Account", address)
+
     def constant(self, pallet: str, name: str) -> Any:
         return self.chain.constant(pallet, name)
 

@@ -19,9 +19,9 @@ from tests.support.memory_node import MemoryNode, command_line
 from tests.support.pay_chain import PayChain, account
 
 Run = Callable[..., Result]
-BY_PAYER = ("--by", "//payer", "--type", "ed25519")
-BY_OTHER = ("--by", "//other", "--type", "ed25519")
-BY_ROOT = ("--by", "//root", "--type", "ed25519")
+BY_PAYER = ("--from", "//payer", "--type", "ed25519")
+BY_OTHER = ("--from", "//other", "--type", "ed25519")
+BY_ROOT = ("--from", "//root", "--type", "ed25519")
 PROOF = "0x" + "ab" * 32
 
 
@@ -60,6 +60,8 @@ def test_a_name_is_registered_shown_and_paid(aitoken: Run, chain: PayChain) -> N
     assert result.exit_code == 0, result.output
     assert "@golden: not verified" in result.stderr
     assert chain.free("payer") == before + 5 * AIT
+    assert answer(aitoken("balance", "@golden", "--output", "json"))["free"] == chain.free("payer")
+    assert aitoken("balance", "@golden", "--light", "--checkpoint", "0x" + "00" * 32).exit_code == Exit.USAGE
     assert "cannot be registered: @golden looks like it" in aitoken("name", "show", "g0lden").stdout
 
 
