@@ -1,4 +1,4 @@
-"""Wallets' libraries read everything of codes, rewards, attestations and names from the metadata, and send it."""
+"""Wallets' libraries read everything of codes, rewards, attestations, names and reputation, and send it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
 __all__ = ["devnet", "javascript"]
 
-PALLETS = ("Codes", "Rewards", "Attest", "Names")
+PALLETS = ("Codes", "Rewards", "Attest", "Names", "Reputation")
 SAMPLES = 4
 """Of each call, event and stored value, drawn by type."""
 
