@@ -101,8 +101,9 @@ async def claim(client: Client, coupon: Coupon, claimant: AccountId) -> Receipt:
         raise ClaimRefused(f"{coupon} asks for {batch.facts['work']} bits of work, {WORK_MAX} are the most done here")
     key = key_of(coupon.secret)
     message = claim_bytes(genesis, coupon.batch, coupon.index, claimant)
+    name = "claim_as_person" if "ForPersons" in batch.facts["terms"] else "claim"
     call = client.call(
-        "Codes", "claim", batch=coupon.batch, index=coupon.index, key=key.public, proof=list(coupon.proof),
+        "Codes", name, batch=coupon.batch, index=coupon.index, key=key.public, proof=list(coupon.proof),
         claimant=claimant, work=work_for(message, batch.facts["work"]), signature=key.sign(message),
     )  # fmt: skip
     return await client.send(bare_extrinsic(call.call_bytes).raw, "final")

@@ -43,12 +43,15 @@ def coupon() -> None:
 @click.option(
     "--credit-days", type=click.IntRange(1, 730), help="How long credit can be spent; as --days if not given."
 )
+@click.option(
+    "--persons", type=click.IntRange(1, 8), metavar="N", help="One for each person, for whom N issuers have to vouch."
+)
 @signer_options
 @node_option
 @output_option
 def make(
     count: int, value: str, file: Path, days: int, work: int, providers: Sequence[int], credit_days: int | None,
-    signer: Signer, session: Session, out: Output,
+    persons: int | None, signer: Signer, session: Session, out: Output,
 ) -> None:  # fmt: skip
     """Make COUNT codes worth VALUE AIT each, put the money down, and keep their seed in FILE.
 
@@ -57,10 +60,12 @@ def make(
     """
     from aitoken.types import Hash32
 
+    if persons is not None and providers:
+        raise BadInput("--persons and --provider exclude each other: credit is for anybody who has a code")
     amount, pair = parse_amount(value), signer.pair()
 
     async def put_down(client: Client) -> dict[str, Any]:
-        terms = await _terms(client, days, providers, credit_days)
+        terms = await _terms(client, days, providers, credit_days, persons)
         kept = kept_codes.make(file, Hash32(cast("Library", client).chain.genesis_hash), count)
         receipt, batch = await create(client, pair, kept.book().root, count, amount, work, terms, out)
         kept_codes.note_number(kept, batch)
@@ -70,11 +75,17 @@ def make(
     out.result(told, f"batch {told['batch']}: {count} codes worth {show_amount(amount)} each, kept in {file}")
 
 
-async def _terms(client: Client, days: int, providers: Sequence[int], credit_days: int | None) -> dict[str, Any]:
+async def _terms(
+    client: Client, days: int, providers: Sequence[int], credit_days: int | None, persons: int | None
+) -> dict[str, Any]:
+    from aitoken.credentials import EVERYWHERE
+
     now = await client.query("Timestamp", "Now")
     terms: Any = "Tokens"
     if providers:
         terms = {"Credit": {"providers": list(providers), "until": now + (credit_days or days) * DAY_MS}}
+    if persons is not None:
+        terms = {"ForPersons": {"scope": EVERYWHERE, "issuers": persons}}
     return {"expires": now + days * DAY_MS, "terms": terms}
 
 

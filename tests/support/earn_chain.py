@@ -19,7 +19,7 @@ from chain.frame.system import System
 from chain.frame.types import Ed25519Signature
 from chain.pallets.ai.attest_types import Class
 from chain.pallets.ai.codes import FEE, Codes
-from chain.pallets.ai.codes_types import PAGE_CODES, Credit, Terms, Tokens
+from chain.pallets.ai.codes_types import PAGE_CODES, Credit, ForPersons, Held, Terms, Tokens
 from chain.pallets.ai.names import Names
 from chain.pallets.ai.names_types import NameCase, WarningCase
 from chain.pallets.ai.rewards import Rewards
@@ -58,11 +58,11 @@ def schema() -> Schema:
 
 
 class Vouchers:
-    """Attestations as the tests want them (`Attest.agreed`): what is said of a subject by some of them."""
+    """Attestations and persons as the tests want them: what is said of a subject, who counts by how many issuers."""
 
     def __init__(self) -> None:
-        self.persons: dict[tuple[AccountId, bytes], int] = {}
         self.said: dict[tuple[Any, tuple[Hash32, ...]], bytes] = {}
+        self.persons: dict[tuple[AccountId, bytes], int] = {}
 
     def agreed(self, subject: Any, uids: Sequence[Hash32], class_: Class, issuers: int = 2) -> bytes | None:
         assert (class_, issuers) == (Class.Domain, 2)
@@ -82,9 +82,9 @@ class EarnChain(SpendingChain):
         self.balances = Balances(machine, self.system)
         self.payment = TransactionPayment(machine, self.system, self.balances, Authors())
         self.market = Market(self.timestamp, self.balances)
-        self.codes = Codes(machine, self.balances, self.system, self.timestamp, self.market)
-        self.era = 0
         self.vouchers = Vouchers()
+        self.codes = Codes(machine, self.balances, self.system, self.timestamp, self.market, self.vouchers)
+        self.era = 0
         self.rewards = Rewards(machine, self.balances, self.timestamp, lambda: self.era, self.vouchers)
         self.names = Names(machine, self.balances, self.system, self.timestamp, self.market, self.vouchers)
         machine.install(
@@ -237,10 +237,17 @@ class EarnChain(SpendingChain):
         batches = dict(self.codes.batches.items())
         assert bits == +Counter({number: batch.used for number, batch in batches.items()})
         for (number, index), credit in self.codes.credits.items():
-            assert isinstance(batches[number].terms, Credit)
+            terms = batches[number].terms
             assert batches[number].swept <= index < batches[number].count
-            assert 0 < credit.left <= batches[number].value
+            if isinstance(terms, Credit):
+                assert 0 < credit.left <= batches[number].value
+            else:
+                assert isinstance(terms, ForPersons)
+                assert credit.left == 0
+                assert self.codes.takers.get((number, credit.holder)) == index
             assert self.codes.pages.get((number, index // PAGE_CODES)) is not None
+        for (number, who), index in self.codes.takers.items():
+            assert self.codes.credits.get((number, index)) == Held(who, ait(0))
 
 
 class Sheet:

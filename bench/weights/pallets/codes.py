@@ -10,12 +10,14 @@ from aitoken.types import AccountId, Hash32, Moment
 from bench.weights.pallets.providers import PROVIDER, _provider
 from bench.weights.world import Run, World, ait, scenario
 from chain.frame.types import Ed25519Signature
+from chain.pallets.ai.attest_types import KEYS_A_PERSON, Accepted, Class, Issuer, IssuerKey
 from chain.pallets.ai.codes import CREDITS_MAX, SWEPT_A_CALL
-from chain.pallets.ai.codes_types import PAGE_CODES, PROVIDERS_MAX, VOIDED_MAX, Credit, Held, Terms, Tokens
+from chain.pallets.ai.codes_types import PAGE_CODES, PROVIDERS_MAX, VOIDED_MAX, Credit, ForPersons, Held, Terms, Tokens
 from chain.pallets.ai.pay_types import REFERENCE_MAX
 
 SPONSOR, HOLDER, OTHER = range(10, 13)
 HOUR_MS = 3_600_000
+SCOPE = b"s" * 32
 REFERENCE = b"r" * REFERENCE_MAX
 
 
@@ -64,13 +66,14 @@ def void(world: World, count: int) -> Run:
 
 @scenario("Codes.close", units=(1, 16, SWEPT_A_CALL))
 def close(world: World, count: int) -> Run:
-    """The last credits of a batch, with its pages."""
-    end = _batch(world, CREDITS_MAX, _credit(world))
+    """The last codes of a batch for persons, with its pages."""
+    end = _batch(world, CREDITS_MAX, ForPersons(SCOPE, 1))
     row = world.codes.batches.get(0).copy()
     row.used, row.swept = CREDITS_MAX, CREDITS_MAX - count
     world.codes.batches.put(0, row)
     for index in range(row.swept, CREDITS_MAX):
-        world.codes.credits.put((0, index), Held(world.person(HOLDER), ait(1)))
+        world.codes.credits.put((0, index), Held(world.person(index), ait(0)))
+        world.codes.takers.put((0, world.person(index)), index)
     for page in range(CREDITS_MAX // PAGE_CODES):
         world.codes.pages.put((0, page), b"\xff" * (PAGE_CODES // 8))
     world.timestamp.now.put(end)
@@ -113,3 +116,20 @@ def spend(world: World) -> Run:
     message = bytes_of.spend_bytes(world.genesis_hash, 0, 0, ait(1), PROVIDER, ait(1) // 2, REFERENCE)
     signature = Ed25519Signature(world.pair(HOLDER).sign(message.join((b"<Bytes>", b"</Bytes>"))))
     return _checked(world, "Codes.spend", 0, 0, PROVIDER, ait(1) // 2, REFERENCE, signature)
+
+
+@scenario("Codes.claim_as_person")
+def claim_as_person(world: World) -> Run:
+    """By a stranger for whom as many issuers vouch as can, the last of them counting."""
+    _batch(world, CREDITS_MAX, ForPersons(SCOPE, KEYS_A_PERSON))
+    index, stranger, key = CREDITS_MAX - 1, world.stranger(), world.pair(OTHER)
+    for number in range(KEYS_A_PERSON):
+        issuer, end = world.person(300 + number), Moment(world.time_ms * 2)
+        row = IssuerKey(issuer, SCOPE, bytes(256), Moment(0), end, 9, 1, 1, ait(1))
+        world.attest.keys.put(number, row)
+        world.attest.issuers.put((issuer, Class.Personhood), Issuer(ait(100), SCOPE, Accepted(9)))
+    world.attest.persons.put((SCOPE, stranger), list(range(KEYS_A_PERSON)))
+    world.codes.pages.put((0, index // PAGE_CODES), bytes(PAGE_CODES // 8))
+    signature = key.sign(bytes_of.claim_bytes(world.genesis_hash, 0, index, stranger))
+    proof = _tree(key.public, CREDITS_MAX)[1]
+    return _checked(world, "Codes.claim_as_person", 0, index, key.public, proof, stranger, 0, signature)

@@ -8,6 +8,7 @@ Who holds the key names the account that gets the value, and signs that:
   it would succeed. Its price is held of the sponsor from the start and burned with the claim, so who floods the chain
   with claims pays for them. Such calls fill a small share of a block; more of them wait, or pay a fee like any call.
 * A gift link is a batch of one. A code that was lost is made void before it is claimed.
+* Codes for persons are claimed by accounts that count as persons (`chain.pallets.ai.attest`), one of a batch each.
 * Credit is not the holder's money: it stays held of the sponsor and goes to providers the batch names, by orders the
   holder signs. What is unspent in the end is the sponsor's again.
 
@@ -34,8 +35,9 @@ from chain.frame.errors import BadProof, DispatchError, InvalidTransaction, Stal
 from chain.frame.executive import ValidTransaction
 from chain.frame.origin import Origin, ensure_signed
 from chain.frame.pallet import Pallet, constant
-from chain.frame.storage import TWOX_64_CONCAT, OptionMap, Value, storage_map, value
+from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, OptionMap, Value, storage_map, value
 from chain.frame.types import CompactBalance, DispatchClass, MultiSignature
+from chain.pallets.ai.attest_types import KEYS_A_PERSON
 from chain.pallets.ai.codes_events import CodesErrors, CodesEvents
 from chain.pallets.ai.codes_types import (
     PAGE_BYTES,
@@ -45,12 +47,14 @@ from chain.pallets.ai.codes_types import (
     CodeIndex,
     CodesHoldReason,
     Credit,
+    ForPersons,
     Held,
     Indices,
     Page,
     Path,
     Signature64,
     Terms,
+    Tokens,
 )
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.free_lane import LONGEVITY, PRIORITY, FreeLane
@@ -72,6 +76,7 @@ CLOSE_UNITS_MAX: Final = SWEPT_A_CALL + CREDITS_MAX // PAGE_CODES
 BATCH_BYTES: Final = 180 + 8 * 16
 PAGE_KEY_BYTES: Final = 32
 CREDIT_BYTES: Final = 80
+TAKER_BYTES: Final = 100
 
 DEPOSIT: Final = CodesHoldReason.Deposit
 FUNDED: Final = CodesHoldReason.Funded
@@ -104,6 +109,13 @@ class PayoutBook(Protocol):
         """The account, None where there is no such provider."""
 
 
+class Persons(Protocol):
+    """Who is a person; the Attest pallet."""
+
+    def is_person(self, account: AccountId, scope: bytes, issuers: int = 1) -> bool:
+        """Whether so many issuers vouch for that."""
+
+
 class Codes(Pallet, index=47, crate="pallet_codes"):
     """Coupons, gift links and spend-only credit, claimed without having anything."""
 
@@ -114,7 +126,10 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         TWOX_64_CONCAT, TWOX_64_CONCAT, doc="Which codes were claimed or made void: a bit each, 1024 codes a page."
     )
     credits: OptionMap[tuple[u64, CodeIndex], Held] = storage_map(
-        TWOX_64_CONCAT, TWOX_64_CONCAT, doc="What is left of claimed credit."
+        TWOX_64_CONCAT, TWOX_64_CONCAT, doc="What is left of claimed credit; who has had a code for persons."
+    )
+    takers: OptionMap[tuple[u64, AccountId], CodeIndex] = storage_map(
+        TWOX_64_CONCAT, BLAKE2_128_CONCAT, doc="Persons that have had a code of a batch, and which."
     )
     next_batch: Value[u64] = value(doc="The number of the next batch; never used twice.")
 
@@ -127,13 +142,20 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
     Error = CodesErrors
 
     def __init__(
-        self, machine: Machine, balances: Balances, genesis: Genesis, clock: Now, providers: PayoutBook
+        self,
+        machine: Machine,
+        balances: Balances,
+        genesis: Genesis,
+        clock: Now,
+        providers: PayoutBook,
+        persons: Persons,
     ) -> None:
         super().__init__(machine)
         self._balances = balances
         self._genesis = genesis
         self._clock = clock
         self._providers = providers
+        self._persons = persons
         self._lane = FreeLane(machine)
         self._verified: tuple[object, ...] = ()
         """The last signature that was found good: what is let in and then made is verified once."""
@@ -146,20 +168,22 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
     ) -> None:
         """Put down value and fee of `count` codes whose keys' tree has this root."""
         sponsor = ensure_signed(origin)
-        is_credit = isinstance(terms, Credit)
+        is_credit, has_entries = isinstance(terms, Credit), not isinstance(terms, Tokens)
         if isinstance(terms, Credit) and (
             not terms.providers or len(set(terms.providers)) != len(terms.providers) or not self._is_ahead(terms.until)
         ):
             raise self.Error.BadTerms
+        if isinstance(terms, ForPersons) and not 1 <= terms.issuers <= KEYS_A_PERSON:
+            raise self.Error.BadTerms
         if (
-            not 1 <= count <= (CREDITS_MAX if is_credit else COUNT_MAX)
+            not 1 <= count <= (CREDITS_MAX if has_entries else COUNT_MAX)
             or work > WORK_MAX
             or not self._is_ahead(expires)
         ):
             raise self.Error.BadTerms
         if value < (FEE + 1 if is_credit else self._balances.existential_deposit):
             raise self.Error.BadTerms
-        held = batch_deposit(count, is_credit=is_credit)
+        held = batch_deposit(count, terms)
         self._balances.hold(DEPOSIT, sponsor, held)
         self._balances.hold(FUNDED, sponsor, Balance(count * (value + FEE)))
         number = self.next_batch.get()
@@ -185,14 +209,15 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
     def close(self, origin: Origin, batch: u64) -> PostInfo:
         """End a batch that is over: by anybody; what is left is the sponsor's again.
 
-        Credit is looked through 64 codes a call, so a large batch of it takes several.
+        Credit and codes for persons are looked through 64 a call, so a large batch of them takes several.
         """
         ensure_signed(origin)
         found = self._batch(batch).copy()
         if not self._is_over(found):
             raise self.Error.NotOver
-        done = self._sweep(batch, found) if isinstance(found.terms, Credit) else 0
-        if isinstance(found.terms, Credit) and found.swept < found.count:
+        has_entries = not isinstance(found.terms, Tokens)
+        done = self._sweep(batch, found) if has_entries else 0
+        if has_entries and found.swept < found.count:
             self.batches.put(batch, found)
             return PostInfo(self.cost_of("close").at(done))
         for page in range(-(-found.count // PAGE_CODES)):
@@ -221,17 +246,7 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         """Have the value of a code given to the claimant its key names; needs no outer signature and then no fee."""
         self._lane.let_in(origin, self.cost_of("claim").base)
         found = self._check_claim(batch, index, key, proof, claimant, work, signature)
-        self._use(batch, found, index)
-        sponsor, value = found.sponsor, found.value
-        found = found.copy()
-        found.used += 1
-        self.batches.put(batch, found)
-        self._burn_fee(sponsor)
-        if isinstance(found.terms, Credit):
-            self.credits.put((batch, index), Held(claimant, value))
-        else:
-            self._balances.transfer_held(FUNDED, sponsor, claimant, value)
-        self.emit(self.Event.Claimed(batch, index, claimant, value))
+        self._give(batch, found, index, claimant)
 
     @call(4, dispatch_class=DispatchClass.Operational)
     def spend(
@@ -259,6 +274,40 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         self._balances.transfer_held(FUNDED, found.sponsor, payout, amount)
         self.emit(self.Event.CreditSpent(batch, index, held.holder, provider, amount, left, reference))
 
+    @call(5, dispatch_class=DispatchClass.Operational)
+    def claim_as_person(
+        self,
+        origin: Origin,
+        batch: u64,
+        index: CodeIndex,
+        key: Bytes32,
+        proof: Path,
+        claimant: AccountId,
+        work: u64,
+        signature: Signature64,
+    ) -> None:
+        """Do the same for a code that is for persons; to look at who vouches for one costs more than the rest."""
+        self._lane.let_in(origin, self.cost_of("claim_as_person").base)
+        found = self._check_claim(batch, index, key, proof, claimant, work, signature, as_person=True)
+        self._give(batch, found, index, claimant)
+
+    def _give(self, batch: int, found: Batch, index: int, claimant: AccountId) -> None:
+        """Give what a code is worth to its claimant."""
+        self._use(batch, found, index)
+        sponsor, value, terms = found.sponsor, found.value, found.terms
+        found = found.copy()
+        found.used += 1
+        self.batches.put(batch, found)
+        self._burn_fee(sponsor)
+        if isinstance(terms, ForPersons):
+            self.credits.put((batch, index), Held(claimant, Balance(0)))
+            self.takers.put((batch, claimant), index)
+        if isinstance(terms, Credit):
+            self.credits.put((batch, index), Held(claimant, value))
+        else:
+            self._balances.transfer_held(FUNDED, sponsor, claimant, value)
+        self.emit(self.Event.Claimed(batch, index, claimant, value))
+
     # --------------------------------------------------------------------------------------------- without a fee
 
     def check_unsigned(self, call: Call) -> ValidTransaction:
@@ -270,16 +319,16 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
             BadProof: the signature is not that of the code's key, or of the credit's holder.
             CodeRefused: it would fail for another reason.
         """
-        if call.info.name not in ("claim", "spend"):
+        if call.info.name not in ("claim", "claim_as_person", "spend"):
             raise InvalidTransaction
         self._lane.check_room(self.cost_of(call.info.name).base)
         batch, index = call.args[:2]
         try:
-            if call.info.name == "claim":
-                self._check_claim(*call.args)
-                state = b""
-            else:
+            if call.info.name == "spend":
                 state = self._check_spend(*call.args)[1].left.to_bytes(16, "little")
+            else:
+                self._check_claim(*call.args, as_person=call.info.name == "claim_as_person")
+                state = b""
         except self.Error.AlreadyUsed:
             raise Stale from None
         except self.Error.BadSignature:
@@ -297,7 +346,16 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
     # --------------------------------------------------------------------------------------------- the rules
 
     def _check_claim(
-        self, batch: int, index: int, key: bytes, proof: list[Hash32], claimant: AccountId, work: int, signature: bytes
+        self,
+        batch: int,
+        index: int,
+        key: bytes,
+        proof: list[Hash32],
+        claimant: AccountId,
+        work: int,
+        signature: bytes,
+        *,
+        as_person: bool = False,
     ) -> Batch:
         """Return the batch of a claim that is good. What is cheap is checked first."""
         found = self._batch(batch)
@@ -307,6 +365,14 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
             raise self.Error.BadCode
         if self._is_used(batch, index):
             raise self.Error.AlreadyUsed
+        terms = found.terms
+        if isinstance(terms, ForPersons):
+            if not as_person:
+                raise self.Error.NotPerson
+            if self.takers.contains((batch, claimant)):
+                raise self.Error.HadOne
+            if not self._persons.is_person(claimant, terms.scope, terms.issuers):
+                raise self.Error.NotPerson
         message = claim_bytes(self._genesis_hash(), batch, index, claimant)
         if not has_work(message, work, found.work):
             raise self.Error.WorkTooWeak
@@ -377,6 +443,10 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         """Give the sponsor back what is left of the next credits; return how many codes were looked at."""
         first, end = found.swept, min(found.count, found.swept + SWEPT_A_CALL)
         rows = [self.credits.take((batch, index)) for index in range(first, end)]
+        if isinstance(found.terms, ForPersons):
+            for row in rows:
+                if row is not None:
+                    self.takers.remove((batch, row.holder))
         self._balances.release(FUNDED, found.sponsor, Balance(sum(row.left for row in rows if row is not None)))
         found.swept = end
         return end - first
@@ -389,7 +459,8 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         return self._genesis.hash_of(0) or Hash32(bytes(32))
 
 
-def batch_deposit(count: int, *, is_credit: bool) -> Balance:
+def batch_deposit(count: int, terms: Terms) -> Balance:
     """Return the deposit for a batch of so many codes."""
     pages = -(-count // PAGE_CODES) * deposit(PAGE_BYTES + PAGE_KEY_BYTES)
-    return Balance(deposit(BATCH_BYTES) + pages + (count * deposit(CREDIT_BYTES) if is_credit else 0))
+    size = 0 if isinstance(terms, Tokens) else CREDIT_BYTES + isinstance(terms, ForPersons) * TAKER_BYTES
+    return Balance(deposit(BATCH_BYTES) + pages + (count * deposit(size) if size else 0))

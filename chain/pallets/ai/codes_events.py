@@ -92,3 +92,9 @@ class CodesErrors(Errors):
 
     class NotOver(Err, index=11):
         """Codes can still be claimed, or credit spent."""
+
+    class NotPerson(Err, index=12):
+        """The codes are for persons, who claim as such, and enough issuers have to vouch that the account is one's."""
+
+    class HadOne(Err, index=13):
+        """The codes are for persons, and this one has had one of the batch."""

@@ -10,6 +10,7 @@ from aitoken.codec.primitives import FixedBytes
 from aitoken.codec.records import Record, Union, plain_enum, record
 from aitoken.pay.codes import DEPTH_MAX
 from aitoken.types import AccountId, Balance, Hash32, Moment
+from chain.pallets.ai.attest_types import Scope
 
 PROVIDERS_MAX: Final = 16
 """Most providers a credit can be spent on."""
@@ -50,6 +51,13 @@ class Credit(Terms, index=1):
     until: Moment
 
 
+class ForPersons(Terms, index=2):
+    """Its value is the claimant's, who has to be a person in a scope by so many issuers' word, and gets one code."""
+
+    scope: Scope
+    issuers: u8
+
+
 @record("pallet_codes::Batch")
 class Batch(Record):
     """Codes of one value.
@@ -77,7 +85,7 @@ class Batch(Record):
 
 @record("pallet_codes::Held")
 class Held(Record):
-    """What a claimant may still spend of a credit."""
+    """What a claimant may still spend of a credit; nothing where codes are for persons, only who had one."""
 
     holder: AccountId
     left: Balance

@@ -21,7 +21,7 @@ from chain.pallets.ai.codes import (
     Codes,
     batch_deposit,
 )
-from chain.pallets.ai.codes_types import WORK_MAX, Credit, Tokens
+from chain.pallets.ai.codes_types import WORK_MAX, Credit, ForPersons, Tokens
 from chain.pallets.ai.free_lane import LaneFull
 from tests.support.earn_chain import EarnChain, Sheet
 from tests.support.spending_chain import DAY, ED, account, ait, pair
@@ -56,7 +56,7 @@ def test_every_key_of_a_batch_is_proven_at_its_own_place_and_at_no_other(count: 
 def test_an_account_that_does_not_exist_claims_a_code_without_a_fee_once() -> None:
     chain = EarnChain()
     sheet = Sheet(chain, count=3)
-    assert chain.free("alice") == ait(1000) - batch_deposit(3, is_credit=False) - 3 * (ait(2) + FEE)
+    assert chain.free("alice") == ait(1000) - batch_deposit(3, Tokens()) - 3 * (ait(2) + FEE)
     before = chain.balances.total_issuance.get()
 
     claimed = chain.send("Codes.claim", *sheet.claim(1, NOBODY))[-1]
@@ -418,3 +418,55 @@ def test_any_history_pays_each_code_once_and_agrees_with_the_model(actions: list
     for action, of, index, who in actions:
         getattr(history, action)(of, index % history.sheets[of].count, who)
         history.check()
+
+
+# ------------------------------------------------------------------------------------------------- persons
+
+SCOPE = b"a fair".ljust(32)
+
+
+def test_codes_for_persons_are_claimed_by_persons_once_each() -> None:
+    chain = EarnChain()
+    sheet = Sheet(chain, count=4, terms=ForPersons(SCOPE, 2))
+    persons, plain = chain.vouchers.persons, Sheet(chain, count=1, sponsor="dave")
+    chain.send("Codes.claim_as_person", *plain.claim(0, "eve"))
+    assert chain.free("eve") == ait(1002), "who need not be a person may still say so"
+    persons[NOBODY, SCOPE] = 1
+    persons[NOBODY, b"another".ljust(32)] = 9
+    for error in (Error.NotPerson, Error.HadOne):
+        args = sheet.claim(int(error is Error.HadOne), NOBODY)
+        with pytest.raises(error):
+            chain.run("eve", "Codes.claim_as_person", *args)
+        with pytest.raises(CodeRefused, match=error.code):
+            chain.send("Codes.claim_as_person", *args)
+        if error is Error.NotPerson:
+            persons[NOBODY, SCOPE] = 2
+            chain.send("Codes.claim_as_person", *args)
+            assert chain.free(NOBODY) == ait(2)
+        chain.check()
+    persons[account("bob"), SCOPE] = 3
+    with pytest.raises(CodeRefused, match=r"Codes\.NotPerson"):
+        chain.send("Codes.claim", *sheet.claim(1, "bob"))
+    chain.send("Codes.claim_as_person", *sheet.claim(1, "bob"))
+    with pytest.raises(Error.NoCredit):
+        chain.run("eve", "Codes.spend", *sheet.order(1, "bob", 7, ait(1)))
+    other = Sheet(chain, count=1, sponsor="carol", terms=ForPersons(SCOPE, 1))
+    chain.send("Codes.claim_as_person", *other.claim(0, "bob"))
+    chain.check()
+    chain.set_time(sheet.expires)
+    for batch in (sheet, other):
+        chain.run("eve", "Codes.close", batch.number)
+    assert not list(chain.codes.takers.items())
+    assert not list(chain.codes.credits.items())
+    assert chain.free("alice") == ait(1000) - 2 * (ait(2) + FEE)
+    chain.check()
+
+
+def test_codes_for_persons_need_issuers_and_cost_an_entry_each() -> None:
+    chain = EarnChain()
+    for issuers in (0, 9):
+        with pytest.raises(Error.BadTerms):
+            Sheet(chain, terms=ForPersons(SCOPE, issuers))
+    with pytest.raises(Error.BadTerms):
+        chain.run("alice", "Codes.create", ROOT, CREDITS_MAX + 1, ED, chain.now + DAY, 0, ForPersons(SCOPE, 1))
+    assert batch_deposit(9, ForPersons(SCOPE, 1)) > batch_deposit(9, credit(chain)) > batch_deposit(9, Tokens())
