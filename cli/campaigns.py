@@ -96,14 +96,14 @@ def describe(campaign: Campaign) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def in_words(told: dict[str, Any]) -> str:
-    """The same for a person."""
+def in_words(told: dict[str, Any], reward: str = "") -> str:
+    """The same for a person; the reward in money where that is known."""
     state = "open" if told["open"] else "ended" if told["ended"] else "not open yet" if told["missing"] else "over"
     free = told["left"] - told["promised"]
     lines = [
         f"campaign {told['campaign']} ({told['kind']}), {state}",
-        f"pays {show_amount(told['reward'])} for work that {told['threshold']} of {len(told['attesters'])} attesters "
-        "accept, " + ("at once" if not told["vesting_ms"] else f"over {show_duration(told['vesting_ms'])}"),
+        f"pays {reward or show_amount(told['reward'])} for work that {told['threshold']} of {len(told['attesters'])} "
+        "attesters accept, " + ("at once" if not told["vesting_ms"] else f"over {show_duration(told['vesting_ms'])}"),
         f"you put {show_amount(told['stake'])} at risk",
         f"{told['per_person']} times a person, {told['per_day']} a day in all",
         f"each phase lasts {show_duration(told['step_ms'])}: disclosing, voting, revealing, challenging",

@@ -13,6 +13,7 @@ from cli import campaigns as words
 from cli.amounts import parse_amount, show_amount
 from cli.commands.campaign_attest import attest, hire, join, retire, stake
 from cli.exits import BadInput, Unhealthy
+from cli.money import show_money
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
 from cli.signing import Signer, facts_of, signer_options, submit_final
@@ -137,11 +138,15 @@ def task(number: int, file: Path | None, session: Session, out: Output) -> None:
     from aitoken.client.campaigns import campaign_of
     from cli.works import hash_of, read_work
 
-    found = session.run(lambda client: campaign_of(cast("Library", client), number))
+    async def look(client: Client) -> tuple[Any, str]:
+        found = await campaign_of(cast("Library", client), number)
+        return found, await show_money(client, found.terms["reward"])
+
+    found, reward = session.run(look)
     told = words.describe(found)
     if file is not None and hash_of(read_work(file)) != found.terms["task_hash"]:
         raise BadInput(f"{file} is not the task of campaign {number}")
-    out.result(told, words.in_words(told))
+    out.result(told, words.in_words(told, reward))
 
 
 @campaign.command()

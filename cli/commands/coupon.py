@@ -11,6 +11,7 @@ import click
 from cli import coupons as kept_codes
 from cli.amounts import parse_amount, show_amount
 from cli.exits import BadInput, CallFailed
+from cli.money import show_money
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
 from cli.signing import Signer, facts_of, signer_options, submit_final
@@ -96,9 +97,8 @@ async def create(
     from aitoken.client.coupons import number_in
 
     fee = client.constant("Codes", "ClaimFee")
-    out.progress(
-        f"{count} times {show_amount(value)} and {show_amount(fee)} for the claim, and a deposit that comes back"
-    )
+    whole = await show_money(client, count * (value + fee))
+    out.progress(f"{whole} are put down, {show_amount(fee)} a code for the claim, and a deposit that comes back")
     call = client.call("Codes", "create", root=root, count=count, value=value, work=work, **terms)
     receipt = await submit_final(client, pair, [call], out)
     return receipt, number_in(receipt)
@@ -170,15 +170,16 @@ def claim(code: str | None, dest: str, code_file: Path | None, session: Session,
     text = secret_line(code_file) if code_file is not None else code or prompt_secret("Code or link")
     found, to = parse(text), AccountId(account_of(dest))
 
-    async def take(client: Client) -> Any:
-        return await coupons.claim(cast("Library", client), found, to)
+    async def take(client: Client) -> tuple[Any, str]:
+        receipt = await coupons.claim(cast("Library", client), found, to)
+        if receipt.success is False:
+            raise CallFailed(f"the code was not claimed: {receipt.error}. {receipt.reason}")
+        fields = next(event.fields for event in receipt.events if (event.pallet, event.name) == ("Codes", "Claimed"))
+        told = facts_of(receipt) | {"batch": found.batch, "index": found.index, "value": fields["value"]}
+        return told, await show_money(client, fields["value"])
 
-    receipt = session.run(take)
-    if receipt.success is False:
-        raise CallFailed(f"the code was not claimed: {receipt.error}. {receipt.reason}")
-    fields = next(event.fields for event in receipt.events if (event.pallet, event.name) == ("Codes", "Claimed"))
-    told = facts_of(receipt) | {"batch": found.batch, "index": found.index, "value": fields["value"]}
-    out.result(told, f"{show_amount(fields['value'])} for {address_of(to)}, final in block {receipt.block_number:_}")
+    told, worth = session.run(take)
+    out.result(told, f"{worth} for {address_of(to)}, final in block {told['block_number']:_}")
 
 
 @coupon.command()

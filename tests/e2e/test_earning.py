@@ -6,7 +6,9 @@ A campaign in full size: `make campaign PEOPLE=1000`.
 from __future__ import annotations
 
 import asyncio
+import signal
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from aitoken.client.campaigns import all_works
 from aitoken.client.client import Client
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.crypto.ss58 import encode
@@ -24,7 +27,7 @@ from cli.exits import Exit
 from cli.main import main
 from faults.campaign import run as play
 from faults.campaign import skipping
-from tests.support.devnet import Net, quick_chain, wait_final
+from tests.support.devnet import AITOKEN, Net, environment, quick_chain, wait_final
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
 
@@ -40,6 +43,7 @@ class Place:
     put_forward: Callable[[int], None]
     home: Path
     ahead: list[int] = field(default_factory=lambda: [0])
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def run(self, *arguments: str) -> Result:
         given = [*arguments, "--url", self.net.url(0), "--output", "json"]
@@ -49,6 +53,28 @@ class Place:
         done = self.run(*arguments)
         assert done.exit_code == 0, (done.stderr, done.exception)
         return msgspec.json.decode(done.stdout)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command that goes on; it ends with the test at the latest."""
+        command = [*AITOKEN, *arguments, "--url", self.net.url(0)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=environment() | {"HOME": str(self.home)},
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def wait_for_votes(self, campaign: int, count: int, good: Callable[[Any], bool]) -> None:
+        """Wait until so many votes of a campaign are as they should be."""
+
+        async def wait() -> None:
+            async with await Client.connect(self.net.url(0)) as client:
+                async for _ in client.subscribe_heads(final=False):
+                    works = await all_works(client, campaign)
+                    if sum(good(vote) for work in works for vote in work.facts["votes"]) == count:
+                        return
+
+        asyncio.run(wait())
 
     def skip(self, ms: int) -> None:
         self.ahead[0] += ms
@@ -73,7 +99,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     try:
         put_forward = net.start_rigged(0)
         asyncio.run(wait_final(net.url(0), 1))
-        yield Place(net, put_forward, folder)
+        place = Place(net, put_forward, folder)
+        yield place
+        for process in place.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
     finally:
         net.close()
 
@@ -149,10 +180,14 @@ def test_a_campaign_is_made_worked_for_judged_by_a_check_paid_and_accounted_for(
         "campaign", "attest", str(number), "--works", str(works), "--check", "grep -q good", "--from",
         "//Eve//service", "--for", encode(pair_from_uri("//Eve").public), "--grant", str(grant["grant"]),
     )  # fmt: skip
+    service = place.start(*attest, "--service", "--every", "0.1")
     place.skip_until(last + HOUR_MS)
-    voted, once_more = told(*attest), told(*attest)
+    place.wait_for_votes(number, 2, lambda vote: True)
     place.skip_until(last + 2 * HOUR_MS)
-    revealed = told(*attest)
+    place.wait_for_votes(number, 2, lambda vote: vote["accepts"] is not None)
+    service.send_signal(signal.SIGTERM)
+    said = service.communicate(timeout=60)[1]
+    once_more = told(*attest)
     early = told("campaign", "pay", str(number), "--from", "//Dave")
     place.skip_until(last + 4 * HOUR_MS)
     paid = told("campaign", "pay", str(number), "--from", "//Dave")
@@ -166,9 +201,10 @@ def test_a_campaign_is_made_worked_for_judged_by_a_check_paid_and_accounted_for(
     assert (shown["reward"], shown["left"], shown["open"]) == (3 * AIT, 10 * AIT, True)
     assert again == sent[0], "the same work is the same submission"
     numbers = [row["submission"] for row in sent]
-    assert voted == {"voted": numbers, "revealed": [], "silent": []}
+    assert service.returncode == 0, said
+    assert f"submission {numbers[0]}: accepted" in said
+    assert f"submission {numbers[1]}: rejected" in said
     assert once_more == {"voted": [], "revealed": [], "silent": []}
-    assert revealed == {"voted": [], "revealed": numbers, "silent": []}
     assert early["settled"] == 0
     assert paid == {"campaign": number, "settled": 2, "paid": 3 * AIT}
     assert (ledger["checked"], ledger["wrong"], ledger["left"], ledger["earned"]) == (True, [], 7 * AIT, 3 * AIT)
