@@ -7,7 +7,7 @@ step without a pause the lane's rules, the deposit and the signature.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -101,6 +101,9 @@ class Door:
             for model in catalogue.models.values()
             for version in model.books
         }
+        self._one_leg: dict[tuple[tuple[str, ...], int], tuple[Leg, ...]] = {
+            ((name,), version): (leg,) for (name, version), leg in self._legs_of.items()
+        }
         self._sessions = sessions
         self._places = places
         self._store = store
@@ -133,7 +136,9 @@ class Door:
             voucher = Voucher.decode(payment.voucher.statement)
         except PayRejected as error:
             raise r.PayRefusal(error) from None
-        known = await self._sessions.find(voucher.session_id)
+        known = self._sessions.at_hand(voucher.session_id)
+        if known is None:
+            known = await self._sessions.find(voucher.session_id)
         if known is None:
             raise r.SessionUnknown("the chain knows no open session of that id with this provider")
         return known, voucher
@@ -200,17 +205,20 @@ class Door:
         ask, known, payment = asked.ask, asked.known, asked.payment
         legs = self._legs(ask, known)
         now = self._clock.now()
-        passes = fitting_passes(known.facts.passes, legs[0].model.name, now)
+        passes = known.facts.passes and fitting_passes(known.facts.passes, legs[0].model.name, now)
         if ask.tier > 1:
             self._check_tier(ask, passes)
         request = request_hash(asked.body, payment.key)
         body_hash = blake2_256(asked.body) if payment.key else request
-        quoted, quoted_rate = await self._quote(payment, request, legs, now)
+        quoted, quoted_rate = None, None
+        if payment.quote is not None or self._store.may_have_offers:
+            quoted, quoted_rate = await self._quote(payment, request, legs, now)
         order = Order(
             asked.api, ask, legs, None, False, request, key, body_hash, known.facts.rate_lock, quoted_rate, now,
         )  # fmt: skip
-        queue = max([one.queue for one in passes], default=0)
-        await self._places.enter(known.facts.payer, max(ask.tier, queue))
+        if not self._places.enter_now(known.facts.payer):
+            queue = max([one.queue for one in passes], default=0)
+            await self._places.enter(known.facts.payer, max(ask.tier, queue))
         taken: Taken | None = None
         try:
             if passes:
@@ -261,6 +269,13 @@ class Door:
         paid.terms = terms
         return paid
 
+    def taken_over(self, order: Order, known: Known, admission: Admission) -> Paid:
+        """Return a request that was admitted, and has its place, without `admit`."""
+        return Paid(
+            order, known, admission, self._operator, self._store, self._clock, self._chain.rate, self._done, None,
+            self._sessions.passes,
+        )  # fmt: skip
+
     def asking(self, api: Api, ask: Ask, payment: PaymentHeaders) -> Balance:
         """Return what a payment for a request has to allow; where the client named no limit, for a usual answer.
 
@@ -286,7 +301,7 @@ class Door:
         finally:
             self._places.leave(paid.known.facts.payer)
 
-    async def _take(self, passes: list[PassFacts], order: Order) -> Taken | None:
+    async def _take(self, passes: Sequence[PassFacts], order: Order) -> Taken | None:
         """Set aside what the request may use of a pass at most."""
         with_units = next((one for one in passes if one.included), None)
         if with_units is None:
@@ -299,11 +314,14 @@ class Door:
         """The most output tokens of a choice; 0 where an API has none."""
         if not order.api.may_stream:
             return 0
-        longest = max(leg.model.max_output for leg in order.legs)
+        longest = max([leg.model.max_output for leg in order.legs])
         return min(order.ask.output_limit or longest, longest)
 
     def _legs(self, ask: Ask, known: Known) -> tuple[Leg, ...]:
         version = known.facts.book_version
+        one = self._one_leg.get((ask.models, version))
+        if one is not None:
+            return one
         legs = tuple([leg for name in ask.models if (leg := self._legs_of.get((name, version))) is not None])
         if not legs or legs[0].model.name != ask.models[0]:
             books = list(self._catalogue.models[ask.models[0]].books)
@@ -312,7 +330,7 @@ class Door:
             )
         return legs
 
-    def _check_tier(self, ask: Ask, passes: list[PassFacts]) -> None:
+    def _check_tier(self, ask: Ask, passes: Sequence[PassFacts]) -> None:
         if ask.tier > 1 and not any(one.tier >= ask.tier for one in passes):
             raise r.NotEntitled("this service tier needs a plan that the payer does not have", {"tier": ask.tier})
 

@@ -32,7 +32,9 @@ from gateway.x402 import OpeningOrder, Payload, read_json, read_payload
 
 AUTHORIZATION: Final = "Authorization"
 _VOUCHER: Final = istr(VOUCHER)
-_RARE: Final = tuple(istr(name) for name in (X402, AUTHORIZATION, IDEMPOTENCY, MAX_COST, WINDOW, QUOTE))
+RARE: Final = tuple(istr(name) for name in (X402, AUTHORIZATION, IDEMPOTENCY, MAX_COST, WINDOW, QUOTE))
+"""Payment headers that most requests do not have."""
+
 
 DRESSED_TEXT_MAX: Final = 8192
 WINDOW_MAX: Final = 1_000_000
@@ -60,7 +62,7 @@ def read_headers(headers: CIMultiDictProxy[str]) -> PaymentHeaders:
     Raises:
         BadPaymentHeader: one is malformed, there twice, or two say different things.
     """
-    for name in _RARE:
+    for name in RARE:
         if name in headers:
             break
     else:

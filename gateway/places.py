@@ -34,14 +34,20 @@ class Places:
         """How many wait."""
         return len(self._waiting)
 
+    def enter_now(self, payer: bytes) -> bool:
+        """Keep a place until `leave`, if one is free; tell whether it was."""
+        if self.taken < self._places and not self._waiting:
+            self._take(payer)
+            return True
+        return False
+
     async def enter(self, payer: bytes, tier: int) -> None:
         """Wait for a place and keep it until `leave`.
 
         Raises:
             TooBusy: the queue is full.
         """
-        if self.taken < self._places and not self._waiting:
-            self._take(payer)
+        if self.enter_now(payer):
             return
         if len(self._waiting) >= self._queue:
             raise TooBusy("all places are taken and so is the queue", retry_after_s=RETRY_AFTER_S)

@@ -28,7 +28,7 @@ from aitoken.pay.headers import LEFT, RECEIPT
 from aitoken.pay.layouts import Receipt, Status
 from aitoken.types import Hash32
 from gateway.apis.base import Api, Meter
-from gateway.deadlines import Deadlines
+from gateway.deadlines import Deadlines, Wait
 from gateway.paid import ANSWER_BYTES_MAX, Leg, Paid, StoredAnswerParts, Usage, cost_fields
 from gateway.ports import Answer, Event, Flow, Upstream, UpstreamFailed
 from gateway.reply import Reply
@@ -38,6 +38,8 @@ from gateway.store import LaneLost, StoreFailed
 log = logging.getLogger(__name__)
 
 JSON: Final = "application/json"
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
 WHOLE_S: Final = 600
 """How long a whole answer may take."""
 
@@ -70,22 +72,35 @@ class Served:
         try:
             number, answer = await self._first_answer(paid)
         except asyncio.CancelledError:
-            self._abandoned(paid)
+            self.abandoned(paid)
             raise
+        return await self.finish(paid, number, answer)
+
+    async def finish(self, paid: Paid, number: int, answer: Answer) -> Reply:
+        """Make an answer of a leg that of the request, or refuse it."""
         if answer.status >= 400:
             return await self._refused(paid, number, answer)
         return await self._answered(paid, number, answer)
+
+    def in_time(self) -> Wait:
+        """Return a context in which a whole answer has to come, or it ends with `TimeoutError`."""
+        return self._whole.wait()
+
+    @staticmethod
+    def none_of(leg: Leg, failure: Exception) -> Answer:
+        """Return what stands for the answer of an upstream that gave none."""
+        log.info("an upstream failed", extra={"model": leg.model.name, "reason": str(failure)})
+        return Answer(504 if isinstance(failure, TimeoutError) else 502, JSON, _error("the upstream failed"))
 
     async def _first_answer(self, paid: Paid) -> tuple[int, Answer]:
         """Return the first answer of a leg that is one, or the last that is none."""
         last = _NO_ANSWER
         for number, leg in enumerate(paid.order.legs):
             try:
-                with self._whole.wait():
+                with self.in_time():
                     answer = await self._upstream(leg).ask(paid.order.api.path, _body(paid, leg))
             except (UpstreamFailed, TimeoutError) as failure:
-                log.info("an upstream failed", extra={"model": leg.model.name, "reason": str(failure)})
-                last = Answer(504 if isinstance(failure, TimeoutError) else 502, JSON, _error("the upstream failed"))
+                last = self.none_of(leg, failure)
                 continue
             if not _try_next(answer):
                 return number, answer
@@ -110,7 +125,7 @@ class Served:
         body = answer.body
         if told is not None:
             order.api.with_cost(told, cost_fields(paid.fix(leg, usage), usage))
-            body = msgspec.json.encode(told)
+            body = _encode(told)
         kept = StoredAnswerParts(200, answer.content_type, body)
         recounted = meter.recounted and bool(meter.characters)
         paid.settle(Status.OK, number, usage, blake2_256(body), recounted=recounted, answer=kept)
@@ -135,7 +150,7 @@ class Served:
             headers["Retry-After"] = answer.headers["retry-after"]
         return Reply(status, body, headers)
 
-    def _abandoned(self, paid: Paid) -> None:
+    def abandoned(self, paid: Paid) -> None:
         """The client went away before anything was delivered: what went in is owed."""
         leg = paid.order.legs[0]
         usage = paid.usage(leg, paid.meter(leg), final=True)
@@ -161,7 +176,7 @@ class Served:
                         return await _Flowing(self._timing, request, paid, number).run(first, events)
             except asyncio.CancelledError:
                 if paid.settled is None:
-                    self._abandoned(paid)
+                    self.abandoned(paid)
                 raise
             except UpstreamFailed as failure:
                 log.info("an upstream failed", extra={"model": leg.model.name, "reason": str(failure)})
@@ -339,7 +354,7 @@ def ending(api: Api, receipt: Receipt, headers: Mapping[str, str], head: dict[st
 def _body(paid: Paid, leg: Leg) -> bytes:
     order = paid.order
     limit = order.output_limit
-    return msgspec.json.encode(order.api.prepare(order.ask, leg.model.upstream_model, limit))
+    return _encode(order.api.prepare(order.ask, leg.model.upstream_model, limit))
 
 
 def _try_next(answer: Answer) -> bool:
@@ -349,7 +364,7 @@ def _try_next(answer: Answer) -> bool:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        told = msgspec.json.decode(body)
+        told = _decode(body)
     except msgspec.DecodeError:
         raise UpstreamFailed("the upstream's answer is no JSON") from None
     if not isinstance(told, dict):

@@ -45,6 +45,7 @@ from gateway.serve import Served, Timing, ending
 from gateway.sessions import Known, Sessions
 from gateway.sse import CONTENT_TYPE
 from gateway.store import LaneLost, Store, StoredAnswer, StoreFailed
+from gateway.straight import Straight
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ SHUTDOWN_S: Final = 10.0
 LEAST_SINGLE: Final = Balance(AIT // 1000)
 """The least a single payment is charged: about the fee of its transaction."""
 
+_decode: Final = msgspec.json.Decoder().decode
 _STATUS_NAMES: Final = {int(status): status.name.lower() for status in Status}
 
 
@@ -102,6 +104,7 @@ class Gateway:
         claimer: brings what is owed to the chain.
         metrics: what it measures.
         front: its connections, once it listens.
+        straight: serves the usual request.
     """
 
     def __init__(self, settings: Settings, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -116,6 +119,10 @@ class Gateway:
             catalogue, self.sessions, self._places, store, chain, clock, settings.operator, self._count
         )  # fmt: skip
         self._served = Served(settings.upstreams, settings.timing)
+        self.straight = Straight(
+            catalogue, settings.upstreams, self._door, self._served, self.sessions, self._places, store, clock,
+            settings.operator, self._count,
+        )  # fmt: skip
         relay = settings.relay
         payee = None if relay is None else relay.payee
         self._challenges = Challenges(catalogue, chain.genesis, settings.operator.public, payee)
@@ -210,13 +217,18 @@ class Gateway:
     async def _handle(self, call: Call) -> Reply | web.StreamResponse:
         api = self._apis[call.path]
         begun = time.monotonic()
-        ask, body, answer = None, b"", None
+        ask, body = None, b""
+        answer: Reply | web.StreamResponse
         try:
-            body = await self._body(call)
-            _, ask = self._read(api.path, body)
-            if ask.stream and call.flowing is None:
-                raise Flows
-            answer = await self._serve(call, api, ask, body)
+            usual = await self.straight.serve(call) if isinstance(call, QuickCall) else None
+            if usual is not None:
+                answer = usual
+            else:
+                body = call.body or await self._body(call)
+                ask = self._read_for(api, body)
+                if ask.stream and call.flowing is None:
+                    raise Flows
+                answer = await self._serve(call, api, ask, body)
         except r.Refusal as refusal:
             if isinstance(refusal, r.PaymentRefusal) and ask is not None:
                 await self._price(refusal, call, api, ask, body)
@@ -248,14 +260,13 @@ class Gateway:
         if payment.opening is not None and self._openings is not None:
             await self._openings.open(payment.opening, payment.voucher)
         known, voucher = await self._door.session_of(payment)
-        answer = await self._from_session(call, Asked(api, ask, body, payment, known, voucher))
+        asked = Asked(api, ask, body, payment, known, voucher)
+        answer = await (self._from_session(call, asked) if payment.key else self._answer(call, asked, None))
         if payment.x402 and isinstance(answer, Reply) and RECEIPT in answer.headers:
             answer.headers[x402.RESPONSE] = self._told(known, answer.headers[RECEIPT])
         return answer
 
     async def _from_session(self, call: Call, asked: Asked) -> Reply | web.StreamResponse:
-        if not asked.payment.key:
-            return await self._answer(call, asked, None)
         async with self._door.repetition(asked, blake2_256(asked.body)) as (key, stored):
             if stored is not None:
                 return self._repeat(asked.api, asked.known, stored)
@@ -319,16 +330,19 @@ class Gateway:
         api = self._apis.get(path)
         if api is None:
             raise r.BadRequest(f"nothing is sold at {path[:80]}")
+        return api, self._read_for(api, body)
+
+    def _read_for(self, api: Api, body: bytes) -> Ask:
         try:
-            told = msgspec.json.decode(body)
+            told = _decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise r.BadRequest("the body is no JSON") from None
         if not isinstance(told, dict):
             raise r.BadRequest("the body is a JSON object")
         ask = api.read(told, len(body))
         if ask.stream and not api.may_stream:
-            raise r.BadRequest(f"{path} does not stream")
-        return api, ask
+            raise r.BadRequest(f"{api.path} does not stream")
+        return ask
 
     def _refuse(self, refusal: r.Refusal, url: str, model: str) -> Reply:
         code = r.code_of(refusal)

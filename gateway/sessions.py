@@ -127,6 +127,14 @@ class Sessions:
         """Every session in memory."""
         return list(self._known.values())
 
+    def at_hand(self, session: Hash32) -> Known | None:
+        """Return a session that is in memory and was read lately; None where `find` has to look."""
+        known = self._known.get(session)
+        if known is None or self._clock.now() - known.read_at > FACTS_MS:
+            return None
+        self._known.move_to_end(session)
+        return known
+
     async def find(self, session: Hash32) -> Known | None:
         """Return a session; None where the chain has none with this provider.
 

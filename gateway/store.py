@@ -36,7 +36,7 @@ from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 
 import msgspec
 
-from aitoken.errors import Rejected, Unavailable
+from aitoken.errors import Bug, Rejected, Unavailable
 from aitoken.pay.layouts import Receipt
 from aitoken.pay.seller import SellerLane, Signed
 from aitoken.types import AccountId, Balance, Hash32, Moment
@@ -212,6 +212,12 @@ class Store(ABC):
         `follow` is told what the store has, unless memory is right, because nobody else serves the session.
         """
 
+    def put_voucher(
+        self, session: Hash32, lane: int, voucher: Signed, *, retired: bool,  # noqa: ARG002 - one gateway needs it
+    ) -> None:  # fmt: skip
+        """Remember a lane's best voucher without a turn, where nobody else takes any."""
+        raise Bug("gateways that share a store keep vouchers in turns")
+
     @abstractmethod
     def put_receipt(self, receipt: Receipt, signed: Signed) -> None:
         """Remember a receipt as the lane's last, and for ever; its request is not in flight any more."""
@@ -305,6 +311,11 @@ class Store(ABC):
     @abstractmethod
     async def offer(self, request: Hash32, service: int, book: int, now: Moment) -> Balance | None:
         """Return the charge a quote that still holds allows for a request."""
+
+    @property
+    def may_have_offers(self) -> bool:
+        """Whether there may be a quote at all."""
+        return self.shared or bool(self._offers)
 
     @property
     def offers(self) -> int:
