@@ -95,6 +95,10 @@ class Thief:
     def _call(self, args: tuple[Any, ...]) -> Any:
         return self._make("Codes.claim", *args)
 
+    def bare(self, args: tuple[Any, ...]) -> bytes:
+        """A claim with these arguments, as anybody can write it."""
+        return bare_extrinsic(self._call(args).encode()).raw
+
     def _bare(self, trick: str, call: Any) -> bytes:
         raw = bare_extrinsic(call.encode()).raw
         self.sent[raw] = trick

@@ -153,15 +153,30 @@ class Network:
             self.epoch.seed, self.epoch.epoch, tuple(weight for _, weight in self.epoch.authorities), self.height + 1
         )
 
+    def _slot(self) -> Slot:
+        number = self.height + 1
+        return Slot(self.epoch.epoch, number, number - 1, self.next_leader(), self.clock.now, number, terminal=False)
+
     def block(self) -> ConsensusBlock:
         """Have the next block built, executed by all and made final."""
-        leader, number = self.next_leader(), self.height + 1
-        self.clock.now += STEP_MS
-        slot = Slot(self.epoch.epoch, number, number - 1, leader, self.clock.now, number, terminal=False)
-        block = self.nodes[leader].build(slot)
+        block = self.proposal()
         for node in self.nodes:
             node.take(block)
         return block
+
+    def proposal(self) -> ConsensusBlock:
+        """What the next leader would say."""
+        self.clock.now += STEP_MS
+        return self.nodes[self.next_leader()].build(self._slot())
+
+    def accepts(self, block: ConsensusBlock) -> bool:
+        """Whether nodes other than its leader vote for a block; they agree on that."""
+        verdicts: list[bool] = []
+        for index, node in enumerate(self.nodes):
+            if index != self.next_leader():
+                node.executor.verify(block, verdicts.append)
+        assert len(set(verdicts)) == 1
+        return verdicts[0]
 
     def start(self) -> None:
         for node in self.nodes:

@@ -22,16 +22,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
+from aitoken.codec.containers import Fail
 from aitoken.codec.hints import Bytes32, TypeName, u8, u32
 from aitoken.crypto.hashing import blake2_256
 from aitoken.names import LENGTH_MIN, commitment_of, is_name, skeleton_of
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
 from chain.frame.calls import call
-from chain.frame.origin import Origin, Root, ensure_root, ensure_signed
+from chain.frame.origin import Origin, Root, Signed, ensure_root, ensure_signed
 from chain.frame.pallet import Pallet, constant
 from chain.frame.parameters import Parameter, parameter
+from chain.frame.results import attempt
 from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, Map, OptionMap, Value, storage_map, value
-from chain.pallets.ai.agenda import Agenda
+from chain.pallets.ai.agenda import SLOT_MS, Agenda
 from chain.pallets.ai.attest_types import Class
 from chain.pallets.ai.attest_types import OfAccount as AttestedAccount
 from chain.pallets.ai.attest_types import OfProvider as AttestedProvider
@@ -87,6 +89,9 @@ SCARCE: Final = {3: 20, 4: 5}
 NAME_BYTES: Final = 800
 COMMITMENT_BYTES: Final = 110
 SWEPT_A_BLOCK: Final = 2
+
+NOBODY: Final = AccountId(bytes(32))
+"""In whose name the sweep works; it needs nothing of it."""
 
 DEPOSIT: Final = NamesHoldReason.Deposit
 BOND: Final = NamesHoldReason.Bond
@@ -175,6 +180,8 @@ class Names(Pallet, index=50, crate="pallet_names"):
         self._providers = providers
         self._attest = attest
         self._agenda = Agenda(self.agenda, self.agenda_counts, self.agenda_front)
+        self._machine = machine
+        self._make_call = machine.schema.make_call
         self._sweeping = self.cost_of("on_initialize")
 
     # --------------------------------------------------------------------------------------------- having a name
@@ -369,16 +376,33 @@ class Names(Pallet, index=50, crate="pallet_names"):
         ensure_signed(origin)
         if not self._is_due(case):
             raise self.Error.NotYet
-        self._look_at(case)
+        self._end(case)
 
     # --------------------------------------------------------------------------------------------- time
 
     def on_initialize(self, number: BlockNumber) -> int:  # noqa: ARG002 - time decides
-        """Do what time asks for, a little a block."""
-        due = self._agenda.due(self._now(), SWEPT_A_BLOCK)
+        """Do what time asks for, a little a block; what cannot be done is tried again later."""
+        due, now = self._agenda.due(self._now(), SWEPT_A_BLOCK), self._now()
         for case in due:
-            self._look_at(case)
+            if not self._is_there(case):
+                continue
+            if not self._is_due(case):
+                self._enter_again(case, None)
+            elif isinstance(attempt(self._machine, self._make_call("Names.settle", case), Signed(NOBODY)), Fail):
+                self._enter_again(case, Moment(now + SLOT_MS))
         return self._sweeping.at(len(due))
+
+    def _enter_again(self, case: Case, at: Moment | None) -> None:
+        """Note when a case is looked at next."""
+        if isinstance(case, NameCase):
+            self._enter_name(case.name, self._name(case.name), at)
+        elif isinstance(case, WarningCase):
+            self._enter_warning(case.subject, self._warning(case.subject), at)
+
+    def _is_there(self, case: Case) -> bool:
+        if isinstance(case, NameCase):
+            return self.names.contains(case.name)
+        return isinstance(case, WarningCase) and self.warnings.contains(case.subject)
 
     def _is_due(self, case: Case) -> bool:
         """Whether the time of what a case is about has come."""
@@ -389,18 +413,14 @@ class Names(Pallet, index=50, crate="pallet_names"):
             return now >= _end_of(self._warning(case.subject))
         return False
 
-    def _look_at(self, case: Case) -> None:
-        """Do what is due, or note when it will be."""
-        if isinstance(case, NameCase) and self.names.contains(case.name):
+    def _end(self, case: Case) -> None:
+        """Do what is due."""
+        if isinstance(case, NameCase):
             self._look_at_name(case.name, self._name(case.name))
-        elif isinstance(case, WarningCase) and self.warnings.contains(case.subject):
+        elif isinstance(case, WarningCase):
             warning = self._warning(case.subject)
-            if not self._is_due(case):
-                self._enter_warning(case.subject, warning)
-                return
-            appeal = warning.appeal
             self._end_warning(case.subject, warning)
-            ended = self.Event.WarningEnded(case.subject)
+            appeal, ended = warning.appeal, self.Event.WarningEnded(case.subject)
             self.emit(ended if appeal is None else self.Event.Upheld(case, appeal.who))
 
     def _look_at_name(self, name: Name, found: Registration) -> None:
@@ -529,15 +549,15 @@ class Names(Pallet, index=50, crate="pallet_names"):
                 return warning, warning.appeal
         raise self.Error.NoCase
 
-    def _enter_name(self, name: bytes, row: Registration) -> None:
-        """Store a name and when it is looked at next."""
+    def _enter_name(self, name: bytes, row: Registration, at: Moment | None = None) -> None:
+        """Store a name and when it is looked at next: when time asks for something, or at a time."""
         self._agenda.cross_out(row.place)
-        row.place = self._agenda.enter(_next_of(row), NameCase(name))
+        row.place = self._agenda.enter(at or _next_of(row), NameCase(name))
         self.names.put(name, row)
 
-    def _enter_warning(self, subject: Subject, row: Alert) -> None:
+    def _enter_warning(self, subject: Subject, row: Alert, at: Moment | None = None) -> None:
         self._agenda.cross_out(row.place)
-        row.place = self._agenda.enter(_end_of(row), WarningCase(subject))
+        row.place = self._agenda.enter(at or _end_of(row), WarningCase(subject))
         self.warnings.put(subject, row)
 
     def _name(self, name: bytes) -> Registration:

@@ -60,6 +60,10 @@ CHALLENGED = CHALLENGE_STEPS * STEP
 APPEALED = APPEAL_STEPS * STEP
 
 
+def raise_(error: Exception) -> None:
+    raise error
+
+
 def kinds(told: list[Any]) -> list[str]:
     return [type(each).__name__ for each in told]
 
@@ -270,6 +274,22 @@ def test_names_nobody_renewed_are_swept_a_few_a_block_or_by_anybody() -> None:
     assert not rows(chain.names.names)
     assert not rows(chain.names.agenda)
     assert chain.free("alice") == ait(1000) - 11 * RENT
+    chain.check()
+
+
+def test_what_the_sweep_cannot_do_stops_no_block_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = EarnChain()
+    register(chain, "alice", b"golden")
+    leap(chain, YEAR_MS + GRACE_MS + SLOT_MS)
+    with monkeypatch.context() as broken:
+        broken.setattr(chain.names, "_remove", lambda *_: raise_(FundsUnavailable()))
+        chain.wait(1)
+        chain.wait(1)
+    assert rows(chain.names.names)
+    chain.check()
+    leap(chain, 2 * SLOT_MS)
+    chain.wait(1)
+    assert not rows(chain.names.names)
     chain.check()
 
 
