@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DAY_MS: Final = 86_400_000
 VOIDED_A_CALL: Final = 64
+SWEPT_A_CALL: Final = 64
 CALLS_A_TRANSACTION: Final = 16
 
 
@@ -245,9 +246,10 @@ def cancel(which: str, numbers: Sequence[int], signer: Signer, session: Session,
             client.call("Codes", "void", batch=batch.number, indices=chosen[at : at + VOIDED_A_CALL])
             for at in range(0, len(chosen), VOIDED_A_CALL)
         ]
-        is_over = len(chosen) == len(unused) and batch.facts["terms"] == "Tokens"
-        if is_over:
-            calls.append(client.call("Codes", "close", batch=batch.number))
+        is_over = len(chosen) == len(unused) and "Credit" not in batch.facts["terms"]
+        if is_over:  # what is kept of persons is swept, so many codes a call
+            times = 1 if batch.facts["terms"] == "Tokens" else -(-batch.facts["count"] // SWEPT_A_CALL)
+            calls += times * [client.call("Codes", "close", batch=batch.number)]
         for at in range(0, len(calls), CALLS_A_TRANSACTION):
             await submit_final(client, pair, calls[at : at + CALLS_A_TRANSACTION], out)
         return {"batch": batch.number, "void": len(chosen), "closed": is_over}

@@ -12,8 +12,8 @@ const answers = {
   words: async ({ entropy, list }) => (await codes.wordsOf(unhex(entropy), list)).join(" "),
   wallet: async ({ entropy }) => hex((await codes.keyOf(await codes.seedOf(unhex(entropy)))).public),
   parse: ({ text }) => codes.parse(text) && Number(codes.parse(text).batch),
-  claim: async ({ text, genesis, claimant, bits }) =>
-    hex(await codes.claimOf(unhex(genesis), codes.parse(text), unhex(claimant), bits)),
+  claim: async ({ text, genesis, claimant, bits, forPersons }) =>
+    hex(await codes.claimOf(unhex(genesis), codes.parse(text), unhex(claimant), bits, forPersons)),
   inviter: ({ text }) => codes.inviterOf(text) && hex(codes.inviterOf(text)),
   refer: async ({ seed, inviter, genesis, ...how }) =>
     hex(await codes.signed(codes.referCall(unhex(inviter)), await codes.keyOf(unhex(seed)), { genesis: unhex(genesis), ...how })),

@@ -110,18 +110,21 @@ def test_a_claim_of_the_page_is_the_claim_of_the_command(count: int, bits: int) 
         "Codes.claim", coupon.batch, coupon.index, key.public, list(coupon.proof), CLAIMANT,
         work_for(message, bits), key.sign(message),
     )  # fmt: skip
+    as_person = bare_extrinsic(schema.make_call("Codes.claim_as_person", *call.args).encode()).raw
     asked = {"name": "claim", "genesis": shown(GENESIS), "claimant": shown(CLAIMANT), "bits": bits}
     text = coupon.text()
     wrong = text[:20] + ("A" if text[20] != "A" else "B") + text[21:]
 
-    found, *refused = in_javascript(
+    found, for_persons, *refused = in_javascript(
         asked | {"text": f"https://example.org/claim#{text}"},
+        asked | {"text": text, "forPersons": True},
         {"name": "parse", "text": wrong},
         {"name": "parse", "text": ""},
         {"name": "parse", "text": "äöü"},
     )
 
     assert found == shown(bare_extrinsic(call.encode()).raw)
+    assert for_persons == shown(as_person)
     assert refused == [None, None, None]
 
 

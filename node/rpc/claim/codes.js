@@ -220,12 +220,15 @@ export async function workFor(message, bits) {
   }
 }
 
-/** The whole transaction: `Codes.claim`, without an outer signature. */
-export async function claimOf(genesis, code, claimant, bits) {
+const CLAIM = 3;
+const CLAIM_AS_PERSON = 5;
+
+/** The whole transaction: `Codes.claim`, or that for persons, without an outer signature. */
+export async function claimOf(genesis, code, claimant, bits, forPersons = false) {
   const message = claimBytes(genesis, code, claimant);
   const key = await codeKey(code.secret);
   const call = concat(
-    [47, 3], little(code.batch, 8), little(code.index, 4), key.public, compact(code.proof.length), ...code.proof,
+    [47, forPersons ? CLAIM_AS_PERSON : CLAIM], little(code.batch, 8), little(code.index, 4), key.public, compact(code.proof.length), ...code.proof,
     claimant, little(await workFor(message, bits), 8), await key.sign(message),
   );
   return concat(compact(call.length + 1), [4], call);
@@ -256,7 +259,8 @@ export const accountKey = (who) => ACCOUNTS + hex(blake2b(who, 16)).slice(2) + h
 /** `Codes.Batches`: what a page shows of it. */
 export function readBatch(data) {
   const field = (from, size) => number(data.slice(from, from + size));
-  return { value: field(80, 16), expires: Number(field(104, 8)), work: data[112], isCredit: data[113] === 1 };
+  const [value, expires, terms] = [field(80, 16), Number(field(104, 8)), data[113]];
+  return { value, expires, work: data[112], isCredit: terms === 1, forPersons: terms === 2 };
 }
 
 /** What is free of `System.Account`. */

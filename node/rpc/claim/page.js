@@ -50,6 +50,7 @@ function on(id, work) {
 function sentence(text) {
   if (/outdated|stale|already/i.test(text)) return "This code has been used.";
   if (/expired/i.test(text)) return "The time for this code is over.";
+  if (/notaperson|notperson|person/i.test(text)) return "This code is for persons, one each: this address is not known as one, or has had its code.";
   if (/nobatch|badcode/i.test(text)) return "Nothing stands behind this code any more.";
   return `That did not work: ${text}.`;
 }
@@ -82,6 +83,8 @@ async function open(text) {
   const money = await inMoney(batch.value);
   const tokens = `${codes.amount(batch.value)} AIT${batch.isCredit ? " of credit" : ""}`;
   $("worth").textContent = `Your code is worth ${money ? `${money} (${tokens})` : tokens}.`;
+  $("new").hidden = batch.forPersons; // a wallet that is made now is nobody's whom an issuer knows
+  $("persons").hidden = !batch.forPersons;
   show("choose");
 }
 
@@ -93,7 +96,7 @@ const freeOf = async (who) => {
 async function take(claimant, isNew) {
   const before = await freeOf(claimant);
   $("worth").textContent = "One moment ...";
-  await ask("author_submitExtrinsic", codes.hex(await codes.claimOf(genesis, code, claimant, batch.work)));
+  await ask("author_submitExtrinsic", codes.hex(await codes.claimOf(genesis, code, claimant, batch.work, batch.forPersons)));
   for (let second = 0; !batch.isCredit && (await freeOf(claimant)) <= before; second++) {
     if (second === SECONDS_MAX) throw new Error("it was sent, but is not there yet; look at your wallet later");
     await new Promise((resolve) => setTimeout(resolve, 1000));
