@@ -295,7 +295,7 @@ class InvalidTransaction(Rejected):
 
     code = "transaction.invalid"
     scale: ClassVar[bytes] = b"\x00\x00"
-    text: ClassVar[str] = "Transaction call is not expected"
+    text: str = "Transaction call is not expected"
 
     def __str__(self) -> str:
         return super().__str__() or self.text
@@ -310,6 +310,16 @@ class UnexpectedCall(InvalidTransaction):
     """The call may not be sent."""
 
     code = "transaction.call"
+
+
+class WouldFail(InvalidTransaction):
+    """The call comes without a fee and would fail, so it may not enter a block; `name` says with which error."""
+
+    code = "transaction.would_fail"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.text = f"{InvalidTransaction.text}: {name}"
 
 
 class CannotPay(InvalidTransaction):

@@ -36,7 +36,7 @@ from aitoken.crypto.hashing import blake2_256
 from aitoken.crypto.signature import verify_by_wallet
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
 from chain.frame.calls import Call, call
-from chain.frame.errors import BadProof, DispatchError, InvalidTransaction, Stale
+from chain.frame.errors import BadProof, DispatchError, InvalidTransaction, Stale, WouldFail
 from chain.frame.executive import ValidTransaction
 from chain.frame.origin import Origin, Root, ensure_root, ensure_signed
 from chain.frame.pallet import Pallet, constant, runtime_api
@@ -105,7 +105,7 @@ DEPOSIT: Final = AttestHoldReason.Deposit
 FUNDED: Final = AttestHoldReason.Funded
 
 
-class CredentialRefused(InvalidTransaction):
+class CredentialRefused(WouldFail):
     """A credential would not be taken; the message names the error."""
 
     code = "transaction.credential"

@@ -31,7 +31,7 @@ from aitoken.crypto.signature import verify_by_wallet
 from aitoken.pay.codes import COUNT_MAX, claim_bytes, depth_of, has_work, root_from, spend_bytes
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
 from chain.frame.calls import Call, PostInfo, call
-from chain.frame.errors import BadProof, DispatchError, InvalidTransaction, Stale
+from chain.frame.errors import BadProof, DispatchError, InvalidTransaction, Stale, WouldFail
 from chain.frame.executive import ValidTransaction
 from chain.frame.origin import Origin, ensure_signed
 from chain.frame.pallet import Pallet, constant
@@ -82,7 +82,7 @@ DEPOSIT: Final = CodesHoldReason.Deposit
 FUNDED: Final = CodesHoldReason.Funded
 
 
-class CodeRefused(InvalidTransaction):
+class CodeRefused(WouldFail):
     """A claim or an order of a credit would fail; the message names the error."""
 
     code = "transaction.code"

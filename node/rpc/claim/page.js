@@ -50,7 +50,8 @@ function on(id, work) {
 function sentence(text) {
   if (/outdated|stale|already/i.test(text)) return "This code has been used.";
   if (/expired/i.test(text)) return "The time for this code is over.";
-  if (/notaperson|notperson|person/i.test(text)) return "This code is for persons, one each: this address is not known as one, or has had its code.";
+  if (/notperson/i.test(text)) return "This code is for persons, and this address is not known as one's.";
+  if (/hadone/i.test(text)) return "This code is one for each person, and this one has had one.";
   if (/nobatch|badcode/i.test(text)) return "Nothing stands behind this code any more.";
   return `That did not work: ${text}.`;
 }

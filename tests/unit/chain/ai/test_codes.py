@@ -118,6 +118,7 @@ def test_who_copies_a_claim_can_only_make_it() -> None:
         assert type(refused.value) is expected
         if expected is CodeRefused:
             assert str(refused.value) == error.code
+            assert refused.value.text == f"Transaction call is not expected: {error.code}", "what who sent it is told"
     chain.run("eve", "Codes.claim", *good)  # all that is left to do with it: paying the fee for the claimant
     assert chain.free(NOBODY) == ait(2)
     chain.check()
