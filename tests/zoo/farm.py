@@ -20,7 +20,7 @@ from aitoken.pay.seals import seal_of, vote_of
 from aitoken.types import AIT, AccountId, Balance, Hash32, Moment
 from chain.frame.errors import DispatchError
 from chain.pallets.ai.rewards_rules import stake_for, work_stake_for
-from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, ERROR_PERCENT
+from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, ERROR_PERCENT, WRONG_PERCENT
 from chain.pallets.ai.rewards_types import Decay, Kind, Terms
 from chain.pallets.ai.sessions_types import SessionClaims
 from chain.pallets.staking.eras import REWARDS_POT
@@ -33,6 +33,8 @@ FOUND = Fraction(AUDIT_PERCENT, 100)
 """How likely a day's fraud is found, in truth, whatever the chain takes it for."""
 ERRS = Fraction(ERROR_PERCENT, 100)
 """How likely an honest attester accepts bad work, in truth."""
+WRONG = Fraction(WRONG_PERCENT, 100)
+"""How likely a ruling is wrong, in truth."""
 SALT = b"z" * 32
 MONEY = 100_000
 PROVIDER = ("owner", "operator", "payout")

@@ -21,7 +21,7 @@ from chain.pallets.ai.rewards_storage import RULING_MS
 from chain.pallets.ai.rewards_types import Decay, Part
 from chain.params import DAY_MS
 from tests.support.staking_chain import account, pair
-from tests.zoo.farm import CROWD, FOUND, HONEST, HOUR, Campaign, Farm, Timeline, binomial, text
+from tests.zoo.farm import CROWD, FOUND, HONEST, HOUR, WRONG, Campaign, Farm, Timeline, binomial, text
 
 Loose = Callable[[Farm], AbstractContextManager[Any]]
 ATTESTERS = tuple(who for who in HONEST if who.startswith("h"))
@@ -78,7 +78,7 @@ def unbound(farm: Farm) -> AbstractContextManager[Any]:
 
 
 def large_bounty(_: Farm) -> AbstractContextManager[Any]:
-    return patch.object(rewards, "BOUNTY_PERCENT", 99)
+    return patch.object(rewards, "bounty_of", lambda stake: Balance(stake * 99 // 100))
 
 
 class Forgetful:
@@ -92,6 +92,10 @@ class Forgetful:
 
     def get(self, _: Any) -> None:
         return None
+
+
+def cheap_challenges(_: Farm) -> AbstractContextManager[Any]:
+    return patch.object(rewards, "bond_for", lambda _: Balance(AIT // 1000))
 
 
 def no_memory_of_works(farm: Farm) -> AbstractContextManager[Any]:
@@ -273,6 +277,24 @@ def friends_that_challenge(farm: Farm) -> Fraction:
     campaign = Campaign(farm, attesters, threshold=threshold, **_terms(farm) | {"per_day": 3})
     days, wait = farm.random.randrange(4, 9), farm.random.randrange(RULING_MS // 2, RULING_MS)
     return Fraction(farm.gain(lambda: _fraud(farm, [campaign], days, 0, wait)))
+
+
+@strategy(cheap_challenges, "challenges for a thousandth of an AIT")
+def challenges_of_good_work(farm: Farm) -> Fraction:
+    """Every good work is challenged, in the hope that a ruling is wrong; the bounty is the attesters' money."""
+    threshold = farm.random.randrange(1, 4)
+    campaign = Campaign(farm, ATTESTERS[:threshold], threshold=threshold, **_terms(farm) | {"per_day": 8})
+    since = farm.now
+
+    def play(*, wrong: bool) -> None:
+        number = campaign.submit("worker", "good")
+        assert number is not None
+        campaign.disclose("worker", number, "good")
+        campaign.judged(number, campaign.verdicts(threshold), since)
+        farm.do("friend", "Rewards.challenge", number, text("why"))
+        farm.tries("ROOT", "Rewards.rule", number, wrong)
+
+    return WRONG * farm.gain(partial(play, wrong=True)) + (1 - WRONG) * farm.gain(partial(play, wrong=False))
 
 
 @strategy(frauds_taken_for_found, "every fraud taken for found")

@@ -37,8 +37,8 @@ from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards_events import RewardsErrors, RewardsEvents
 from chain.pallets.ai.rewards_loyalty import Loyalty
 from chain.pallets.ai.rewards_pot import Pot
-from chain.pallets.ai.rewards_rules import check_terms, left_of, reward_after, stake_for
-from chain.pallets.ai.rewards_storage import BOND, BOUNTY_PERCENT, RULING_MS, RewardsStorage
+from chain.pallets.ai.rewards_rules import bond_for, bounty_of, check_terms, left_of, reward_after, stake_for
+from chain.pallets.ai.rewards_storage import RULING_MS, RewardsStorage
 from chain.pallets.ai.rewards_types import (
     ATTESTERS_MAX,
     PARTS_MAX,
@@ -340,8 +340,11 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
             self._check_phase(found, 3)
         elif isinstance(found.stage, Over):
             raise self.Error.WrongPhase
-        self._balances.hold(CHALLENGE, who, BOND)
-        found.challenge = Challenge(who, BOND, self._clock.current_time())
+        bond = bond_for(
+            Balance(sum(bounty_of(self._attester(vote.attester).stake) for vote in found.votes if vote.accepts))
+        )
+        self._balances.hold(CHALLENGE, who, bond)
+        found.challenge = Challenge(who, bond, self._clock.current_time())
         self.submissions.put(submission, found)
         self.emit(self.Event.Challenged(submission, who, evidence))
 
@@ -514,7 +517,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         row = self._attester(attester)
         if not row.stake:
             return
-        bounty = Balance(row.stake * BOUNTY_PERCENT // 100)
+        bounty = bounty_of(row.stake)
         self.attesters.put(attester, Attester(Balance(0), row.bound))
         self._balances.transfer_held(STAKE, attester, challenger, bounty)
         self._balances.burn_held(STAKE, attester, Balance(row.stake - bounty), BurnReason.Slash)

@@ -11,6 +11,10 @@ attester decides, it puts at risk what it gains by that:
 
     stake of a work >= reward * 10 % / 90 %
 
+**Challenges.** One ruling in a hundred is wrong at most. So that it does not pay to challenge good work and hope:
+
+    bond >= bounty * 1 % / 99 %
+
 Source: payments paper, sections 5.14 and 10.3; both go further than the paper: `docs/adr`.
 """
 
@@ -21,7 +25,14 @@ from typing import Final
 from aitoken.types import AccountId, Balance, Moment
 from chain.pallets.ai.attest_types import KEYS_A_PERSON
 from chain.pallets.ai.rewards_events import RewardsErrors as Error
-from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, BOUNTY_PERCENT, ERROR_PERCENT, RULING_MS
+from chain.pallets.ai.rewards_storage import (
+    AUDIT_PERCENT,
+    BOND,
+    BOUNTY_PERCENT,
+    ERROR_PERCENT,
+    RULING_MS,
+    WRONG_PERCENT,
+)
 from chain.pallets.ai.rewards_types import BPS, Decay, Part, Terms
 from chain.params import DAY_MS
 
@@ -47,6 +58,16 @@ def stake_for(terms: Terms) -> Balance:
 def work_stake_for(terms: Terms) -> Balance:
     """Return what a submission has to put at risk at least."""
     return Balance(-(-terms.reward * ERROR_PERCENT // (100 - ERROR_PERCENT)))
+
+
+def bounty_of(stake: Balance) -> Balance:
+    """Return what of a slashed stake goes to who challenged."""
+    return Balance(stake * BOUNTY_PERCENT // 100)
+
+
+def bond_for(bounty: Balance) -> Balance:
+    """Return what a challenge puts at risk that could bring so much."""
+    return Balance(max(BOND, -(-bounty * WRONG_PERCENT // (100 - WRONG_PERCENT))))
 
 
 def reward_after(terms: Terms, submitted: int) -> Balance:

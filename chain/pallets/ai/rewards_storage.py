@@ -30,6 +30,9 @@ ERROR_PERCENT: Final = 10
 BOUNTY_PERCENT: Final = 10
 """What of a slashed stake goes to who challenged; the rest is burned."""
 BOND: Final = Balance(10 * AIT)
+"""The least a challenge puts at risk."""
+WRONG_PERCENT: Final = 1
+"""How many rulings are wrong at most."""
 TERM_MS: Final = 365 * DAY_MS
 """How long a member cannot leave."""
 SHARE_PERCENT_MAX: Final = 25
@@ -54,7 +57,8 @@ class RewardsStorage:
     )
     next_id: Value[u64] = value(doc="The number of the next campaign or submission; never used twice.")
 
-    bond: Balance = constant(BOND, doc="What a challenge puts at risk.")
+    bond: Balance = constant(BOND, doc="What a challenge puts at risk at least.")
+    wrong_percent: u16 = constant(WRONG_PERCENT, doc="How many rulings are wrong at most, in percent.")
     ruling: u64 = constant(RULING_MS, doc="How long a challenge waits for its ruling, in milliseconds.")
     audit_percent: u16 = constant(AUDIT_PERCENT, doc="How many of all frauds are expected to be found, in percent.")
     error_percent: u16 = constant(ERROR_PERCENT, doc="How many of bad works an honest attester accepts, in percent.")

@@ -15,7 +15,14 @@ from chain.frame.errors import BadOrigin, DispatchError, FundsUnavailable
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards import SUBMISSION_BYTES, Rewards
 from chain.pallets.ai.rewards_rules import reward_after, stake_for, work_stake_for
-from chain.pallets.ai.rewards_storage import AUDIT_PERCENT, BOND, BOUNTY_PERCENT, ERROR_PERCENT, RULING_MS
+from chain.pallets.ai.rewards_storage import (
+    AUDIT_PERCENT,
+    BOND,
+    BOUNTY_PERCENT,
+    ERROR_PERCENT,
+    RULING_MS,
+    WRONG_PERCENT,
+)
 from chain.pallets.ai.rewards_types import BPS, PARTS_MAX, Decay, Kind, Over, Persons, Terms
 from tests.support.earn_chain import EarnChain
 from tests.support.spending_chain import DAY, HOUR, START_MS, account, ait
@@ -273,6 +280,22 @@ def test_a_campaign_for_persons_takes_work_of_those_whom_enough_issuers_vouch_fo
     work.submit("bob")
 
     work.refused(Error.PersonCapReached, "bob", "submit", work.number, TASK)
+
+
+def test_a_challenge_risks_what_a_wrong_ruling_would_bring() -> None:
+    chain = EarnChain(money=100_000)
+    work = Work(chain, stake=ait(60_000))
+    number = work.done()
+    free = chain.free("carol")
+
+    chain.run("carol", "Rewards.challenge", number, TASK)
+
+    bounty, bond = 2 * ait(6_000), free - chain.free("carol")
+    assert bond * (100 - WRONG_PERCENT) >= bounty * WRONG_PERCENT > (bond - 1) * (100 - WRONG_PERCENT)
+    assert chain.rewards.submissions.get(number).challenge.bond == bond > BOND
+    chain.run("root", "Rewards.rule", number, False)
+    chain.check()
+    assert chain.free("carol") == free - bond
 
 
 def test_a_place_that_was_taken_for_nothing_costs_its_stake() -> None:

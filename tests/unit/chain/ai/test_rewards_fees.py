@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from aitoken.types import AIT, Balance, Hash32, Moment
-from chain.frame.errors import BadOrigin
+from chain.frame.errors import BadOrigin, DispatchError
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards_loyalty import MEMBER_BYTES
 from chain.pallets.ai.rewards_rules import stake_for
@@ -42,6 +44,16 @@ class FeeChain(PayChain):
         session = PaySession(self, self.provider, payer=who, salt=salt)
         session.claim(session.item(session.voucher(0, 1, amount)))
         return session
+
+    def tries(self, who: str, name: str, *args: object) -> bool:
+        store = self.machine.store
+        mark = store.mark()
+        try:
+            self.call(who, name, *args)
+        except DispatchError:
+            store.rollback(mark)
+            return False
+        return True
 
     def burned(self, who: str) -> int:
         return int(self.rewards.members.get(account(who)).burned)
@@ -170,10 +182,44 @@ def test_no_parameters_share_more_than_half(chain: FeeChain) -> None:
     assert (chain.free("payer"), chain.free("other")) == (free[0], free[1] + BURNED // 10)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_in_any_history_the_pot_pays_at_most_half_of_what_members_burned(chain: FeeChain, seed: int) -> None:
+    """Buyers come and go, refer each other, and parameters move; the model knows what each burned as a member."""
+    random, buyers = Random(seed), ("payer", "other", "stranger", "payout")
+    unshared: dict[str, int] = {}
+    pot, shared = chain.pot, 0
+    for salt in range(60):
+        who, other = random.choice(buyers), random.choice(buyers)
+        act = random.choice(("buy", "buy", "buy", "refer", "share", "leave", "set"))
+        if act == "buy":
+            before = chain.balances.total_issuance.get()
+            chain.buy(who, random.randrange(1, 5 * AIT), salt)
+            if who in unshared:
+                unshared[who] += before - chain.balances.total_issuance.get()
+        elif act == "set":
+            chain.set(random.choice((REBATE, REFERRAL)), random.randrange(SHARE_PERCENT_MAX + 1))
+        calls = {
+            "refer": (who, "Rewards.refer", random.choice((None, account(other)))),
+            "share": (other, "Rewards.share", account(who)),
+            "leave": (who, "Rewards.leave"),
+        }
+        if act in calls and chain.tries(*calls[act]):
+            shared += unshared.pop(who, 0) if act != "leave" else 0
+            unshared[who] = 0
+            if act == "leave":
+                del unshared[who]
+        if random.random() < 0.1:
+            chain.timestamp.now.put(Moment(chain.now + TERM_MS // 3))
+        assert {each: chain.burned(each) for each in unshared} == unshared
+        assert 2 * (pot - chain.pot) <= shared
+        assert len(list(chain.rewards.members.items())) == len(unshared)
+    chain.check_money()
+
+
 # ------------------------------------------------------------------------------------------------- grants
 
 
-def campaign(chain: FeeChain) -> int:
+def campaign(chain: PayChain) -> int:
     terms = Terms(
         Kind.Tool, Hash32(b"T" * 32), Balance(2 * AIT), Decay(0, 0, 0), 2, 2, Balance(AIT), 2, HOUR, 0,
         Moment(START_MS + 100 * HOUR), None,
@@ -223,3 +269,19 @@ def test_a_pot_gives_no_more_than_it_has(chain: FeeChain) -> None:
     chain.call("ROOT", "Balances.force_set_balance", REWARDS_POT, 5 * AIT)
     chain.refused("PotEmpty", "ROOT", "Rewards.grant", number, 5 * AIT)
     chain.refused("BudgetExhausted", "ROOT", "Rewards.grant", number, AIT // 2)
+
+
+def test_the_issuance_of_an_era_pays_for_work() -> None:
+    """In blocks: the pot fills by the curve, root gives a part of it to a campaign, and the issuance adds up."""
+    chain = PayChain(maxIssuance="2_000_000_000_000 AIT")
+    chain.until_era(1)
+    pot = chain.free("rewards")
+    number = campaign(chain)
+    chain.state = chain.state.child(chain.machine.store.changes())
+    chain.look()
+    for amount, given in ((pot // 10 + 1, 0), (pot // 10, pot // 10), (AIT, pot // 10)):
+        chain.run("root", "Sudo.sudo", chain.schema.make_call("Rewards.grant", number, amount))
+        assert chain.era == 1
+        assert chain.free("rewards") == pot - given
+        assert chain.rewards.campaigns.get(number).left == 10 * AIT + given
+    chain.check_money()
