@@ -20,6 +20,12 @@ class NotThere(Rejected):
     code = "cli.name_means_nothing"
 
 
+class NameTaken(Rejected):
+    """The name cannot be registered; nothing was sent."""
+
+    code = "cli.name_taken"
+
+
 class Warned(Rejected):
     """There is a warning of whom the name means; nothing was sent."""
 
@@ -86,6 +92,28 @@ async def account_named(client: Client, typed: str, *, despite_warning: bool) ->
     if found.target[0] != "Account":
         raise BadInput(f"@{name} is a {found.target[0].lower()} and no account; pay it by Pay.pay")
     return found
+
+
+async def check_free(client: Client, name: str, who: bytes) -> None:
+    """Make sure that an account can register a name, before it commits to it.
+
+    Raises:
+        NameTaken: it, or what looks like it, is somebody's or not for everybody.
+    """
+    from aitoken.names import skeleton_of
+    from cli.wallet import account_of
+
+    other = await taken_by(client, name)
+    if other is not None:
+        row, now = await client.query("Names", "Names", other), await client.query("Timestamp", "Now") or 0
+        if row is not None and (row["challenge"] or now < row["expires"] + client.constant("Names", "Grace")):
+            what = "is somebody's" if other == name else f"cannot be registered: @{other} looks like it"
+            raise NameTaken(f"@{name} {what}")
+    reserved = await client.query("Names", "Reserved", skeleton_of(name.encode()))
+    if reserved is not None:
+        holder = reserved["holder"]
+        if holder is None or account_of(holder) != who or _text(reserved["name"]) != name:
+            raise NameTaken(f"@{name}, or what looks like it, is reserved")
 
 
 async def taken_by(client: Client, name: str) -> str | None:

@@ -71,7 +71,7 @@ def show(name: str, session: Session, out: Output) -> None:
     kind, which = found.target
     badge = f"verified: {found.badge}" if found.badge else "not verified"
     lines = [
-        f"@{found.name}: {found.state}, {_day(found.expires)} at the latest", f"means   {kind.lower()} {which}",
+        f"@{found.name}: {found.state}, paid {_day(found.expires)}", f"means   {kind.lower()} {which}",
         f"owner   {found.owner}, {badge}", *found.warnings,
     ]  # fmt: skip
     out.result(found, "\n".join(lines))
@@ -87,10 +87,12 @@ def register(name: str, years: int, pair: Pair, session: Session, out: Output) -
 
     from aitoken.names import commitment_of
     from aitoken.types import AccountId
+    from cli.naming import check_free
 
     typed, salt = _read(name).encode(), secrets.token_bytes(32)
 
     async def send(client: Client) -> Any:
+        await check_free(client, typed.decode(), pair.public)
         commitment = commitment_of(AccountId(pair.public), salt, typed)
         receipt = await _submit(client, pair, "commit", commitment=commitment)
         out.progress(f"committed in block {receipt.block_number}; waiting until it is old enough")
@@ -166,9 +168,7 @@ def challenge(what: str, evidence: str, pair: Pair, session: Session, out: Outpu
 
     A bond of 10 AIT is held. It is lost if the challenge is not right.
     """
-    warning = what.removeprefix("warning:")
-    case = {"Name": _read(what)} if warning == what else {"Warning": _subject(warning, "Name")}
-    call = _call(session, pair, "challenge", case=case, evidence=_hash_of(evidence))
+    call = _call(session, pair, "challenge", case=_case(what), evidence=_hash_of(evidence))
     _tell(out, call, f"{what} is challenged")
 
 
@@ -185,10 +185,38 @@ def warn(subject: str, danger: str, evidence: str | None, pair: Pair, session: S
     _tell(out, call, f"{subject} is {'warned of' if evidence else 'no longer warned of'}")
 
 
+@name.command()
+@click.argument("what")
+@click.option("--right/--wrong", "upheld", required=True, help="Whether the challenge is right, or the appeal.")
+@_signed
+def rule(what: str, upheld: bool, pair: Pair, session: Session, out: Output) -> None:
+    """Decide about a challenged name, or about "warning:@name" and the like, with the root key."""
+    call = _call(session, pair, "rule", root=True, case=_case(what), upheld=upheld)
+    _tell(out, call, f"the challenge of {what} is {'right' if upheld else 'wrong'}")
+
+
+@name.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--for", "holder", metavar="ACCOUNT", help="Who may register them; nobody when omitted.")
+@click.option("--lift", is_flag=True, help="Everybody may.")
+@_signed
+def reserve(names: tuple[str, ...], holder: str | None, lift: bool, pair: Pair, session: Session, out: Output) -> None:
+    """Keep names, and what looks like them, from everybody, with the root key; takes frozen ones out of the way."""
+    terms: Any = "Everybody" if lift else "Nobody" if holder is None else {"For": account_of(holder)}
+    call = _call(session, pair, "reserve", root=True, names=[_read(each) for each in names], terms=terms)
+    _tell(out, call, f"{len(names)} names are for {'everybody' if lift else holder or 'nobody'}")
+
+
 def _read(text: str) -> str:
     from aitoken.client.lookalikes import read_name
 
     return read_name(text)
+
+
+def _case(what: str) -> dict[str, Any]:
+    """A name, or a warning of a name, an account or a provider."""
+    warning = what.removeprefix("warning:")
+    return {"Name": _read(what)} if warning == what else {"Warning": _subject(warning, "Name")}
 
 
 def _subject(text: str, also: str) -> dict[str, Any]:
@@ -234,10 +262,13 @@ async def _submit(client: Client, pair: Pair, which: str, *, root: bool = False,
     """
     call = client.call("Names", which, **arguments)
     receipt = await client.submit(client.call("Sudo", "sudo", call=call) if root else call, pair, wait="final")
-    failed = [event for event in receipt.events if root and event.name == "Sudid" and "Ok" not in str(event.fields)]
-    if receipt.success is False or failed:
-        why = receipt.error or str(failed[0].fields)
-        raise CallFailed(f"it failed and changed nothing; the fee was paid: {why}. {receipt.reason}")
+    why, reason = receipt.error, receipt.reason
+    for event in receipt.events if root else ():
+        if event.name == "Sudid" and "Err" in event.fields["sudo_result"]:
+            problem = client.chain.problem(event.fields["sudo_result"]["Err"])
+            why, reason = problem.name, problem.docs
+    if why:
+        raise CallFailed(f"it failed and changed nothing; the fee was paid: {why}. {reason}")
     return receipt
 
 

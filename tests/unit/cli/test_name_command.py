@@ -63,6 +63,11 @@ def test_a_name_is_registered_shown_and_paid(aitoken: Run, chain: PayChain) -> N
     assert answer(aitoken("balance", "@golden", "--output", "json"))["free"] == chain.free("payer")
     assert aitoken("balance", "@golden", "--light", "--checkpoint", "0x" + "00" * 32).exit_code == Exit.USAGE
     assert "cannot be registered: @golden looks like it" in aitoken("name", "show", "g0lden").stdout
+    before = chain.header.number
+    for name, said in (("g0lden", "@golden looks like it"), ("golden", "is somebody's")):
+        refused = aitoken("name", "register", name, *BY_OTHER)
+        assert (refused.exit_code, said in refused.stderr) == (Exit.REFUSED, True)
+    assert chain.header.number == before, "nothing was sent"
 
 
 def test_a_name_means_what_its_owner_says_and_goes_to_whom_it_is_given(aitoken: Run, chain: PayChain) -> None:
@@ -106,7 +111,25 @@ def test_only_root_warns_and_a_refused_warning_is_no_success(aitoken: Run) -> No
     aitoken("name", "register", "golden", *BY_PAYER)
     assert aitoken("name", "warn", "@golden", "--evidence", PROOF, *BY_OTHER).exit_code == Exit.REFUSED
     nothing = aitoken("name", "warn", "@silver", "--evidence", PROOF, *BY_ROOT)
-    assert nothing.exit_code == Exit.REFUSED
+    assert (nothing.exit_code, "Names.NoName" in nothing.stderr) == (Exit.REFUSED, True)
+
+
+def test_an_impersonator_loses_its_name_to_whose_it_is(aitoken: Run, chain: PayChain) -> None:
+    aitoken("name", "register", "golden", *BY_OTHER)
+    aitoken("name", "challenge", "golden", "--evidence", PROOF, *BY_PAYER)
+    assert aitoken("name", "rule", "golden", "--right", *BY_OTHER).exit_code == Exit.REFUSED
+    assert aitoken("name", "rule", "golden", "--right", *BY_ROOT).exit_code == 0
+    assert "@golden: frozen" in aitoken("name", "show", "golden").stdout
+    assert pay(aitoken, "@golden").exit_code == Exit.REFUSED
+    assert aitoken("name", "reserve", "golden", "--for", address("payer"), *BY_ROOT).exit_code == 0
+    before = chain.header.number
+    refused = aitoken("name", "register", "golden", *BY_OTHER)
+    assert (refused.exit_code, "is reserved" in refused.stderr) == (Exit.REFUSED, True)
+    refused = aitoken("name", "register", "g0lden", *BY_PAYER)
+    assert (refused.exit_code, "is reserved" in refused.stderr) == (Exit.REFUSED, True)
+    assert chain.header.number == before, "nothing was sent"
+    assert aitoken("name", "register", "golden", *BY_PAYER).exit_code == 0
+    assert aitoken("name", "reserve", "golden", "silver", "--lift", *BY_ROOT).exit_code == 0
 
 
 def vouch(chain: PayChain, subject: Any) -> list[str]:
