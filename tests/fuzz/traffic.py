@@ -23,6 +23,7 @@ from chain.pallets.consensus import EquivocationProof, SignedVote
 from chain.pallets.session import POSSESSION_PREFIX, SessionKeys
 from chain.pallets.staking import types as t
 from tests.fuzz.values import DEPTH_MAX, Pools, draw
+from tests.fuzz.vouching import Vouching
 from tests.support.pay_chain import PayChain, book, terms
 from tests.support.pay_session import PaySession
 from tests.support.staking_chain import account, pair
@@ -73,6 +74,7 @@ class Traffic:
             self._grant, self._spend, self._open, self._claim, self._claim, self._end, self._batch, self._sudo,
             self._payout, self._lock, self._unlock, self._plan, self._subscribe, self._register, self._invoice,
             self._configs, self._own, self._own, self._name, self._name, self._coupons, self._coupon,
+            *Vouching(rng, chain, PEOPLE).builders,
         )  # fmt: skip
 
     def next(self) -> tuple[str | None, bytes]:
