@@ -31,6 +31,8 @@ from node.tasks import cancel, spawn
 from node.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from prometheus_client import Counter
+
     from aitoken.proto.extrinsic import Extrinsic
     from node.pool.ports import TransactionRuntime
     from node.ports import Block, ChainView, Clock
@@ -134,6 +136,8 @@ class Pool(TransactionPool):
         self._accepted_now = 0
         """Counted but not yet in `_accepted`, which is told once a slice."""
         self._refused = metrics.counter("pool_refused", "Transactions refused after a look.", ["code"])
+        self._refused_by: dict[str, Counter] = {}
+        """Looking a label up costs as much as the refusal; under load a block often comes before the door is served."""
 
     def start(self) -> None:
         """Begin to serve the door."""
@@ -328,7 +332,10 @@ class Pool(TransactionPool):
     def _end(self, job: _Job, outcome: Outcome) -> None:
         del self._in_flight[job.hash]
         if isinstance(outcome, PoolRejected):
-            self._refused.labels(outcome.code).inc()
+            refused = self._refused_by.get(outcome.code)
+            if refused is None:
+                refused = self._refused_by[outcome.code] = self._refused.labels(outcome.code)
+            refused.inc()
         else:
             self._accepted_now += 1
         job.end(outcome)
