@@ -56,7 +56,7 @@ from chain.pallets.ai.rewards_types import (
     Vesting,
     Vote,
 )
-from chain.pallets.balances import BurnReason
+from chain.pallets.balances import U128_MAX, BurnReason
 from chain.pallets.staking.eras import REWARDS_POT
 from chain.params import DAY_MS
 
@@ -433,7 +433,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         for who in attesters:
             row = self.attesters.get(who) or Attester(Balance(0), Balance(0))
             if row.stake < row.bound + need:
-                found.append(Shortfall(who, Balance(row.bound + need), row.stake))
+                found.append(Shortfall(who, Balance(min(row.bound + need, U128_MAX)), row.stake))
         return found
 
     # --------------------------------------------------------------------------------------------- the rules

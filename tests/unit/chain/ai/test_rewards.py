@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aitoken.codec.hints import MaxLen, codec_of
 from aitoken.pay.seals import seal_of, vote_of
 from aitoken.types import AIT, Balance, Hash32
 from chain.frame.errors import BadOrigin, DispatchError, FundsUnavailable
@@ -23,7 +24,7 @@ from chain.pallets.ai.rewards_storage import (
     RULING_MS,
     WRONG_PERCENT,
 )
-from chain.pallets.ai.rewards_types import BPS, PARTS_MAX, Decay, Kind, Over, Persons, Terms
+from chain.pallets.ai.rewards_types import BPS, PARTS_MAX, Decay, Kind, Over, Persons, Shortfall, Terms
 from tests.support.earn_chain import EarnChain
 from tests.support.spending_chain import DAY, HOUR, START_MS, account, ait
 
@@ -305,6 +306,15 @@ def test_a_place_that_was_taken_for_nothing_costs_its_stake() -> None:
     work.settle(number)
 
     assert work.chain.free("bob") == ait(999) - SPENT
+
+
+def test_what_no_stake_could_cover_is_still_answered() -> None:
+    chain, wild = EarnChain(), terms(reward=2**128 - 1, per_day=2**32 - 1, threshold=0, step_ms=2**64 - 1)
+    answer = codec_of(Annotated[list[Shortfall], MaxLen(8)]).encode(chain.rewards.shortfalls(wild, names(*ATTESTERS)))
+    assert len(answer) == 1 + 3 * 64
+    most = terms(reward=2**128 - 1, per_day=2**32 - 1, stake=2**128 - 1)
+    with pytest.raises(Error.StakeTooLow):
+        chain.run("alice", "Rewards.create", most, names(*ATTESTERS), 2**128 - 1)
 
 
 @pytest.mark.parametrize(
