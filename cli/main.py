@@ -65,6 +65,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Pay for any OpenAI tool until SIGTERM or Ctrl-C: give it the address printed here as its base URL.",
     ),
     "query": ("cli.commands.query:query", "Read one storage item of the chain."),
+    "rating": (
+        "cli.commands.rating:rating",
+        "Rate what you have paid for, and see what others say who have paid.",
+    ),
     "receipts": ("cli.commands.receipts:receipts", "List what was paid for, the newest first."),
     "signer": ("cli.commands.signer:signer", "Hold a validator's keys in a process of their own."),
     "topup": (
