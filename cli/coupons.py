@@ -9,8 +9,11 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
+import msgspec
+
+from aitoken.pay.codes import COUNT_MAX
 from aitoken.types import Hash32
 from cli.exits import BadInput
 from cli.session import Client
@@ -22,6 +25,17 @@ if TYPE_CHECKING:
 
 SEED_BYTES: Final = 32
 VERSION: Final = 1
+
+
+class _Made(msgspec.Struct):
+    version: Annotated[int, msgspec.Meta(ge=VERSION, le=VERSION)]
+    genesis: str
+    seed: str
+    count: Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
+
+
+class _Numbered(msgspec.Struct):
+    batch: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +57,6 @@ class Kept:
 
 def make(path: Path, genesis: Hash32, count: int) -> Kept:
     """Make the seed of a batch and keep it, readable by its owner alone, never over another file."""
-    import msgspec
-
     seed = secrets.token_bytes(SEED_BYTES)
     row = {"version": VERSION, "genesis": genesis.hex(), "seed": seed.hex(), "count": count}
     write_new(path, msgspec.json.encode(row) + b"\n")
@@ -53,8 +65,6 @@ def make(path: Path, genesis: Hash32, count: int) -> Kept:
 
 def note_number(kept: Kept, batch: int) -> None:
     """Add the number that the chain gave the batch."""
-    import msgspec
-
     with kept.path.open("ab") as stream:
         stream.write(msgspec.json.encode({"batch": batch}) + b"\n")
 
@@ -65,20 +75,14 @@ def read(path: Path) -> Kept:
     Raises:
         BadInput: it is none.
     """
-    import msgspec
-
-    from aitoken.pay.codes import COUNT_MAX
-
     try:
-        first, *more = [msgspec.json.decode(line) for line in read_secret(path).splitlines()]
-        kept = Kept(
-            path, Hash32(bytes.fromhex(first["genesis"])), bytes.fromhex(first["seed"]), first["count"],
-            more[0]["batch"] if more else None,
-        )  # fmt: skip
-        good = first["version"] == VERSION and len(kept.seed) == SEED_BYTES and 1 <= kept.count <= COUNT_MAX
-    except (msgspec.DecodeError, ValueError, TypeError, KeyError, IndexError, AttributeError):
+        first, *more = read_secret(path).splitlines()
+        made = msgspec.json.decode(first, type=_Made)
+        batch = msgspec.json.decode(more[0], type=_Numbered).batch if more else None
+        kept = Kept(path, Hash32(bytes.fromhex(made.genesis)), bytes.fromhex(made.seed), made.count, batch)
+    except (msgspec.DecodeError, ValueError):
         raise BadInput(f"{path} is no file of codes") from None
-    if not good:
+    if len(kept.seed) != SEED_BYTES or len(kept.genesis) != 32:
         raise BadInput(f"{path} is no file of codes")
     return kept
 

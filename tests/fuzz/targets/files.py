@@ -16,6 +16,7 @@ from aitoken.keystore.node_keys import read_key
 from aitoken.keystore.polkadot_js import lock, parse
 from aitoken.proto.votes import NOTARIZE, Vote
 from aitoken.types import Hash32
+from cli.coupons import read as read_codes
 from cli.specs import read_spec
 from consensus.journal import Opening, decode_record, encode_record, replay
 from consensus.messages import Evidence
@@ -70,6 +71,8 @@ def targets(folder: Path) -> Iterator[Target]:
     settings = b'name = "me"\n[rpc]\nport = 9944\ncors = ["*"]\n[p2p]\nport = 30333\n[validator]\nenabled = true\n'
     yield _file(folder / "settings.toml", [settings], lambda path: load({}, file=path))
     yield _file(folder / "blocks", [_blocks()], lambda path: list(read_blocks(path, HASH)), mend=_mend_blocks)
+    seed = b'{"version":1,"genesis":"%s","seed":"%s","count":3}\n' % ((b"00" * 32,) * 2)
+    yield _file(folder / "codes", [seed, seed + b'{"batch":7}\n'], read_codes)
     yield Target("text.address", [ss58.encode(KEY).encode()], lambda data: ss58.decode(_text(data)))
     uris = [b"//Alice", b"//Alice//stash", b"0x" + b"11" * 32 + b"//1/soft", b"//a///pass"]
     yield Target("text.secret_uri", uris, lambda data: pair_from_uri(_text(data)))
