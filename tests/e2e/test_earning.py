@@ -54,6 +54,26 @@ class Place:
         assert done.exit_code == 0, (done.stderr, done.exception)
         return msgspec.json.decode(done.stdout)
 
+    def alone(self, *arguments: str) -> Any:
+        """What a command says that asks no node."""
+        done = CliRunner().invoke(main, [*arguments, "--output", "json"], env={"HOME": str(self.home)})
+        assert done.exit_code == 0, (done.stderr, done.exception)
+        return msgspec.json.decode(done.stdout)
+
+    def call(self, uri: str, pallet: str, name: str, *, root: bool = False, **arguments: Any) -> None:
+        """Make a call for which there is no command, perhaps as root."""
+
+        async def send() -> None:
+            async with await Client.connect(self.net.url(0)) as client:
+                made = client.call(pallet, name, **arguments)
+                if root:
+                    made = client.call("Sudo", "sudo", call=made)
+                receipt = await client.submit(made, pair_from_uri(uri), wait="final")
+                assert receipt.success, receipt
+                assert not root or any(event.fields.get("sudo_result") == {"Ok": ()} for event in receipt.events)
+
+        asyncio.run(send())
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command that goes on; it ends with the test at the latest."""
         command = [*AITOKEN, *arguments, "--url", self.net.url(0)]
@@ -136,6 +156,31 @@ def test_coupons_are_printed_claimed_without_a_fee_once_and_taken_back(place: Pl
     assert after["reserved"] == before["reserved"]
     paid = before["free"] - after["free"] - 2 * AIT
     assert 0 < paid < AIT // 10, "fees, and nothing but fees beside what was claimed"
+
+
+def test_an_empty_account_is_shown_to_be_a_person_and_has_a_coupon_for_persons(place: Place, tmp_path: Path) -> None:
+    told, alone, bob, method = place.told, place.alone, pair_from_uri("//Bob").public, bytes(32)
+    rsa, request, codes = (str(tmp_path / name) for name in ("rsa.pem", "request", "codes"))
+    newcomer = encode(pair_from_uri("//Newcomer").public)
+    place.call("//Bob", "Attest", "register_issuer", **{"class": "Personhood", "stake": 100 * AIT, "method": method})
+    verdict = {"issuer": bob, "class": "Personhood", "verdict": {"Accept": {"cap": 3}}, "evidence": method}
+    place.call("//Alice", "Attest", "judge_issuer", root=True, **verdict)
+    alone("person", "key", "--rsa-key", rsa)
+    key = told("person", "publish", "--rsa-key", rsa, "--persons", "3", "--from", "//Bob")["key"]
+    told("coupon", "make", "1", "2", codes, "--persons", "1", "--from", "//Alice")
+    link = told("coupon", "print", codes, "--page", "https://example.org/claim")[0]["link"]
+
+    too_early = place.run("coupon", "claim", link, "--to", newcomer)
+    blinded = told("person", "ask", str(key), "--request", request)["blinded"]
+    answer = alone("person", "sign", blinded, "--rsa-key", rsa)["answer"]
+    told("person", "claim", answer, "--request", request, "--to", newcomer)
+    told("coupon", "claim", link, "--to", newcomer)
+    told("identity", "set", "--display", "New here", "--from", "//Newcomer")
+    shown = told("identity", "show", newcomer)
+
+    assert (too_early.exit_code, "Codes.NotPerson" in too_early.stderr) == (Exit.REFUSED, True)
+    assert (shown["texts"], shown["person"]) == ({"display": "New here"}, 1)
+    assert told("balance", newcomer)["reserved"] > 0
 
 
 def test_who_is_invited_has_the_gift_and_becomes_a_member_brought_here_by_who_invites(place: Place) -> None:
