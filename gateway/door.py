@@ -185,6 +185,18 @@ class Door:
             del self._running[place]
             finished.set()
 
+    def is_new(self, place: tuple[Hash32, Hash32]) -> bool:
+        """Tell whether a session's `Idempotency-Key` is surely one that was never used."""
+        return place not in self._running and not self._store.may_have_answer(*place)
+
+    def hold(self, place: tuple[Hash32, Hash32], body_hash: Hash32) -> None:
+        """Hold a new key, until `let_go`, where no other gateway answers it: what `repetition` does at least."""
+        self._running[place] = (body_hash, asyncio.Event())
+
+    def let_go(self, place: tuple[Hash32, Hash32]) -> None:
+        """Let repetitions of a key that was held go on."""
+        self._running.pop(place)[1].set()
+
     async def _begin_key(self, place: tuple[Hash32, Hash32], body_hash: Hash32) -> None:
         """Wait while another gateway answers a key."""
         waited = 0.0

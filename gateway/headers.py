@@ -32,8 +32,10 @@ from gateway.x402 import OpeningOrder, Payload, read_json, read_payload
 
 AUTHORIZATION: Final = "Authorization"
 _VOUCHER: Final = istr(VOUCHER)
-RARE: Final = tuple(istr(name) for name in (X402, AUTHORIZATION, IDEMPOTENCY, MAX_COST, WINDOW, QUOTE))
+RARE: Final = tuple(istr(name) for name in (X402, AUTHORIZATION, MAX_COST, WINDOW, QUOTE))
 """Payment headers that most requests do not have."""
+
+_KEY_NAME: Final = istr(IDEMPOTENCY)
 
 
 DRESSED_TEXT_MAX: Final = 8192
@@ -67,7 +69,7 @@ def read_headers(headers: CIMultiDictProxy[str]) -> PaymentHeaders:
             break
     else:
         text = _single(headers, _VOUCHER)
-        return PaymentHeaders(_signed(text)) if text else PaymentHeaders()
+        return PaymentHeaders(_signed(text) if text else None, key=_key(_single(headers, _KEY_NAME)))
     return read_all_headers(headers)
 
 
@@ -154,6 +156,14 @@ def _window(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) < 8 and 1 <= int(text) <= WINDOW_MAX):
         raise BadPaymentHeader(f"{WINDOW} is 1 to {WINDOW_MAX} tokens")
     return int(text)
+
+
+def read_key(headers: CIMultiDictProxy[str]) -> str | None:
+    """Return the `Idempotency-Key`, "" where there is none; None where something is wrong with it."""
+    if _KEY_NAME not in headers:
+        return ""
+    keys = headers.getall(_KEY_NAME)
+    return keys[0] if len(keys) == 1 and _KEY.fullmatch(keys[0]) else None
 
 
 def _key(text: str) -> str:

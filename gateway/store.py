@@ -312,6 +312,10 @@ class Store(ABC):
     async def offer(self, request: Hash32, service: int, book: int, now: Moment) -> Balance | None:
         """Return the charge a quote that still holds allows for a request."""
 
+    def may_have_answer(self, session: Hash32, key: Hash32) -> bool:  # noqa: ARG002 - some know better
+        """Whether there may be an answer for an `Idempotency-Key`."""
+        return True
+
     @property
     def may_have_offers(self) -> bool:
         """Whether there may be a quote at all."""

@@ -255,9 +255,13 @@ class SqliteStore(Store):
         super().forget(before, now)
         self._keys.turn(before, now)
 
+    def may_have_answer(self, session: Hash32, key: Hash32) -> bool:
+        """Whether there may be an answer for an `Idempotency-Key`."""
+        return self._keys.may_have(session, key)
+
     async def answer(self, session: Hash32, key: Hash32) -> StoredAnswer | None:
         """Return the answer kept for an `Idempotency-Key`, without waiting for the disk."""
-        if not self._keys.may_have(session, key):
+        if not self.may_have_answer(session, key):
             return None
         return self._fresh.get((session, key)) or await super().answer(session, key)
 

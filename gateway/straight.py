@@ -2,10 +2,10 @@
 
 The rooms it passes (`door`, `paid`, `serve`) can do far more, which costs the usual request more than its signatures.
 Here is what is left of them for a request of which nothing is special: no plan, tier, quote, tool or second choice,
-prices that are plain products, a voucher that covers all, one gateway on the store. Whatever else turns up before the
-request is admitted makes `serve` return None, with nothing done; whatever turns up after it (an upstream that fails, a
-client that goes away, an odd answer) is finished by those rooms. They are the reference: a property test holds the same
-conversations with and without this module.
+prices that are plain products, a voucher that covers all, a key that is new if there is one, one gateway on the store.
+Whatever else turns up before the request is admitted makes `serve` return None, with nothing done; whatever turns up
+after it (an upstream that fails, a client that goes away, an odd answer) is finished by those rooms. They are the
+reference: a property test holds the same conversations with and without this module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,18 @@ from aitoken.crypto.hashing import blake2_256
 from aitoken.errors import Bug
 from aitoken.pay import units as u
 from aitoken.pay.errors import PayRejected
-from aitoken.pay.headers import COST, LEFT, RECEIPT, VOUCHER, decode_signed, encode_signed
+from aitoken.pay.extension import IDEMPOTENCY as IDEMPOTENCY_FIELD
+from aitoken.pay.extension import encode_extension
+from aitoken.pay.headers import (
+    COST,
+    IDEMPOTENCY,
+    LEFT,
+    RECEIPT,
+    VOUCHER,
+    decode_signed,
+    encode_signed,
+    request_hash,
+)  # fmt: skip
 from aitoken.pay.layouts import Receipt, Status, Voucher
 from aitoken.pay.price import RATE_ONE
 from aitoken.pay.seller import Admission
@@ -33,8 +44,8 @@ from gateway.apis.text import Chat
 from gateway.catalogue import Catalogue
 from gateway.door import Door
 from gateway.front import QuickCall
-from gateway.headers import RARE, show_ait, unit_name
-from gateway.paid import Leg, Order, Paid, Settled
+from gateway.headers import RARE, read_key, show_ait, unit_name
+from gateway.paid import Leg, Order, Paid, Settled, StoredAnswerParts, stored_answer
 from gateway.places import Places
 from gateway.ports import Answer, Clock, Upstream, UpstreamFailed
 from gateway.refusals import UNEXPECTED
@@ -49,6 +60,7 @@ log = logging.getLogger(__name__)
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 _VOUCHER: Final = istr(VOUCHER)
+_KEY: Final = istr(IDEMPOTENCY)
 _OK: Final = int(Status.OK)
 _AMOUNT_LIMIT: Final = 1 << 128
 _FIELDS: Final = frozenset(
@@ -103,6 +115,8 @@ class Work(msgspec.Struct):
     limit: int
     request: Hash32
     started: Moment
+    key: Hash32 | None
+    body_hash: Hash32
     settled: bool = False
 
 
@@ -140,6 +154,9 @@ class Straight:
         if work is None:
             return None
         paid: Paid | None = None
+        place = None if work.key is None else (work.known.seller.id, work.key)
+        if place is not None:
+            self._door.hold(place, work.body_hash)
         try:
             try:
                 answer = await self._ask(work)
@@ -156,6 +173,8 @@ class Straight:
             if not work.settled:
                 (paid or self._plain(work)).settle(UNEXPECTED)
             self._places.leave(work.known.facts.payer)
+            if place is not None:
+                self._door.let_go(place)
 
     # ------------------------------------------------------------------------------------------- admission
 
@@ -179,7 +198,9 @@ class Straight:
         if known is None or known.facts.passes or not _usual(told):
             return None
         line = self.lines.get((told["model"], known.facts.book_version))
-        if line is None:
+        text = read_key(headers)
+        key = blake2_256(text.encode("ascii")) if text else None
+        if line is None or text is None or (key is not None and not self._door.is_new((known.seller.id, key))):
             return None
         size, longest = len(call.body or b""), line.leg.model.max_output
         limit = min(told.get("max_tokens") or longest, longest)
@@ -200,13 +221,15 @@ class Straight:
         except BaseException:
             self._places.leave(payer)
             raise
-        return Work(line, known, admission, told, size, limit, blake2_256(call.body or b""), now)
+        body_hash = blake2_256(call.body or b"")
+        request = request_hash(call.body or b"", text) if text else body_hash
+        return Work(line, known, admission, told, size, limit, request, now, key, body_hash)
 
     def _plain(self, work: Work) -> Paid:
         """Return what the plain rooms know an admitted request as."""
         order = Order(
-            self._api, self._api.read(work.told, work.size), (work.line.leg,), work.limit, False, work.request, None,
-            work.request, work.known.facts.rate_lock, None, work.started,
+            self._api, self._api.read(work.told, work.size), (work.line.leg,), work.limit, False, work.request,
+            work.key, work.body_hash, work.known.facts.rate_lock, None, work.started,
         )  # fmt: skip
         return self._door.taken_over(order, work.known, work.admission)
 
@@ -247,11 +270,15 @@ class Straight:
             seller.id, lane.number, lane.seq + 1, _OK, leg.model.service, leg.edition.version, leg.model.hash,
             work.request, blake2_256(body), work.started, max(work.started, self._clock.now()), Balance(charge),
             Balance(lane.total + charge), 0, lane.ack, ((u.INPUT_TOKEN, given), (u.OUTPUT_TOKEN, output)),
+            b"" if work.key is None else encode_extension({IDEMPOTENCY_FIELD: work.key}),
         )  # fmt: skip
         signed = seller.settle(work.admission, receipt, self._operator)
         work.settled = True
         self.served += 1
         self._store.put_receipt(receipt, signed)
+        if work.key is not None:
+            kept = stored_answer(work.body_hash, StoredAnswerParts(200, JSON, body), signed)
+            self._store.put_answer(seller.id, work.key, receipt.finished, kept)
         self._done(Settled(receipt, signed))
         await self._store.kept(receipt, signed)
         return Reply(200, body, {

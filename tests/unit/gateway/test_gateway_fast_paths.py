@@ -156,6 +156,10 @@ async def test_a_signature_is_checked_once_and_again_only_with_another_key(
         changing = False
         assert (await buyer.ask(HELLO, Idempotency_Key="one")).status == 200
         assert checks == [buyer.key.public]
+        here.gateway.straight.lines = {}
+        checks.clear()
+        assert (await buyer.ask(HELLO, Idempotency_Key="half")).status == 200
+        assert checks == [buyer.key.public]
         checks.clear()
         changing = True
         refused = await buyer.ask(HELLO, Idempotency_Key="two")

@@ -50,7 +50,10 @@ class StoppedClock(FakeClock):
         return self.moment
 
 
-async def left_by(steps: list[tuple[Any, Any, int, bool]], *, straight: bool) -> tuple[list[Any], int]:
+Step = tuple[Any, Any, int, bool, str]
+
+
+async def left_by(steps: list[Step], *, straight: bool) -> tuple[list[Any], int]:
     """What requests one after the other leave."""
     with TemporaryDirectory() as folder:
         async with shop(Path(folder), clock=StoppedClock(), limits=Limits(places=1)) as here:
@@ -61,13 +64,14 @@ async def left_by(steps: list[tuple[Any, Any, int, bool]], *, straight: bool) ->
             buyer = here.buyer(deposit=10**10)
             here.script.play(ANSWERS[0])
             await buyer.ask(HELLO)  # the session is in memory from now on
-            for body, answer, ceiling, good in steps:
+            for body, answer, ceiling, good, key in steps:
                 here.script.scripts[:] = [[answer]]
                 promise = buyer.promise(ceiling)
                 signed = promise.signed
                 if not good:
                     promise = replace(promise, signed=replace(signed, signature=bytes(64)))
-                reply = await buyer.ask(body, promise=promise, Host="shop")
+                more = {"Idempotency_Key": key} if key else {}
+                reply = await buyer.ask(body, promise=promise, Host="shop", **more)
                 headers = {name: value for name, value in reply.headers.items() if name != "Date"}
                 left.append((reply.status, headers, reply.body, here.script.bodies[-1:], buyer.session.spent))
                 known = gateway.sessions.all()
@@ -75,19 +79,20 @@ async def left_by(steps: list[tuple[Any, Any, int, bool]], *, straight: bool) ->
             told = [line for line in gateway.metrics.render().decode().splitlines() if "_ms" not in line]
             left.append([line for line in told if "commits" not in line and "unclaimed" not in line])
         kept = sqlite3.connect(Path(folder) / "gateway.sqlite")
-        left += [kept.execute(f"SELECT * FROM {table}").fetchall() for table in ("lanes", "receipts")]
+        left += [kept.execute(f"SELECT * FROM {table}").fetchall() for table in ("lanes", "receipts", "answers")]
         kept.close()
         return left, gateway.straight.served
 
 
 STEPS = st.tuples(
-    st.sampled_from(BODIES), st.sampled_from(ANSWERS), st.sampled_from((10**9, 10**9, 500_000, 100)), st.integers(0, 9)
-).map(lambda step: (*step[:3], step[3] > 0))
+    st.sampled_from(BODIES), st.sampled_from(ANSWERS), st.sampled_from((10**9, 10**9, 500_000, 100)), st.integers(0, 9),
+    st.sampled_from(("", "one", "two", "two words")),
+).map(lambda step: (*step[:3], step[3] > 0, step[4]))  # fmt: skip
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.lists(STEPS, min_size=1, max_size=5))
-def test_the_straight_way_leaves_what_the_plain_rooms_leave(steps: list[tuple[Any, Any, int, bool]]) -> None:
+def test_the_straight_way_leaves_what_the_plain_rooms_leave(steps: list[Step]) -> None:
     async def both() -> None:
         ours, _ = await left_by(steps, straight=True)
         reference, none = await left_by(steps, straight=False)
@@ -97,14 +102,14 @@ def test_the_straight_way_leaves_what_the_plain_rooms_leave(steps: list[tuple[An
     asyncio.run(both())
 
 
-def test_every_answer_is_finished_alike_and_the_usual_ones_go_straight() -> None:
+def test_all_answers_are_finished_alike_and_the_usual_ones_go_straight() -> None:
     async def both() -> None:
-        steps = [(HELLO, answer, 10**9, True) for answer in ANSWERS]
+        steps = [(HELLO, answer, 10**9, True, str(number)) for number, answer in enumerate(ANSWERS)]
         ours, served = await left_by(steps, straight=True)
         reference, _ = await left_by(steps, straight=False)
         assert ours == reference
         assert served == 5
-        steps = [(body, ANSWERS[0], 10**9, True) for body in BODIES]
+        steps = [(body, ANSWERS[0], 10**9, True, "") for body in BODIES]
         ours, served = await left_by(steps, straight=True)
         reference, _ = await left_by(steps, straight=False)
         assert ours == reference
