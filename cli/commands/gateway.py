@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.exits import BadInput
+from cli.loops import serve
 from cli.session import DEFAULT_URL
 from cli.wallet import load_pair
 
@@ -82,7 +83,7 @@ def gateway(
     if store is not None and not store.startswith(POSTGRES):
         raise BadInput("--store is a postgresql:// URL; a folder is --data-dir")
     place = Place(url, data_dir, store, host, port, upstream_key, parse_amount(single_least))
-    asyncio.run(_run(read_catalogue(book, upstream), operator, policy, place, wind_up))
+    serve(_run(read_catalogue(book, upstream), operator, policy, place, wind_up))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from cli.loops import serve
 from cli.paying import Paying, gateway_option, paying_options, shops_of
 from cli.session import Session, node_option
 
@@ -26,7 +27,7 @@ def proxy(gateways: Sequence[str], host: str, port: int, paying: Paying, session
     from node.telemetry import log
 
     log.configure("warning", json=False)
-    asyncio.run(_run(gateways, host, port, paying, session))
+    serve(_run(gateways, host, port, paying, session))
 
 
 async def _run(gateways: Sequence[str], host: str, port: int, paying: Paying, session: Session) -> None:
