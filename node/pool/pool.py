@@ -165,19 +165,25 @@ class Pool(TransactionPool):
         Raises:
             PoolRejected: why it is not in the pool.
         """
+        outcome = await self._outcome(raw, watch, source)
+        if not isinstance(outcome, PoolRejected):
+            return outcome
+        try:
+            raise outcome
+        finally:
+            del outcome  # or the frame would hold what holds the frame
+
+    async def _outcome(self, raw: bytes, watch: Watcher | None, source: str) -> Outcome:
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._enter(raw, source, watch, lambda outcome: None if answer.done() else answer.set_result(outcome))
-        outcome = await answer
-        if isinstance(outcome, PoolRejected):
-            raise outcome
-        return outcome
+        return await answer
 
     def submit_then(self, raw: bytes, source: str, done: Waiter) -> None:
         """Take a transaction; `done` is called once with its hash, or with why it is not in the pool, maybe at once."""
         try:
             self._enter(raw, source, None, done)
         except PoolRejected as error:
-            done(error)
+            done(_bare(error))
 
     async def submit_many(
         self, raws: Sequence[bytes], source: str, hashes: Sequence[Hash32] | None = None
@@ -194,7 +200,7 @@ class Pool(TransactionPool):
             try:
                 self._enter(raw, source, None, waiter, None if hashes is None else hashes[index])
             except PoolRejected as error:
-                waiter(error)
+                waiter(_bare(error))
         await batch.done
         return [outcome for outcome in batch.outcomes if outcome is not None]
 
@@ -332,6 +338,7 @@ class Pool(TransactionPool):
     def _end(self, job: _Job, outcome: Outcome) -> None:
         del self._in_flight[job.hash]
         if isinstance(outcome, PoolRejected):
+            _bare(outcome)
             refused = self._refused_by.get(outcome.code)
             if refused is None:
                 refused = self._refused_by[outcome.code] = self._refused.labels(outcome.code)
@@ -339,6 +346,19 @@ class Pool(TransactionPool):
         else:
             self._accepted_now += 1
         job.end(outcome)
+
+
+def _bare(refusal: PoolRejected) -> PoolRejected:
+    """Return a refusal without the frames it came through.
+
+    They hold the job, that holds who waits, and who waits keeps the refusal: thousands of such circles a second would
+    be left to the collector, and to its pauses.
+    """
+    each: BaseException | None = refusal
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return refusal
 
 
 def _check_of(candidate: Candidate) -> Check:

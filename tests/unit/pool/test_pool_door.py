@@ -1,11 +1,14 @@
 """The door: one signature check per transaction, fairness, bounds."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
 from aitoken.crypto.hashing import blake2_256
 from aitoken.crypto.signature import verify_multi
+from aitoken.errors import Rejected
 from chain.frame.errors import CannotPay, Stale
 from node.pool import pool as door
 from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, TooLarge, Undecodable
@@ -137,6 +140,43 @@ async def test_batch_answers_each_in_order(pool) -> None:
     assert outcomes[0] == good.hash
     assert await pool.submit_many([], "peer") == []
     assert [type(outcome) for outcome in outcomes[1:]] == [Undecodable, Invalid, AlreadyImported]
+
+
+class Keeper:
+    """Somebody who waits and keeps what he is told."""
+
+    outcome: Rejected | None = None
+
+    def keep(self, outcome: Rejected) -> None:
+        self.outcome = outcome
+
+
+async def refusal_of(pool, raw: bytes) -> weakref.ref:
+    try:
+        await pool.submit(raw)
+    except Rejected as error:
+        return weakref.ref(error)
+    raise AssertionError("it was taken")
+
+
+async def test_refusals_leave_nothing_to_the_collector(pool) -> None:
+    there = make_xt(2, 0).raw
+    await pool.submit(there)
+    kept: list[weakref.ref] = []
+    gc.disable()
+    try:
+        outcomes = await pool.submit_many([make_xt(1, 0, good=False).raw, b"junk", there], "peer")
+        kept += [weakref.ref(outcome) for outcome in outcomes]
+        kept.append(await refusal_of(pool, b"more junk"))
+        keeper = Keeper()
+        pool.submit_then(there, "peer", keeper.keep)
+        kept.append(weakref.ref(keeper.outcome))
+        del outcomes, keeper
+        pool._banned.clear()
+        await asyncio.sleep(0)
+        assert [ref() for ref in kept] == [None] * 5
+    finally:
+        gc.enable()
 
 
 async def test_watcher_hears_from_the_first_status_on(pool) -> None:
