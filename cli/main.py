@@ -52,6 +52,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Say who you are, and see who others are and who vouches for them.",
     ),
     "invite": ("cli.commands.invite:invite", "Bring people here, and share the fees that they burn."),
+    "issuer": (
+        "cli.commands.issuer:issuer",
+        "Vouch for accounts, providers and things, with a stake behind it.",
+    ),
     "key": ("cli.commands.key:key", "Make, look at and list keys."),
     "name": ("cli.commands.name:name", "Have, show and challenge readable names."),
     "node": ("cli.commands.node:node", "Run one node, or ask how it is."),

@@ -8,6 +8,7 @@ import click
 
 from cli.amounts import parse_amount, show_amount
 from cli.exits import BadInput
+from cli.hashes import hash_in
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
 from cli.signing import Signer, facts_of, signer_options, submit_final
@@ -145,7 +146,7 @@ def judge(
 
     It is refused if the account has said something else meanwhile.
     """
-    target, pair, said = account_of(account), signer.pair(), _hash(seen)
+    target, pair, said = account_of(account), signer.pair(), hash_in(seen)
 
     async def send(client: Client) -> Any:
         call = client.call(
@@ -166,13 +167,6 @@ def clear(signer: Signer, session: Session, out: Output) -> None:
     pair = signer.pair()
     receipt = session.run(lambda client: submit_final(client, pair, [client.call("Identity", "clear_identity")], out))
     out.result(facts_of(receipt), f"{address_of(pair.public)} says nothing any more")
-
-
-def _hash(text: str) -> bytes:
-    raw = text.removeprefix("0x")
-    if len(raw) != 64 or not set(raw.lower()) <= set("0123456789abcdef"):
-        raise BadInput(f"{text!r} is no hash: 0x and 64 hex digits")
-    return bytes.fromhex(raw)
 
 
 def _fingerprint(text: str) -> bytes | None:

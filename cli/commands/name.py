@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.exits import BadInput, CallFailed
+from cli.exits import CallFailed
+from cli.hashes import domain_in, hash_of
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
 from cli.wallet import account_of, load_pair
@@ -154,7 +155,7 @@ def verify(name: str, domain: str | None, uids: tuple[str, ...], pair: Pair, ses
     """Show the DOMAIN that issuers attest of a name's owner or provider; without DOMAIN take it away."""
     typed, vouched = _read(name), None
     if domain is not None:
-        vouched = {"domain": _ascii(domain), "attestations": [_hash_of(uid) for uid in uids]}
+        vouched = {"domain": domain_in(domain), "attestations": [hash_of(uid) for uid in uids]}
     call = _call(session, pair, "mark_verified", name=typed, vouched=vouched)
     _tell(out, call, f"@{typed} is {'verified' if domain else 'no longer verified'}")
 
@@ -168,7 +169,7 @@ def challenge(what: str, evidence: str, pair: Pair, session: Session, out: Outpu
 
     A bond of 10 AIT is held. It is lost if the challenge is not right.
     """
-    call = _call(session, pair, "challenge", case=_case(what), evidence=_hash_of(evidence))
+    call = _call(session, pair, "challenge", case=_case(what), evidence=hash_of(evidence))
     _tell(out, call, f"{what} is challenged")
 
 
@@ -180,7 +181,7 @@ def challenge(what: str, evidence: str, pair: Pair, session: Session, out: Outpu
 def warn(subject: str, danger: str, evidence: str | None, pair: Pair, session: Session, out: Output) -> None:
     """Warn of "@name", an account or "provider:7" for 30 days, with the root key."""
     about = _subject(subject, "Name")
-    proof = None if evidence is None else _hash_of(evidence)
+    proof = None if evidence is None else hash_of(evidence)
     call = _call(session, pair, "warn", root=True, subject=about, danger=danger, evidence=proof)
     _tell(out, call, f"{subject} is {'warned of' if evidence else 'no longer warned of'}")
 
@@ -227,27 +228,6 @@ def _subject(text: str, also: str) -> dict[str, Any]:
     if kind in ("provider", also.lower()) and number.isascii() and number.isdigit():
         return {kind.capitalize(): int(number)}
     return {"Account": account_of(text)}
-
-
-def _ascii(domain: str) -> bytes:
-    """A domain as issuers hash it."""
-    try:
-        return domain.rstrip(".").lower().encode("idna")
-    except UnicodeError as error:
-        raise BadInput(f"{domain!r} is no domain: {error}") from None
-
-
-def _hash_of(evidence: str) -> bytes:
-    import re
-
-    from aitoken.crypto.hashing import blake2_256
-
-    if re.fullmatch(r"0x[0-9a-fA-F]{64}", evidence):
-        return bytes.fromhex(evidence[2:])
-    try:
-        return blake2_256(Path(evidence).read_bytes())
-    except OSError as error:
-        raise BadInput(f"{evidence!r} is no hash, and cannot be read as a file: {error.strerror}") from None
 
 
 def _call(session: Session, pair: Pair, which: str, *, root: bool = False, **arguments: Any) -> Any:

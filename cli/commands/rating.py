@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from cli.exits import BadInput
+from cli.hashes import hash_in
 from cli.paying import purse_option
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
@@ -15,8 +16,6 @@ from cli.signing import Signer, facts_of, signer_options, submit_final
 
 if TYPE_CHECKING:
     from aitoken.client.client import Client as Library
-
-HASH_DIGITS = 64
 
 
 @click.group()
@@ -97,7 +96,7 @@ def answer(provider: int, rated: str, text: str, signer: Signer, session: Sessio
     """Answer feedback on a session, as the provider: the hash of TEXT goes on chain."""
     from aitoken.crypto.hashing import blake2_256
 
-    number, pair = _session(rated), signer.pair()
+    number, pair = hash_in(rated), signer.pair()
 
     async def send(client: Client) -> Any:
         call = client.call("Reputation", "respond", provider=provider, session=number, text=blake2_256(text.encode()))
@@ -114,7 +113,7 @@ def answer(provider: int, rated: str, text: str, signer: Signer, session: Sessio
 @output_option
 def take_back(provider: int, rated: str, signer: Signer, session: Session, out: Output) -> None:
     """Take feedback back; again, once the chain has forgotten its session, to have the deposit back."""
-    number, pair = _session(rated), signer.pair()
+    number, pair = hash_in(rated), signer.pair()
 
     async def send(client: Client) -> Any:
         return await submit_final(
@@ -125,10 +124,3 @@ def take_back(provider: int, rated: str, signer: Signer, session: Session, out: 
     gone = any(event.name == "Removed" for event in receipt.events)
     told = "it is gone, and the deposit is back" if gone else "it does not count any more"
     out.result(facts_of(receipt) | {"removed": gone}, told)
-
-
-def _session(text: str) -> bytes:
-    raw = text.removeprefix("0x")
-    if len(raw) != HASH_DIGITS or not set(raw.lower()) <= set("0123456789abcdef"):
-        raise BadInput(f"{text!r} is no session: {HASH_DIGITS} hex digits")
-    return bytes.fromhex(raw)

@@ -78,26 +78,40 @@ def test_accounts_below_another_show_whose_they_are(aitoken: Run, chain: PayChai
     assert SUBS_MAX > 1
 
 
-def test_what_issuers_attest_is_shown_and_whether_it_counts(aitoken: Run, chain: PayChain) -> None:
-    domain = blake2_256(b"example.org")
+def test_issuers_vouch_by_commands_and_it_is_shown_whether_that_counts(
+    aitoken: Run, chain: PayChain, tmp_path: Path
+) -> None:
+    domain, method, by_root = blake2_256(b"example.org"), tmp_path / "method", by("root")
+    method.write_text("how we look at domains")
+    verdict = ("--evidence", str(method))
     for who in ("other", "stranger"):
-        chain.run(who, "Attest.register_issuer", t.Class.Domain, 100 * AIT, METHOD)
-        judge = chain.schema.make_call("Attest.judge_issuer", account(who), t.Class.Domain, t.Accept(0), METHOD)
-        chain.run("root", "Sudo.sudo", judge)
-    chain.run("owner", "Attest.register_schema", b"a domain", METHOD, t.Class.Domain)
+        good(aitoken("issuer", "register", "domain", "100", "--method", str(method), *by(who)))
+        good(aitoken("issuer", "judge", address(who), "Domain", "accept", *verdict, *by_root))
+    told = good(aitoken("issuer", "schema", "a domain", "--class", "Domain", "--fields", str(method), *by("owner")))
+    assert told.strip() == "schema 0"
+    uids = {}
     for who in ("other", "stranger"):
-        for subject in (t.OfProvider(1), t.OfAccount(account("owner"))):
-            said = t.Statement(0, subject, domain, chain.time_ms + 1_000_000, None)
-            chain.run(who, "Attest.attest", [said], None)
+        for about in ("provider:1", address("owner"), f"hash:{METHOD.hex()}"):
+            said = ("issuer", "attest", "0", about, "--domain", "Example.org.")
+            uids[who, about] = good(aitoken(*said, *by(who))).strip()
     told = good(aitoken("identity", "show", "provider:1"))
     assert f"0x{domain.hex()}, two issuers agree" in told
     assert f"a domain (Domain) by {address('other')}" in told
     assert len(shown(aitoken, address("owner"))["attestations"]) == 2
-    suspend = chain.schema.make_call("Attest.judge_issuer", account("other"), t.Class.Domain, t.Suspend(), METHOD)
-    chain.run("root", "Sudo.sudo", suspend)
+
+    suspended = aitoken("issuer", "judge", address("other"), "Domain", "suspend", *verdict, *by_root)
+    assert suspended.exit_code == 0, suspended.output
     told = good(aitoken("identity", "show", "provider:1"))
     assert "agree" not in told
     assert "does not count" in told
+    good(aitoken("issuer", "revoke", "provider:1", uids["stranger", "provider:1"], *by("stranger")))
+    assert "revoked" in good(aitoken("identity", "show", "provider:1"))
+    good(aitoken("issuer", "judge", address("other"), "Domain", "slash", "--amount", "1", *verdict, *by_root))
+    assert "the stake waits" in good(aitoken("issuer", "leave", "Domain", *by("other")))
+    early = aitoken("issuer", "leave", "Domain", *by("other"))
+    assert (early.exit_code, "Attest.NotYet" in early.stderr) == (Exit.REFUSED, True)
+    missing = aitoken("issuer", "judge", address("payer"), "Domain", "suspend", *verdict, *by_root)
+    assert missing.exit_code == Exit.REFUSED
 
 
 def test_a_person_asks_an_issuer_and_its_empty_account_counts_once(
@@ -139,6 +153,10 @@ def test_an_issuers_key_is_made_once_and_for_its_owner_alone(aitoken: Run, tmp_p
         ("identity", "set", "--pgp", "abc", *by("payer")),
         ("identity", "show", "provider:x"),
         ("identity", "judge", address("payer"), "Reasonable", "--registrar", "0", "--hash", "0x12", *by("other")),
+        ("issuer", "attest", "0", "provider:1", *by("other")),
+        ("issuer", "attest", "0", "hash:12", "--domain", "a.org", *by("other")),
+        ("issuer", "judge", address("other"), "Kyc", "slash", "--evidence", "0x" + "00" * 32, *by("root")),
+        ("issuer", "register", "Kyc", "100", "--method", "/nonexistent", *by("other")),
         ("person", "sign", "zz", "--rsa-key", "/nonexistent"),
         ("person", "claim", "00", "--request", "/nonexistent", "--to", address("payer")),
         ("person", "publish", "--rsa-key", "/nonexistent", "--persons", "5", *by("other")),
