@@ -54,21 +54,15 @@ class Known:
 
 async def look_up(client: Client, name: str) -> Known | None:
     """Ask the chain about a name."""
-    row = await client.query("Names", "Names", name)
+    row = await client.runtime_call("NamesApi", "look_up", name)
     if row is None:
         return None
-    now = await client.query("Timestamp", "Now") or 0
-    ((kind, which),) = row["target"].items()
-    state = "disputed" if row["challenge"] is not None else "in use"
-    state = "frozen" if row["frozen"] else "expired" if now >= row["expires"] else state
-    subjects = [("name", {"Name": name}), ("owner", {"Account": row["owner"]})]
-    if kind in ("Account", "Provider") and (kind, which) != ("Account", row["owner"]):
-        subjects.append(("target", {kind: which}))
-    warnings = tuple(
-        [text for what, subject in subjects if (text := _words(what, await client.query("Names", "Warnings", subject)))]
-    )
-    badge = None if row["badge"] is None else _text(row["badge"]["vouched"]["domain"])
-    return Known(name, row["owner"], (kind, which), row["expires"], state, badge, warnings)
+    target = next(iter(row["target"].items()))
+    state = "frozen" if row["frozen"] else "disputed" if row["disputed"] else "in use"
+    state = state if row["usable"] or row["frozen"] else "expired"
+    domain = None if row["domain"] is None else _text(row["domain"])
+    warnings = tuple([_words(name, row["owner"], each) for each in row["warnings"]])
+    return Known(name, row["owner"], target, row["expires"], state, domain, warnings)
 
 
 async def account_named(client: Client, typed: str, *, despite_warning: bool) -> Known:
@@ -105,10 +99,8 @@ async def check_free(client: Client, name: str, who: bytes) -> None:
 
     other = await taken_by(client, name)
     if other is not None:
-        row, now = await client.query("Names", "Names", other), await client.query("Timestamp", "Now") or 0
-        if row is not None and (row["challenge"] or now < row["expires"] + client.constant("Names", "Grace")):
-            what = "is somebody's" if other == name else f"cannot be registered: @{other} looks like it"
-            raise NameTaken(f"@{name} {what}")
+        what = "is somebody's" if other == name else f"cannot be registered: @{other} looks like it"
+        raise NameTaken(f"@{name} {what}")
     reserved = await client.query("Names", "Reserved", skeleton_of(name.encode()))
     if reserved is not None:
         holder = reserved["holder"]
@@ -118,17 +110,15 @@ async def check_free(client: Client, name: str, who: bytes) -> None:
 
 async def taken_by(client: Client, name: str) -> str | None:
     """Return the name that looks like this one and is somebody's."""
-    from aitoken.names import skeleton_of
-
-    found = await client.query("Names", "Skeletons", skeleton_of(name.encode()))
-    return None if found is None else _text(found)
+    found = await client.runtime_call("NamesApi", "looks_like", name)
+    return None if found is None else _text(found["name"])
 
 
-def _words(what: str, warning: Any) -> str:
-    if warning is None:
-        return ""
-    appealed = ", under appeal" if warning["appeal"] is not None else ""
-    return f"WARNING of its {what}: {warning['danger']} (evidence {_hex(warning['evidence'])}{appealed})"
+def _words(name: str, owner: str, warning: Any) -> str:
+    ((kind, which),) = warning["subject"].items()
+    what = f"@{name}" if kind == "Name" else "its owner" if which == owner else "what it means"
+    appealed = ", under appeal" if warning["appealed"] else ""
+    return f"WARNING of {what}: {warning['danger']} (evidence {_hex(warning['evidence'])}{appealed})"
 
 
 def _text(value: Any) -> str:

@@ -37,6 +37,9 @@ class Client(Protocol):
     def query_map(self, pallet: str, item: str, *keys: Any) -> AsyncIterator[tuple[tuple[Any, ...], Any]]:
         """Go through the entries of a map."""
 
+    async def runtime_call(self, api: str, method: str, *arguments: Any) -> Any:
+        """Call a runtime API, decoded."""
+
     async def account(self, address: str) -> Any:
         """Read `System.Account` of an address."""
 

@@ -138,6 +138,10 @@ await step('a name is committed to, registered and found', async () => {
   equal(data.owner, alice.address, 'owner')
   const found = (await api.query.names.names(name)).unwrap()
   equal(found.target.asAccount, alice.address, 'target')
+  const shown = (await api.call.namesApi.lookUp(name)).unwrap()
+  equal([shown.usable, shown.disputed, shown.domain.isNone, shown.warnings.length], 'true,false,true,0', 'shown')
+  const like = await api.call.namesApi.looksLike(name.replace('shop', 'sh0-p'))
+  equal(like.unwrap().name.toUtf8(), name, 'look-alike')
   return data.name.toUtf8()
 })
 

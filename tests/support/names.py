@@ -7,7 +7,7 @@ from typing import Any
 from aitoken.names import commitment_of
 from aitoken.types import BlockNumber
 from chain.pallets.ai.agenda import SLOT_MS
-from chain.pallets.ai.names import COMMIT_BLOCKS
+from chain.pallets.ai.names_storage import COMMIT_BLOCKS
 from tests.support.earn_chain import EarnChain
 from tests.support.spending_chain import account
 

@@ -10,7 +10,12 @@ from chain.pallets.ai.agenda import SLOT_MS, SLOTS_A_LOOK
 from chain.pallets.ai.attest import uid_of
 from chain.pallets.ai.attest_types import Accept, Class, Statement
 from chain.pallets.ai.attest_types import OfProvider as AttestedProvider
-from chain.pallets.ai.names import COMMIT_BLOCKS, GRACE_MS, SWEPT_A_BLOCK, YEAR_MS
+from chain.pallets.ai.names_storage import (
+    COMMIT_BLOCKS,
+    GRACE_MS,
+    SWEPT_A_BLOCK,
+    YEAR_MS,
+)
 from chain.pallets.ai.names_types import (
     ATTESTATIONS_MAX,
     DOMAIN_MAX,

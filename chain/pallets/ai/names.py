@@ -23,16 +23,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 from aitoken.codec.containers import Fail
-from aitoken.codec.hints import Bytes32, TypeName, u8, u32
+from aitoken.codec.hints import Bytes32, TypeName, u8
 from aitoken.crypto.hashing import blake2_256
 from aitoken.names import LENGTH_MIN, commitment_of, is_name, skeleton_of
-from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
+from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
 from chain.frame.calls import call
 from chain.frame.origin import Origin, Root, Signed, ensure_root, ensure_signed
-from chain.frame.pallet import Pallet, constant
-from chain.frame.parameters import Parameter, parameter
+from chain.frame.pallet import Pallet, runtime_api
 from chain.frame.results import attempt
-from chain.frame.storage import BLAKE2_128_CONCAT, TWOX_64_CONCAT, Map, OptionMap, Value, storage_map, value
+from chain.frame.storage import Value
 from chain.pallets.ai.agenda import SLOT_MS, Agenda
 from chain.pallets.ai.attest_types import Class
 from chain.pallets.ai.attest_types import OfAccount as AttestedAccount
@@ -40,13 +39,30 @@ from chain.pallets.ai.attest_types import OfProvider as AttestedProvider
 from chain.pallets.ai.attest_types import Subject as Attested
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.names_events import NamesErrors, NamesEvents
+from chain.pallets.ai.names_storage import (
+    APPEAL_STEPS,
+    CHALLENGE_STEPS,
+    COMMIT_BLOCKS,
+    COMMIT_MS,
+    COMMITMENT_BYTES,
+    GRACE_MS,
+    NAME_BYTES,
+    SCARCE,
+    SWEPT_A_BLOCK,
+    WARNING_MS,
+    YEAR_MS,
+    YEARS_MAX,
+    NamesStorage,
+)
 from chain.pallets.ai.names_types import (
     Alert,
+    Alike,
     Badge,
     Case,
     Commitment,
     Danger,
     For,
+    Found,
     Name,
     NameCase,
     NameList,
@@ -59,36 +75,17 @@ from chain.pallets.ai.names_types import (
     Registration,
     Reservation,
     Reserved,
-    Skeleton,
     Subject,
     Vouched,
+    Warned,
     WarningCase,
 )
 from chain.pallets.ai.pay_types import Payee, ToAccount, ToProvider
 from chain.pallets.balances import BurnReason
-from chain.params import DAY_MS
 
 if TYPE_CHECKING:
     from chain.frame.machine import Machine
     from chain.pallets.balances import Balances
-
-RENT: Final = Balance(5 * AIT)
-YEAR_MS: Final = 365 * DAY_MS
-YEARS_MAX: Final = 5
-GRACE_MS: Final = 90 * DAY_MS
-COMMIT_BLOCKS: Final = 5
-"""So many leaders in a row would have to keep a registration back for somebody else to be first."""
-COMMIT_MS: Final = DAY_MS
-"""A commitment counts that long, so that nobody holds some for all good names."""
-WARNING_MS: Final = 30 * DAY_MS
-BOND_SIZE: Final = Balance(10 * AIT)
-CHALLENGE_STEPS, APPEAL_STEPS = 14, 7
-"""How long the committee has, in steps (a day, on a public network)."""
-SCARCE: Final = {3: 20, 4: 5}
-"""How many times the rent names of so many characters cost."""
-NAME_BYTES: Final = 800
-COMMITMENT_BYTES: Final = 110
-SWEPT_A_BLOCK: Final = 2
 
 NOBODY: Final = AccountId(bytes(32))
 """In whose name the sweep works; it needs nothing of it."""
@@ -124,45 +121,12 @@ class Vouching(Protocol):
         """What attestations of so many issuers say of a subject, if they agree."""
 
 
-class Names(Pallet, index=50, crate="pallet_names"):
+class Names(Pallet, NamesStorage, index=50, crate="pallet_names"):
     """Readable names that cannot be imitated, and warnings of who tries."""
 
     HoldReason = NamesHoldReason
     Event = NamesEvents
     Error = NamesErrors
-
-    names: OptionMap[Name, Registration] = storage_map(BLAKE2_128_CONCAT, doc="Names.")
-    skeletons: OptionMap[Skeleton, Name] = storage_map(
-        BLAKE2_128_CONCAT, doc="The name that looks like this; there is one at most."
-    )
-    reserved: OptionMap[Skeleton, Reserved] = storage_map(
-        BLAKE2_128_CONCAT, doc="Names that are not for everybody, by what they look like."
-    )
-    commitments: OptionMap[AccountId, Commitment] = storage_map(
-        BLAKE2_128_CONCAT, doc="What an account will register; one at a time."
-    )
-    warnings: OptionMap[Subject, Alert] = storage_map(BLAKE2_128_CONCAT, doc="What wallets show in red.")
-    agenda: OptionMap[tuple[u32, u32], Case] = storage_map(
-        TWOX_64_CONCAT, TWOX_64_CONCAT, doc="Names and warnings by when they are looked at next."
-    )
-    agenda_counts: Map[u32, u32] = storage_map(TWOX_64_CONCAT, doc="How many were entered for a slot of time.")
-    agenda_front: Value[tuple[u32, u32]] = value(doc="Slot and position the agenda has been read to.")
-
-    min_length: u32 = constant(LENGTH_MIN, doc="The least number of characters of a name.")
-    grace: Moment = constant(GRACE_MS, doc="How long an expired name can be renewed, in milliseconds.")
-    max_years: u8 = constant(YEARS_MAX, doc="How many years ahead a name can be paid for.")
-    commit_blocks: u32 = constant(COMMIT_BLOCKS, doc="How many blocks old a commitment must be.")
-    bond: Balance = constant(BOND_SIZE, doc="What a challenge or an appeal puts down.")
-    step_ms: Moment = constant(
-        lambda env: env.params.case_step_ms,
-        name="Step",
-        doc="A challenge is decided within 14 of these, an appeal within 7, in milliseconds.",
-    )
-
-    rent: Parameter[Balance] = parameter(
-        0, RENT, bounds=(AIT // 100, 10_000 * AIT),
-        doc="What a year of a name of five characters or more costs; 5 times that for four, 20 times for three.",
-    )  # fmt: skip
 
     def __init__(
         self,
@@ -441,6 +405,42 @@ class Names(Pallet, index=50, crate="pallet_names"):
         found = self.names.get(name)
         return None if found is None or found.frozen or self._now() >= found.expires else found.target
 
+    # --------------------------------------------------------------------------------------------- for wallets
+
+    @runtime_api("NamesApi", 1)
+    def look_up(self, name: Name) -> Annotated[Found | None, TypeName("Option<Found>")]:
+        """Return what there is to know of a name, None where it is nobody's."""
+        found, now = self.names.get(name), self._now()
+        if found is None:
+            return None
+        usable, target = not found.frozen and now < found.expires, found.target
+        subjects: list[Subject] = [OfName(name), OfAccount(found.owner)]
+        if isinstance(target, ToProvider):
+            subjects.append(OfProvider(target.provider))
+        elif isinstance(target, ToAccount) and target.who != found.owner:
+            subjects.append(OfAccount(target.who))
+        rows = [(subject, self.warnings.get(subject)) for subject in subjects]
+        warnings = [
+            Warned(subject, row.danger, row.evidence, row.until, row.appeal is not None)
+            for subject, row in rows
+            if row is not None
+        ]
+        badge = found.badge
+        domain = badge.vouched.domain if badge is not None and self._is_vouched(found, badge.vouched) else None
+        return Found(
+            found.owner, target, found.expires, usable, found.frozen, found.challenge is not None, domain, warnings
+        )
+
+    @runtime_api("NamesApi", 1)
+    def looks_like(self, name: Name) -> Annotated[Alike | None, TypeName("Option<Alike>")]:
+        """Return the name that is somebody's and looks like this one, or is it."""
+        taken = self.skeletons.get(skeleton_of(name))
+        found = None if taken is None else self.names.get(taken)
+        if taken is None or found is None:
+            return None
+        is_gone = found.challenge is None and self._now() >= found.expires + GRACE_MS
+        return None if is_gone else Alike(taken, found.owner)
+
     # --------------------------------------------------------------------------------------------- inside
 
     def _is_vouched(self, found: Registration, vouched: Vouched) -> bool:
@@ -466,10 +466,9 @@ class Names(Pallet, index=50, crate="pallet_names"):
         taken = self.skeletons.get(skeleton)
         if taken is None:
             return
-        found = self._name(taken)
-        if found.challenge is not None or self._now() < found.expires + GRACE_MS:
+        if self.looks_like(name) is not None:
             raise self.Error.Taken if taken == name else self.Error.Confusable
-        self._remove(taken, found)
+        self._remove(taken, self._name(taken))
 
     def _paid_until(self, start: Moment, years: int) -> Moment:
         end = Moment(start + years * YEAR_MS)

@@ -185,3 +185,43 @@ class Alert(Record):
     until: Moment
     appeal: Objection | None
     place: Place
+
+
+@record("pallet_names::Warned")
+class Warned(Record):
+    """A warning that counts now, for whoever looks a name up."""
+
+    subject: Subject
+    danger: Danger
+    evidence: Hash32
+    until: Moment
+    appealed: bool
+
+
+@record("pallet_names::Found")
+class Found(Record):
+    """What wallets show of a name.
+
+    Attributes:
+        usable: it means its target now: it has not expired, and is not frozen.
+        disputed: a challenge is being decided.
+        domain: what vouches for it now.
+        warnings: of the name, its owner, or the account or provider it means.
+    """
+
+    owner: AccountId
+    target: Payee
+    expires: Moment
+    usable: bool
+    frozen: bool
+    disputed: bool
+    domain: Annotated[bytes | None, TypeName("Option<BoundedVec<u8, MaxDomain>>")]
+    warnings: Annotated[list[Warned], MaxLen(3), TypeName("Vec<Warned>")]
+
+
+@record("pallet_names::Alike")
+class Alike(Record):
+    """A name that is somebody's and looks like another, or is it."""
+
+    name: Name
+    owner: AccountId

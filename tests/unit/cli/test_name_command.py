@@ -156,6 +156,7 @@ def test_a_domain_that_two_issuers_attest_is_shown_until_an_issuer_loses_its_wor
     assert "verified, golden.example" in pay(aitoken, "@golden").stderr
     assert aitoken("name", "verify", "golden", *BY_OTHER).exit_code == Exit.REFUSED
     chain.run("operator", "Attest.leave", t.Class.Domain)
+    assert "not verified" in pay(aitoken, "@golden").stderr
     assert aitoken("name", "verify", "golden", *BY_OTHER).exit_code == 0
     assert "not verified" in aitoken("name", "show", "golden").stdout
 

@@ -17,7 +17,8 @@ from chain.pallets.ai.agenda import SLOT_MS
 from chain.pallets.ai.attest_types import OfAccount as Attested
 from chain.pallets.ai.attest_types import OfProvider as AttestedProvider
 from chain.pallets.ai.deposits import deposit
-from chain.pallets.ai.names import (
+from chain.pallets.ai.names import Names
+from chain.pallets.ai.names_storage import (
     APPEAL_STEPS,
     BOND_SIZE,
     CHALLENGE_STEPS,
@@ -31,13 +32,14 @@ from chain.pallets.ai.names import (
     WARNING_MS,
     YEAR_MS,
     YEARS_MAX,
-    Names,
 )
 from chain.pallets.ai.names_types import (
+    Alike,
     Badge,
     Danger,
     Everybody,
     For,
+    Found,
     NameCase,
     Nobody,
     OfAccount,
@@ -45,6 +47,7 @@ from chain.pallets.ai.names_types import (
     OfProvider,
     Subject,
     Vouched,
+    Warned,
     WarningCase,
 )
 from chain.pallets.ai.pay_types import ToAccount, ToProvider
@@ -419,6 +422,44 @@ def test_a_badge_is_taken_away_by_its_owner_by_root_and_by_anybody_once_it_is_no
     assert chain.names.names.get(b"golden").badge is None
     refused(chain, Error.NotOwner, "eve", "Names.mark_verified", b"golden", None)
     chain.check()
+
+
+def test_who_looks_a_name_up_sees_all_there_is_to_know() -> None:
+    chain = EarnChain()
+    look, like = chain.names.look_up, chain.names.looks_like
+    assert (look(b"golden"), like(b"golden")) == (None, None)
+    register(chain, "alice", b"golden")
+    expires, owner = chain.now + YEAR_MS, account("alice")
+    plain = Found(owner, ToAccount(owner), expires, True, False, False, None, [])
+    assert look(b"golden") == plain
+    known = Alike(b"golden", owner)
+    assert (look(b"g0lden"), like(b"g0lden"), like(b"golden")) == (None, known, known)
+
+    chain.vouchers.said[Attested(owner), tuple(SAID)] = blake2_256(b"golden.example")
+    chain.run("eve", "Names.mark_verified", b"golden", DOMAIN)
+    chain.run("eve", "Names.challenge", NameCase(b"golden"), PROOF)
+    subjects: list[Subject] = [OfName(b"golden"), OfAccount(owner)]
+    for subject in (*subjects, OfAccount(account("bob"))):
+        chain.run("root", "Names.warn", subject, Danger.Fraud, PROOF)
+    chain.run("alice", "Names.challenge", WarningCase(subjects[1]), PROOF)
+    until = chain.now + WARNING_MS
+    warned = [Warned(subject, Danger.Fraud, PROOF, until, subject == subjects[1]) for subject in subjects]
+    assert look(b"golden") == Found(owner, ToAccount(owner), expires, True, False, True, b"golden.example", warned)
+    chain.vouchers.said.clear()
+    assert look(b"golden").domain is None, "the word of the issuers counts no more"
+    for target, subject in (
+        (ToAccount(account("bob")), OfAccount(account("bob"))), (ToProvider(7), OfProvider(7)),
+    ):  # fmt: skip
+        chain.run("root", "Names.warn", subject, Danger.Fraud, PROOF)
+        chain.run("alice", "Names.set_target", b"golden", target)
+        assert [row.subject for row in look(b"golden").warnings] == [*subjects, subject]
+
+    chain.run("root", "Names.rule", NameCase(b"golden"), True)
+    assert (look(b"golden").usable, look(b"golden").frozen) == (False, True)
+    chain.set_time(expires + GRACE_MS - 1)
+    assert (look(b"golden").usable, like(b"g0lden")) == (False, known)
+    chain.set_time(expires + GRACE_MS)
+    assert like(b"g0lden") is None, "anybody may register it"
 
 
 SUBJECTS: list[tuple[Subject, str]] = [

@@ -12,7 +12,7 @@ from aitoken.types import Hash32
 from chain.frame.errors import DispatchError
 from chain.pallets.ai.agenda import SLOT_MS
 from chain.pallets.ai.deposits import deposit
-from chain.pallets.ai.names import (
+from chain.pallets.ai.names_storage import (
     BOND_SIZE,
     CHALLENGE_STEPS,
     GRACE_MS,
