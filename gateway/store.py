@@ -9,7 +9,7 @@
     orders     single payments payers signed: each serves one request, once
     meta       whose store this is
 
-Changes are collected and committed together every few milliseconds.
+Changes are collected and committed together every 20 ms, or as soon as somebody waits for one.
 
 One gateway alone (SQLite): nothing waits for the disk on the way of a request. What is lost when the machine dies is
 what was not committed: a voucher, which the next one repairs, or a receipt, whose number must not be used again. So a
@@ -42,8 +42,11 @@ from aitoken.pay.seller import SellerLane, Signed
 from aitoken.types import AccountId, Balance, Hash32, Moment
 from gateway.ports import AnySigned
 
-GROUP_S: Final = 0.005
-"""How long changes are collected before they are committed together."""
+GROUP_S: Final = 0.02
+"""How long changes are collected before they are committed together, unless somebody waits for them."""
+
+SHARED_GROUP_S: Final = 0.005
+"""The same where every receipt waits: a group that began with the first of them would hold one."""
 
 PENDING_MAX: Final = 100_000
 """Changes that wait for the disk at most; beyond, requests are refused."""
@@ -194,6 +197,7 @@ class Store(ABC):
         self._offers: dict[tuple[Hash32, int, int], tuple[Balance, Moment]] = {}
         self._pending: list[Change] = []
         self._wake = asyncio.Event()
+        self._due = asyncio.Event()
         self._put_last = 0
         self._committed = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -388,6 +392,8 @@ class Store(ABC):
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((self._put_last, done))
         self._wake.set()
+        if not self.shared:
+            self._due.set()
         await done
 
     async def run(self) -> None:
@@ -396,13 +402,19 @@ class Store(ABC):
         Raises:
             StoreFailed: the disk does not take it.
         """
+        loop, group_s = asyncio.get_running_loop(), SHARED_GROUP_S if self.shared else GROUP_S
         while True:
             await self._wake.wait()
-            await asyncio.sleep(GROUP_S)
+            timer = loop.call_later(group_s, self._due.set)
+            try:
+                await self._due.wait()
+            finally:
+                timer.cancel()
             await finished(self._commit())
 
     async def _commit(self) -> None:
         self._wake.clear()
+        self._due.clear()
         changes, self._pending = self._pending, []
         fresh = list(self._fresh)
         last = self._put_last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gateway.headers import read_all_headers, read_headers
 from gateway.refusals import BadPaymentHeader
 from gateway.store import Change
 from gateway.store_sqlite import KnownKeys
-from tests.support.gateways import OPERATOR, FakeChain, shop
+from tests.support.gateways import OPERATOR, Buyer, FakeChain, shop
 
 HELLO: dict[str, Any] = {"model": "echo", "messages": [{"role": "user", "content": "hello paid world"}]}
 
@@ -165,3 +166,32 @@ async def test_a_signature_is_checked_once_and_again_only_with_another_key(
         refused = await buyer.ask(HELLO, Idempotency_Key="two")
         assert (refused.status, refused.json["code"]) == (402, "pay.bad_signature")
         assert checks == [buyer.key.public, bytes(32)]
+
+
+# ------------------------------------------------------------------------------------------------- groups
+
+
+async def test_a_group_waits_for_more_unless_somebody_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.GROUP_S", 3600.0)
+    async with shop(tmp_path) as here:
+        buyer = here.buyer()
+        first = await asyncio.wait_for(buyer.ask(HELLO), 60)  # it may not leave before the disk knows its lane
+        before = (await here.get("/metrics")).body
+        second = await buyer.ask(HELLO)
+        assert (first.status, second.status) == (200, 200)
+        assert commits(before) == commits((await here.get("/metrics")).body) > 0
+        headers = {"AI-Voucher": encode_signed(*told(buyer))}
+        asked = here.get("/.well-known/aitp/receipts?lane=0&seq=2", headers)
+        assert (await asyncio.wait_for(asked, 60)).status == 200
+
+
+def commits(metrics: bytes) -> float:
+    lines = metrics.decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("aitoken_gateway_store_commits "))
+
+
+def told(buyer: Buyer) -> tuple[bytes, bytes]:
+    signed = buyer.session.acknowledgement(buyer.session.lanes[0])
+    return signed.statement, signed.signature
