@@ -214,7 +214,14 @@ async def ask_for_person(client: Client, number: int) -> Request:
 
 
 async def become_person(client: Client, request: Request, answer: bytes, account: bytes) -> Receipt:
-    """Hand in the credential that an issuer's answer makes; needs no money and no account."""
+    """Hand in the credential that an issuer's answer makes; needs no money and no account.
+
+    Raises:
+        NoRequest: the request is for another chain.
+        BadBlindSignature: the answer is none to this request.
+    """
+    if request.genesis != client.chain.genesis_hash:
+        raise NoRequest("the request is for another chain")
     key, nullifier, token, to, signature = request.finish(answer, AccountId(account))
     call = client.call(
         "Attest", "post_nullifier", key=key, nullifier=nullifier, token=token, account=to, signature=signature

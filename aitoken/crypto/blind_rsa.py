@@ -77,7 +77,7 @@ def verify(signature: bytes, message: bytes, modulus: bytes, *, salt_size: int =
         modulus: big-endian, without zero bytes before it.
         salt_size: 48, or 0 in the variants of RFC 9474 called PSSZERO.
     """
-    if len(signature) != len(modulus) or len(modulus) < SIZE or not modulus[0] or not modulus[-1] & 1:
+    if len(signature) != len(modulus) or not _is_sound(modulus):
         return False
     try:
         _public(modulus).verify(signature, message, _PSS[salt_size], _SHA384)
@@ -86,14 +86,23 @@ def verify(signature: bytes, message: bytes, modulus: bytes, *, salt_size: int =
     return True
 
 
+def _is_sound(modulus: bytes) -> bool:
+    """Whether all libraries take such a modulus."""
+    return len(modulus) >= SIZE and modulus[0] != 0 and modulus[-1] & 1 == 1
+
+
 @lru_cache(maxsize=KEYS_MAX)
 def _public(modulus: bytes) -> rsa.RSAPublicKey:
     return rsa.RSAPublicNumbers(EXPONENT, int.from_bytes(modulus)).public_key()
 
 
 def blind(message: bytes, modulus: bytes) -> tuple[bytes, int]:
-    """Hide a message; return what goes to the issuer, and the secret that makes a signature of its answer."""
-    n = int.from_bytes(modulus)
+    """Hide a message; return what goes to the issuer, and the secret that makes a signature of its answer.
+
+    Raises:
+        BadIssuerKey: nobody can sign with a key of this modulus.
+    """
+    n = _number_of(modulus)
     while True:
         inverse = secrets.randbelow(n - 1) + 1
         if gcd(inverse, n) == 1:
@@ -102,7 +111,7 @@ def blind(message: bytes, modulus: bytes) -> tuple[bytes, int]:
 
 def blind_with(message: bytes, modulus: bytes, salt: bytes, inverse: int) -> bytes:
     """Hide a message with given salt and secret (RFC 9474, 4.2); both must be random and used once."""
-    n = int.from_bytes(modulus)
+    n = _number_of(modulus)
     number = _encode(message, n.bit_length() - 1, salt)
     if gcd(number, n) != 1:
         raise BadIssuerKey("the message has a factor in common with the modulus, which is then broken")
@@ -116,8 +125,9 @@ def finalize(
 
     Raises:
         BadBlindSignature: the issuer has not signed what it was given.
+        BadIssuerKey: nobody can sign with a key of this modulus.
     """
-    n = int.from_bytes(modulus)
+    n = _number_of(modulus)
     signature = (int.from_bytes(blind_signature) * secret % n).to_bytes(len(modulus))
     if len(blind_signature) != len(modulus) or not verify(signature, message, modulus, salt_size=salt_size):
         raise BadBlindSignature("the issuer's answer does not become a signature")
@@ -197,6 +207,12 @@ class IssuerKey:
 
     def __repr__(self) -> str:
         return "<issuer key>"
+
+
+def _number_of(modulus: bytes) -> int:
+    if not _is_sound(modulus):
+        raise BadIssuerKey("the modulus of an issuer's key is odd and has 2,048 bits at least")
+    return int.from_bytes(modulus)
 
 
 def _mask(seed: bytes, size: int) -> bytes:

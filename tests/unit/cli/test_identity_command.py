@@ -10,9 +10,11 @@ import msgspec
 import pytest
 from click.testing import Result
 
+from aitoken.client.identities import keep, kept
+from aitoken.credentials import Request
 from aitoken.crypto import ss58
 from aitoken.crypto.hashing import blake2_256
-from aitoken.types import AIT
+from aitoken.types import AIT, Hash32
 from chain.pallets.ai import attest_types as t
 from chain.pallets.identity_types import SUBS_MAX, text
 from cli.exits import Exit
@@ -136,6 +138,27 @@ def test_a_person_asks_an_issuer_and_its_empty_account_counts_once(
     again = aitoken("person", "ask", "0", "--request", str(request))
     assert again.exit_code == Exit.USAGE, "a request is never overwritten"
     assert aitoken("person", "ask", "7", "--request", str(tmp_path / "other")).exit_code == Exit.REFUSED
+
+
+def test_a_file_that_is_no_request_or_of_another_chain_is_refused_in_words(aitoken: Run, tmp_path: Path) -> None:
+    file = tmp_path / "request"
+    made = Request.make(Hash32(bytes(32)), 0, KEYS[0].modulus)
+    good_one = keep(made).decode()
+    short = good_one.replace(made.modulus.hex(), "00")
+    for content in (
+        "junk",
+        "{}",
+        "[1]",
+        good_one.replace(made.nullifier.seed.hex(), "00"),
+        short,
+        good_one[:-9],
+        good_one,
+    ):
+        file.write_text(content)
+        result = aitoken("person", "claim", "0x" + "11" * 256, "--request", str(file), "--to", ss58.encode(HOLDER))
+        assert result.exit_code == Exit.USAGE, result.output
+        assert "Traceback" not in result.output
+    assert kept(good_one.encode()).blinded == made.blinded
 
 
 def test_an_issuers_key_is_made_once_and_for_its_owner_alone(aitoken: Run, tmp_path: Path) -> None:

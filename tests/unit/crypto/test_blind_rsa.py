@@ -96,6 +96,11 @@ def test_numbers_out_of_range_are_no_signatures() -> None:
     for odd in (b"", b"\x00", b"\x01", b"\x03", b"\xff" * 64):
         assert not b.verify(bytes(len(odd)), message, odd)
         assert not b.verify(good, message, odd)
+    for bad in (b"", bytes(b.SIZE), modulus[:-1], b"\x00" + modulus[1:], modulus[:-1] + b"\x02"):
+        with pytest.raises(b.BadIssuerKey):
+            b.blind(message, bad)
+        with pytest.raises(b.BadIssuerKey):
+            b.finalize(message, good, 5, bad)
 
 
 def test_a_modulus_has_exactly_its_bits() -> None:
