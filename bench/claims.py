@@ -166,7 +166,7 @@ CLAIMS: Final = (
     ),
     Claim(
         "a block full of payouts of rewards, of what it is weighed", "rewards",
-        row("a block of Rewards.settle", "time over weight"), "", 1.0, 0.7, lower=True,
+        row("a block of Rewards.pay", "time over weight"), "", 1.0, 0.7, lower=True,
     ),
     Claim(
         "a block of 100 validators, all votes, certificates and messages of it", "validators",

@@ -3,10 +3,11 @@
     python -m bench rewards           blocks as full as transactions may make them on a public network
     python -m bench --quick rewards   a tenth of that
 
-Each call meets what makes it dearest: works with eight attesters who have all voted, a challenge on which nobody ruled,
-campaigns and attesters that are no other's. Blocks are of the real runtime, by signed transactions, on a state in
-memory: signatures, calls, roots. A weight is time of the reference machine, so what is measured is scaled to it by the
-signatures this one checks. It also has the database, which is not measured here: the ratio has to be below one.
+Works have eight attesters who have all voted. `pay` settles them as most are, unchallenged; the others meet what makes
+them dearest: challenges whose panel has spoken, campaigns, attesters and jurors that are no other's. Blocks are of the
+real runtime, by signed transactions, on a state in memory: signatures, calls, roots. A weight is time of the reference
+machine, so what is measured is scaled to it by the signatures this one checks. It also has the database, which is not
+measured here: the ratio has to be below one.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from bench.raw import rate
 from bench.row import Row
 from bench.weights.world import World, ait
 from chain.frame.weights import PS_PER_MS, REFERENCE_RATE
+from chain.pallets.ai.arbiters import STAKE_MIN
 from chain.pallets.ai.deposits import deposit
+from chain.pallets.ai.disputes_types import Arbiter, Seat
+from chain.pallets.ai.jury import FULL_AWARD
 from chain.pallets.ai.rewards import CAMPAIGN_BYTES, SUBMISSION_BYTES
+from chain.pallets.ai.rewards_court import JURORS
 from chain.pallets.ai.rewards_types import (
     ATTESTERS_MAX,
     Attester,
@@ -47,7 +52,7 @@ BLOCKS: Final = 3
 STEP_MS: Final = 60_000
 LONG_AGO: Final = Moment(1)
 HASH: Final = Hash32(b"h" * 32)
-OWNERS, WORKERS, OTHERS, SENDERS, ATTESTERS = 0, 2_000, 4_000, 6_000, 8_000
+OWNERS, WORKERS, OTHERS, SENDERS, JUDGES, ATTESTERS = 0, 1_500, 3_000, 4_500, 6_000, 10_000
 """Accounts from these numbers on."""
 SHARE_PERCENT: Final = 75
 """How much of a block transactions may fill."""
@@ -60,12 +65,12 @@ class Scene:
         self.name = name
         self.world = World()
         base = self.world.schema.weights.of("block")
-        self._empty, self._each = base.base, base.unit + self.call(0).weight
+        call = self.world.rewards.cost_of("settle").base if name == "pay" else self.call(0).weight
+        self._empty, self._each = base.base, base.unit + call
         room = PRESETS["main"].block_weight_ms * PS_PER_MS * SHARE_PERCENT // 100
         self.count = room // self._each // part
         for number in range(self.count):
             prepare(self, number)
-        self.world.sudo.key.put(self.person(OWNERS))
         self.world.settle()
 
     @property
@@ -80,23 +85,22 @@ class Scene:
     def call(self, number: int) -> Any:
         """The call that is due with this number."""
         made = self.world.make
-        if self.name == "settle":
+        if self.name in ("pay", "settle"):
             return made("Rewards.settle", number)
         if self.name == "withdraw":
             return made("Rewards.withdraw", number, self.person(OTHERS + number))
-        return made("Sudo.sudo", made("Rewards.rule", number, True))
+        return made("Rewards.rule", number, True)
 
     def signed(self) -> list[bytes]:
-        """The transactions of the block; a ruling is root's, whose transactions follow each other."""
+        """The transactions of the block, each by somebody else."""
         terms = accounts.Terms(
             self.world.runtime.version.spec_version, self.world.runtime.version.transaction_version,
             self.world.genesis_hash,
         )  # fmt: skip
         found = []
         for number in range(self.count):
-            sender, nonce = (OWNERS, number) if self.name == "rule" else (SENDERS + number, 0)
-            key = accounts.pair(sender)
-            found.append(sign_extrinsic(self.call(number).encode(), key, terms.additional, nonce=nonce).raw)
+            key = accounts.pair(SENDERS + number)
+            found.append(sign_extrinsic(self.call(number).encode(), key, terms.additional, nonce=0).raw)
         return found
 
     def seconds(self, body: list[bytes]) -> float:
@@ -115,7 +119,7 @@ class Scene:
     def _check(self, block: Any) -> None:
         rows = self.world.schema.decode_events(block.state.get(self.world.system.events.raw_key(None)))
         told = [type(row.event).__name__ for row in rows]
-        wanted = {"settle": "Paid", "withdraw": "Withdrawn", "rule": "Clawed"}[self.name]
+        wanted = {"pay": "Paid", "settle": "Paid", "withdraw": "Withdrawn", "rule": "Clawed"}[self.name]
         if told.count(wanted) != self.count:
             raise RuntimeError(f"{told.count(wanted)} of {self.count} {self.name} did what they should")
 
@@ -123,7 +127,7 @@ class Scene:
 
     def attesters(self, number: int) -> list[AccountId]:
         """Those of a campaign; only where they change they have to be no other's."""
-        first = ATTESTERS + (0 if self.name == "settle" else ATTESTERS_MAX * number)
+        first = ATTESTERS + (0 if self.name in ("pay", "settle") else ATTESTERS_MAX * number)
         return [self.person(first + index) for index in range(ATTESTERS_MAX)]
 
     def campaign(self, number: int, *, ended: bool) -> None:
@@ -145,19 +149,31 @@ class Scene:
         )  # fmt: skip
         for at, who in enumerate((owner, self.person(OTHERS + number))):
             world.rewards.shares.put((number, who), [Part(ait(10 * at), ait(10))])
-        for who in judges if self.name != "settle" else ():
+        for who in judges if self.name in ("withdraw", "rule") else ():
             world.balances.hold(RewardsHoldReason.Stake, who, ait(50))
             world.rewards.attesters.put(who, Attester(ait(50), ait(50)))
 
+    def panel(self, number: int, *, fraud: bool) -> None:
+        """Jurors who all said the same."""
+        world = self.world
+        jurors = [self.person(JUDGES + number * JURORS + index) for index in range(JURORS)]
+        for who in jurors:
+            world.balances.hold(world.disputes.HoldReason.Stake, who, Balance(STAKE_MIN))
+            world.disputes.arbiters.put(who, Arbiter(Balance(STAKE_MIN), 1))
+        world.rewards.panels.put(number, [Seat(who, HASH, FULL_AWARD * fraud) for who in jurors])
+
     def work(self, number: int) -> None:
-        """Work that all attesters have accepted and somebody has challenged."""
+        """Work that all attesters have accepted, and that somebody has challenged."""
         world, who, other = self.world, self.person(WORKERS + number), self.person(OTHERS + number)
         held = deposit(SUBMISSION_BYTES)
         world.balances.hold(RewardsHoldReason.Deposit, who, held)
         world.balances.hold(RewardsHoldReason.Stake, who, ait(1))
-        world.balances.hold(RewardsHoldReason.Bond, other, world.rewards.bond)
         votes = [Vote(each, HASH, accepts=True) for each in self.attesters(number)]
-        challenge = Challenge(other, world.rewards.bond, LONG_AGO)
+        challenge = None
+        if self.name != "pay":
+            challenge = Challenge(other, world.rewards.bond, LONG_AGO, 0, LONG_AGO)
+            world.balances.hold(RewardsHoldReason.Bond, other, world.rewards.bond)
+            self.panel(number, fraud=self.name == "rule")
         world.rewards.submissions.put(
             number, Submission(number, who, held, HASH, LONG_AGO, HASH, ait(2), votes, challenge, Open())
         )
@@ -174,7 +190,7 @@ def withdrawn(scene: Scene, number: int) -> None:
 
 def run(quick: bool) -> list[Row]:
     rows = []
-    for name, prepare in (("settle", settled), ("withdraw", withdrawn), ("rule", settled)):
+    for name, prepare in (("pay", settled), ("settle", settled), ("withdraw", withdrawn), ("rule", settled)):
         scene = Scene(name, prepare, 10 if quick else 1)
         body = scene.signed()
         speed = rate(ed25519.Pair, ed25519.verify, 500)
@@ -186,6 +202,6 @@ def run(quick: bool) -> list[Row]:
             Row(title, "time on this machine", spent * 1e3, "ms"),
             Row(title, "time over weight", reference * PS_PER_MS * 1e3 / scene.weight, "ratio"),
         ]
-        if name == "settle":
+        if name == "pay":
             rows.append(Row(title, "payouts", scene.count / spent, "per second and core"))
     return rows

@@ -124,6 +124,7 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     allowances = Allowances(machine, system, balances, timestamp, Spendable(pay, plans, sessions), sessions)
     sessions.watched_by(allowances)
     disputes = Disputes(machine, balances, timestamp, consensus.current_epoch, sessions, plans, providers)
+    rewards.judged_by(disputes, consensus.current_epoch)
     codes = Codes(machine, balances, system, timestamp, providers, attest)
     names = Names(machine, balances, system, timestamp, providers, attest)
     reputation = Reputation(machine, balances, timestamp, sessions, providers, attest)

@@ -20,6 +20,7 @@ from chain.frame.types import Ed25519Signature
 from chain.pallets.ai.attest_types import Class
 from chain.pallets.ai.codes import FEE, Codes
 from chain.pallets.ai.codes_types import PAGE_CODES, Credit, ForPersons, Held, Terms, Tokens
+from chain.pallets.ai.disputes import Disputes
 from chain.pallets.ai.names import Names
 from chain.pallets.ai.names_types import NameCase, WarningCase
 from chain.pallets.ai.rewards import Rewards
@@ -47,7 +48,7 @@ from tests.support.spending_chain import (
     rows,
 )
 
-PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Codes, Rewards, Names)
+PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Disputes, Codes, Rewards, Names)
 
 
 @cache
@@ -83,13 +84,17 @@ class EarnChain(SpendingChain):
         self.payment = TransactionPayment(machine, self.system, self.balances, Authors())
         self.market = Market(self.timestamp, self.balances)
         self.vouchers = Vouchers()
+        self.disputes = Disputes(
+            machine, self.balances, self.timestamp, self.market, self.market, self.market, self.market
+        )
         self.codes = Codes(machine, self.balances, self.system, self.timestamp, self.market, self.vouchers)
         self.era = 0
         self.rewards = Rewards(machine, self.balances, self.timestamp, lambda: self.era, self.vouchers)
+        self.rewards.judged_by(self.disputes, self.market)
         self.names = Names(machine, self.balances, self.system, self.timestamp, self.market, self.vouchers)
         machine.install(
             self.system, self.timestamp, self.balances, self.payment, Utility(machine), self.codes, self.rewards,
-            self.names,
+            self.names, self.disputes,
         )  # fmt: skip
         self.executive = Executive(machine, self.system, self.payment)
         machine.store.load(MemoryKeyValue({}))
@@ -137,6 +142,7 @@ class EarnChain(SpendingChain):
             left = sum(credit.left for (of, _), credit in self.codes.credits.items() if of == number)
             held[batch.sponsor, "CodesHoldReason.Funded"] += (batch.count - batch.used) * (batch.value + FEE) + left
         EarnChain.add_rewards(self, held)
+        SpendingChain.add_disputes(self, held)
         EarnChain.add_names(self, held)
         return held
 
@@ -226,6 +232,11 @@ class EarnChain(SpendingChain):
         for (number, who), count in people.items():
             campaign = rewards.campaigns.get(number)
             assert campaign is None or count <= campaign.terms.per_person, who
+        seats = Counter(seat.arbiter for panel in rows(rewards.panels) for seat in panel)
+        for number in dict(rewards.panels.items()):
+            assert rewards.submissions.get(number).challenge.seated is not None
+        for who, arbiter in self.disputes.arbiters.items():
+            assert arbiter.seats == seats[who]
         for who, attester in rewards.attesters.items():
             assert attester.bound == bound[who]
 

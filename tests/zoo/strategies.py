@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from aitoken.pay import codes
 from aitoken.types import AIT, AccountId, Balance, Moment
-from chain.pallets.ai import rewards, rewards_rules
+from chain.pallets.ai import rewards, rewards_court, rewards_rules
 from chain.pallets.ai.codes_types import Tokens
 from chain.pallets.ai.rewards_storage import RULING_MS
 from chain.pallets.ai.rewards_types import Decay, Part
@@ -78,7 +78,7 @@ def unbound(farm: Farm) -> AbstractContextManager[Any]:
 
 
 def large_bounty(_: Farm) -> AbstractContextManager[Any]:
-    return patch.object(rewards, "bounty_of", lambda stake: Balance(stake * 99 // 100))
+    return patch.object(rewards_court, "bounty_of", lambda stake: Balance(stake * 99 // 100))
 
 
 class Forgetful:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from aitoken.crypto.blind_rsa import SIZE
 from aitoken.pay.seals import seal_of, vote_of
-from aitoken.types import AccountId, Hash32, Moment
+from aitoken.types import AccountId, Balance, Hash32, Moment
+from bench.weights.pallets.disputes import JUDGES, _later_epoch
 from bench.weights.world import Run, World, ait, scenario
+from chain.pallets.ai.arbiters import ARBITERS_MAX, STAKE_MIN
 from chain.pallets.ai.attest_types import KEYS_A_PERSON, Accept, Class, IssuerKey
+from chain.pallets.ai.disputes_types import Arbiter
+from chain.pallets.ai.rewards_court import JUDGE_MS, JURORS, UNVEIL_MS, juror_seal
 from chain.pallets.ai.rewards_rules import stake_for
 from chain.pallets.ai.rewards_types import ATTESTERS_MAX, Decay, Kind, Persons, Terms
 from chain.pallets.staking.eras import REWARDS_POT
@@ -157,13 +161,62 @@ def reveal(world: World) -> Run:
     return world.call(_attesters(world)[-1], "Rewards.reveal", WORK, True, SALT)
 
 
-@scenario("Rewards.settle")
-def settle(world: World) -> Run:
-    """Nobody ruled on a challenge; the reward is paid at once."""
+def _challenged(world: World, arbiters: int) -> None:
+    """Work that somebody has challenged, and whose panel may be drawn."""
+    for index in range(arbiters):
+        who, stake = world.person(JUDGES + index), Balance(STAKE_MIN)
+        world.balances.hold(world.disputes.HoldReason.Stake, who, stake)
+        world.disputes.arbiters.put(who, Arbiter(stake, 0))
+    world.disputes.arbiter_count.put(arbiters)
     _work(world, 3)
     world.do(world.person(SPONSOR), "Rewards.challenge", WORK, CONTENT)
-    _wait(world, 24 * 20)
+    _later_epoch(world)
+
+
+def _panel(world: World) -> list[AccountId]:
+    """The panel on it, in the order of its seats."""
+    _challenged(world, JURORS)
+    world.do(world.person(OTHER), "Rewards.seat", WORK)
+    return [seat.arbiter for seat in world.rewards.panels.get(WORK)]
+
+
+def _said(world: World, *, fraud: bool, silent: int = 0) -> list[AccountId]:
+    """A panel that has said what it thinks, but for some; its time is over if all have."""
+    panel, start = _panel(world), world.timestamp.now.get()
+    for who in panel:
+        world.do(who, "Rewards.judge", WORK, juror_seal(WORK, who, SALT, fraud=fraud))
+    world.timestamp.now.put(Moment(start + JUDGE_MS))
+    for who in panel[silent:]:
+        world.do(who, "Rewards.unveil", WORK, fraud, SALT)
+    if not silent:
+        world.timestamp.now.put(Moment(start + JUDGE_MS + UNVEIL_MS))
+    return panel
+
+
+@scenario("Rewards.settle", units=(0, 1))
+def settle(world: World, challenged: int) -> Run:
+    """The reward is paid at once, and if there was a challenge, a panel said that it was not right."""
+    if challenged:
+        _said(world, fraud=False)
+    else:
+        _work(world, 4)
     return world.call(world.person(OTHER), "Rewards.settle", WORK)
+
+
+@scenario("Rewards.seat")
+def seat(world: World) -> Run:
+    _challenged(world, ARBITERS_MAX)
+    return world.call(world.person(OTHER), "Rewards.seat", WORK)
+
+
+@scenario("Rewards.judge")
+def judge(world: World) -> Run:
+    return world.call(_panel(world)[-1], "Rewards.judge", WORK, CONTENT)
+
+
+@scenario("Rewards.unveil")
+def unveil(world: World) -> Run:
+    return world.call(_said(world, fraud=True, silent=1)[0], "Rewards.unveil", WORK, True, SALT)
 
 
 @scenario("Rewards.challenge")
@@ -174,10 +227,9 @@ def challenge(world: World) -> Run:
 
 @scenario("Rewards.rule")
 def rule(world: World) -> Run:
-    """All attesters lose their stakes."""
-    _work(world, 3)
-    world.do(world.person(SPONSOR), "Rewards.challenge", WORK, CONTENT)
-    return world.call("ROOT", "Rewards.rule", WORK, True)
+    """All attesters lose their stakes, and the whole panel shares the bounties."""
+    _said(world, fraud=True)
+    return world.call(world.person(OTHER), "Rewards.rule", WORK, True)
 
 
 @scenario("Rewards.forget")

@@ -12,7 +12,7 @@
 whose attesters have less, beside what they stand for others with, is refused; `RewardsApi_shortfalls` names them with
 what they would need. A fraud costs each attester that accepted it everything it has at stake.
 
-Whether a challenge is right is ruled by root, until there is something better; without a ruling in time it is not.
+Whether a challenge is right is said by arbiters (`chain.pallets.ai.rewards_court`); without a ruling in time it is not.
 
 Members get a part of the fees they burn back (`chain.pallets.ai.rewards_loyalty`).
 
@@ -24,31 +24,31 @@ Source: payments paper, sections 5.14 and 10.3; `docs/spec/rewards.md`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
 from aitoken.codec.hints import Bytes32, TypeName, u64
 from aitoken.pay.seals import seal_of, vote_of
 from aitoken.types import AIT, AccountId, Balance, Hash32, Moment
-from chain.frame.calls import call
-from chain.frame.origin import Origin, ensure_root, ensure_signed
+from chain.frame.calls import PostInfo, call
+from chain.frame.origin import Origin, Root, ensure_root, ensure_signed
 from chain.frame.pallet import Pallet, runtime_api
 from chain.frame.types import CompactBalance
+from chain.pallets.ai.arbiters import Arbiters
 from chain.pallets.ai.deposits import deposit
+from chain.pallets.ai.rewards_court import Court, Seeds
 from chain.pallets.ai.rewards_events import RewardsErrors, RewardsEvents
 from chain.pallets.ai.rewards_loyalty import Loyalty
 from chain.pallets.ai.rewards_pot import Pot
-from chain.pallets.ai.rewards_rules import bond_for, bounty_of, check_terms, left_of, reward_after, stake_for
-from chain.pallets.ai.rewards_storage import RULING_MS, RewardsStorage
+from chain.pallets.ai.rewards_rules import bond_for, bounty_of, check_terms, left_of, reward_after, stake_for, with_part
+from chain.pallets.ai.rewards_storage import RewardsStorage
 from chain.pallets.ai.rewards_types import (
     ATTESTERS_MAX,
-    PARTS_MAX,
     Attester,
     Attesters,
     Campaign,
     Challenge,
     Open,
     Over,
-    Part,
     RewardsHoldReason,
     Shortfall,
     Submission,
@@ -62,6 +62,7 @@ from chain.params import DAY_MS
 
 if TYPE_CHECKING:
     from chain.frame.machine import Machine
+    from chain.pallets.ai.disputes import Disputes
     from chain.pallets.balances import Balances
 
 STAKE_MIN: Final = Balance(10 * AIT)
@@ -104,6 +105,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
     ) -> None:
         super().__init__(machine)
         self._attest = attest
+        self._court: Court
         self._balances = balances
         self._clock = clock
         self._pot = Pot(self, balances, era)
@@ -310,16 +312,18 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         self.submissions.put(submission, found)
         self.emit(self.Event.Revealed(submission, who, accepts))
 
-    @call(11)
-    def settle(self, origin: Origin, submission: u64) -> None:
+    @call(11, units=lambda _: 1)
+    def settle(self, origin: Origin, submission: u64) -> PostInfo:
         """Decide about work whose time has come, and pay what of it is due: anybody, as often as something is due."""
         ensure_signed(origin)
         found, now = self._submission(submission).copy(), self._clock.current_time()
         terms = self._campaign(found.campaign).terms
+        is_challenged = found.challenge is not None
         if found.challenge is not None:
-            if now < found.challenge.since + RULING_MS:
+            fraud = self._court.verdict(submission, found.challenge, now)
+            if fraud is None or fraud:  # `rule` ends that
                 raise self.Error.NothingDue
-            self._dismiss(submission, found, found.challenge)
+            self._end_challenge(submission, found, found.challenge, fraud=False)
         if isinstance(found.stage, Open):
             if now < found.since + 4 * terms.step_ms:
                 raise self.Error.NothingDue
@@ -329,6 +333,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         if isinstance(found.stage, Vesting):
             self._pay(submission, found, now)
         self.submissions.put(submission, found)
+        return PostInfo(self.cost_of("settle").at(int(is_challenged)))
 
     @call(12)
     def challenge(self, origin: Origin, submission: u64, evidence: Hash32) -> None:
@@ -344,32 +349,21 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
             Balance(sum(bounty_of(self._attester(vote.attester).stake) for vote in found.votes if vote.accepts))
         )
         self._balances.hold(CHALLENGE, who, bond)
-        found.challenge = Challenge(who, bond, self._clock.current_time())
+        found.challenge = Challenge(who, bond, self._clock.current_time(), self._court.epoch(), None)
         self.submissions.put(submission, found)
         self.emit(self.Event.Challenged(submission, who, evidence))
 
     @call(13)
     def rule(self, origin: Origin, submission: u64, fraud: bool) -> None:  # noqa: FBT001
-        """Rule on a challenge; root only. A fraud is not paid any more, and who accepted it loses its stake."""
-        ensure_root(origin)
+        """End a challenge: as its panel has said, by anybody; or in its place, by root."""
         found = self._submission(submission).copy()
-        challenge = found.challenge
-        if challenge is None:
+        if found.challenge is None:
             raise self.Error.NotChallenged
-        if not fraud:
-            self._dismiss(submission, found, challenge)
-            self.submissions.put(submission, found)
-            return
-        self._balances.release(CHALLENGE, challenge.who, challenge.bond)
-        found.challenge = None
-        for vote in found.votes:
-            if vote.accepts:
-                self._slash(vote.attester, challenge.who)
-        if isinstance(found.stage, Open):
-            self._burn_stake(found)
-        amount = self._finish(found)
-        self.submissions.put(submission, found)
-        self.emit(self.Event.Clawed(submission, amount))
+        if not isinstance(origin, Root):
+            ensure_signed(origin)
+            if self._court.verdict(submission, found.challenge, self._clock.current_time()) is not fraud:
+                raise self.Error.NotRuled
+        self._end_challenge(submission, found, found.challenge, fraud=fraud)
 
     @call(14)
     def forget(self, origin: Origin, submission: u64) -> None:
@@ -389,6 +383,39 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
             self.people.remove(place)
         self._balances.release(DEPOSIT, found.who, found.deposit)
         self.emit(self.Event.Forgotten(submission))
+
+    # --------------------------------------------------------------------------------------------- the court
+
+    def judged_by(self, disputes: Disputes, seeds: Seeds) -> None:
+        """Have challenges ruled on by the arbiters of Disputes."""
+
+        def told(event: Any) -> None:
+            self.emit(self.Event.JurorSlashed(event.case, event.arbiter, event.amount))
+
+        bench = Arbiters(
+            disputes.arbiters, disputes.arbiter_count, self.panels, disputes.min_stake, self._balances, told
+        )
+        self._court = Court(self, self._balances, seeds, bench)
+
+    @call(19)
+    def seat(self, origin: Origin, submission: u64) -> None:
+        """Draw the panel on a challenge, once its epoch has come: anybody."""
+        ensure_signed(origin)
+        found = self._submission(submission).copy()
+        self._court.seat(submission, found, self._campaign(found.campaign), self._clock.current_time())
+        self.submissions.put(submission, found)
+
+    @call(20)
+    def judge(self, origin: Origin, submission: u64, seal: Hash32) -> None:
+        """Say as a juror, sealed, whether work is a fraud."""
+        now = self._clock.current_time()
+        self._court.judge(ensure_signed(origin), submission, self._submission(submission), seal, now)
+
+    @call(21)
+    def unveil(self, origin: Origin, submission: u64, fraud: bool, salt: Bytes32) -> None:  # noqa: FBT001
+        """Show what one said as a juror."""
+        now = self._clock.current_time()
+        self._court.unveil(ensure_signed(origin), submission, self._submission(submission), salt, now, fraud=fraud)
 
     # --------------------------------------------------------------------------------------------- burned fees
 
@@ -497,11 +524,24 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         found.stage = Over(paid)
         return amount
 
-    def _dismiss(self, number: int, found: Submission, challenge: Challenge) -> None:
-        """End a challenge that was not right; the bond makes up for the wait."""
-        found.challenge = None
-        self._balances.transfer_held(CHALLENGE, challenge.who, found.who, challenge.bond)
-        self.emit(self.Event.Dismissed(number))
+    def _end_challenge(self, number: int, found: Submission, challenge: Challenge, *, fraud: bool) -> None:
+        """End a challenge. A fraud is not paid any more, and who accepted it loses its stake; else the bond is lost."""
+        jurors, found.challenge = self._court.dissolve(number, fraud=fraud), None
+        if not fraud:
+            self._court.pay(CHALLENGE, challenge.who, challenge.bond, jurors, found.who)
+            self.submissions.put(number, found)
+            self.emit(self.Event.Dismissed(number))
+            return
+        self._balances.release(CHALLENGE, challenge.who, challenge.bond)
+        for vote in found.votes:
+            row = self._attester(vote.attester)
+            if vote.accepts and row.stake:
+                self._court.slash(vote.attester, row, challenge.who, jurors)
+        if isinstance(found.stage, Open):
+            self._burn_stake(found)
+        amount = self._finish(found)
+        self.submissions.put(number, found)
+        self.emit(self.Event.Clawed(number, amount))
 
     def _release_stake(self, found: Submission) -> Balance:
         """Give back what open work had at risk."""
@@ -512,36 +552,16 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         """Burn what open work had at risk; return that."""
         return self._balances.burn_held(STAKE, found.who, self._campaign(found.campaign).terms.stake, BurnReason.Slash)
 
-    def _slash(self, attester: AccountId, challenger: AccountId) -> None:
-        """Take everything an attester has at stake: a part for who challenged, the rest is burned."""
-        row = self._attester(attester)
-        if not row.stake:
-            return
-        bounty = bounty_of(row.stake)
-        self.attesters.put(attester, Attester(Balance(0), row.bound))
-        self._balances.transfer_held(STAKE, attester, challenger, bounty)
-        self._balances.burn_held(STAKE, attester, Balance(row.stake - bounty), BurnReason.Slash)
-        self.emit(self.Event.Slashed(attester, row.stake))
-
     def _fund(self, number: int, sponsor: AccountId, amount: Balance) -> None:
         found = self._campaign(number).copy()
         if amount < SHARE_MIN:
             raise self.Error.BudgetExhausted
         self._balances.transfer_into_hold(BUDGET, sponsor, found.owner, amount)
         place = number, sponsor
-        self.shares.put(place, self._with_part(self.shares.get(place), found.shares, amount))
+        self.shares.put(place, with_part(self.shares.get(place), found.shares, amount))
         found.left, found.shares = Balance(found.left + amount), Balance(found.shares + amount)
         self.campaigns.put(number, found)
         self.emit(self.Event.Funded(number, sponsor, amount))
-
-    def _with_part(self, parts: list[Part], start: Balance, amount: Balance) -> list[Part]:
-        """Return a sponsor's parts and one more that starts where all that was put in so far ends."""
-        last = parts[-1] if parts else None
-        if last is not None and last.start + last.amount == start:
-            return [*parts[:-1], Part(last.start, Balance(last.amount + amount))]
-        if len(parts) == PARTS_MAX:
-            raise self.Error.TooManyParts
-        return [*parts, Part(start, amount)]
 
     def _unbind(self, found: Campaign) -> None:
         """Let the attesters of a campaign that is over go."""

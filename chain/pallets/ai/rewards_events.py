@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from aitoken.codec.hints import u64
+from typing import Annotated
+
+from aitoken.codec.hints import TypeName, u64
 from aitoken.types import AccountId, Balance, Hash32
 from chain.frame.pallet import Err, Errors, Ev, Events
 from chain.pallets.ai.rewards_types import Attesters, Terms
@@ -158,6 +160,32 @@ class RewardsEvents(Events):
 
         who: AccountId
 
+    class PanelSeated(Ev, index=23):
+        """These arbiters say whether challenged work is a fraud."""
+
+        submission: u64
+        jurors: Annotated[list[AccountId], TypeName("Vec<T::AccountId>")]
+
+    class JurorVoted(Ev, index=24):
+        """A juror sealed its vote."""
+
+        submission: u64
+        juror: AccountId
+
+    class JurorUnveiled(Ev, index=25):
+        """A juror showed its vote."""
+
+        submission: u64
+        juror: AccountId
+        fraud: bool
+
+    class JurorSlashed(Ev, index=26):
+        """A juror said nothing and lost a part of its stake."""
+
+        submission: u64
+        juror: AccountId
+        amount: Balance
+
 
 class RewardsErrors(Errors):
     """How Rewards fails."""
@@ -260,3 +288,15 @@ class RewardsErrors(Errors):
 
     class NotPerson(Err, index=32):
         """The campaign is for persons, and not enough issuers vouch that this account is one's."""
+
+    class NotSeated(Err, index=33):
+        """This account sits on no panel about that."""
+
+    class AlreadySeated(Err, index=34):
+        """A panel sits already."""
+
+    class NoArbiters(Err, index=35):
+        """There is nobody who could sit."""
+
+    class NotRuled(Err, index=36):
+        """The panel has not said that, or not yet."""

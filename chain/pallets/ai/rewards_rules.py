@@ -33,7 +33,7 @@ from chain.pallets.ai.rewards_storage import (
     RULING_MS,
     WRONG_PERCENT,
 )
-from chain.pallets.ai.rewards_types import BPS, Decay, Part, Terms
+from chain.pallets.ai.rewards_types import BPS, PARTS_MAX, Decay, Part, Terms
 from chain.params import DAY_MS
 
 LIFETIME_MS: Final = 365 * DAY_MS
@@ -75,6 +75,20 @@ def reward_after(terms: Terms, submitted: int) -> Balance:
     decay: Decay = terms.decay
     part = max(decay.least, BPS - decay.fall * (submitted // decay.every)) if decay.every else BPS
     return Balance(terms.reward * part // BPS)
+
+
+def with_part(parts: list[Part], start: Balance, amount: Balance) -> list[Part]:
+    """Return a sponsor's parts and one more that starts where all that was put in so far ends.
+
+    Raises:
+        TooManyParts: it has as many as can be.
+    """
+    last = parts[-1] if parts else None
+    if last is not None and last.start + last.amount == start:
+        return [*parts[:-1], Part(last.start, Balance(last.amount + amount))]
+    if len(parts) == PARTS_MAX:
+        raise Error.TooManyParts
+    return [*parts, Part(start, amount)]
 
 
 def left_of(parts: list[Part], paid: Balance) -> Balance:

@@ -18,6 +18,7 @@ from chain.frame.storage import (
     storage_map,
     value,
 )
+from chain.pallets.ai.disputes_types import Panel
 from chain.pallets.ai.rewards_types import Attester, Campaign, Granted, Member, Parts, Submission
 from chain.params import DAY_MS
 
@@ -67,6 +68,7 @@ class RewardsStorage:
     members: OptionMap[AccountId, Member] = storage_map(
         BLAKE2_128_CONCAT, doc="Who gets a part of the fees it burns back, and who brought it here."
     )
+    panels: OptionMap[u64, Panel] = storage_map(TWOX_64_CONCAT, doc="The panel on the challenge of a submission.")
     granted: OptionValue[Granted] = value(doc="What campaigns were given of the pot in the era of the last grant.")
 
     term: u64 = constant(TERM_MS, doc="How long a member stays at least, in milliseconds.")

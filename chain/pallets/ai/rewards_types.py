@@ -152,11 +152,18 @@ class Vote(Record):
 
 @record("pallet_rewards::Challenge")
 class Challenge(Record):
-    """Somebody says that work is a fraud."""
+    """Somebody says that work is a fraud.
+
+    Attributes:
+        epoch: the first whose seed may draw the panel.
+        seated: since when the panel sits.
+    """
 
     who: AccountId
     bond: Balance
     since: Moment
+    epoch: u64
+    seated: Moment | None
 
 
 class Stage(Union, path="pallet_rewards::Stage"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aitoken.codec.hints import MaxLen, codec_of
 from aitoken.pay.seals import seal_of, vote_of
 from aitoken.types import AIT, Balance, Hash32
-from chain.frame.errors import BadOrigin, DispatchError, FundsUnavailable
+from chain.frame.errors import DispatchError, FundsUnavailable
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards import SUBMISSION_BYTES, Rewards
 from chain.pallets.ai.rewards_rules import reward_after, stake_for, work_stake_for
@@ -432,7 +432,7 @@ def test_a_fraud_costs_its_author_the_rest_and_its_attesters_everything() -> Non
     work.refused(Error.AlreadyChallenged, "dave", "challenge", number, TASK)
     work.chain.set_time(work.chain.now + DAY)
     work.refused(Error.NothingDue, "eve", "settle", number)
-    work.refused(BadOrigin, "alice", "rule", number, True)
+    work.refused(Error.NotRuled, "alice", "rule", number, True)
     work.chain.run("root", "Rewards.rule", number, True)
     work.chain.check()
 

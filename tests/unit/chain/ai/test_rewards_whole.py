@@ -190,7 +190,7 @@ def paid_too_early(market: Market) -> tuple[Any, ...]:
 def a_ruling_by_nobody(market: Market) -> tuple[Any, ...]:
     number = market.judged("other", pass_last=False)
     market.run("stranger", "Rewards.challenge", number, WORK)
-    return "stranger", "rule", (number, True), BadOrigin
+    return "stranger", "rule", (number, True), Error.NotRuled
 
 
 def money_of_a_campaign_that_runs(market: Market) -> tuple[Any, ...]:
