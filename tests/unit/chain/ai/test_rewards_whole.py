@@ -11,6 +11,7 @@ from aitoken.pay.seals import seal_of, vote_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.types import AIT, AccountId, Balance, Hash32, Moment
 from chain.frame.errors import BadOrigin, BadProof, InvalidBlock, Stale
+from chain.pallets.ai.rewards_court import JUDGE_MS, UNVEIL_MS, juror_seal
 from chain.pallets.ai.rewards_events import RewardsErrors as Error
 from chain.pallets.ai.rewards_rules import stake_for
 from chain.pallets.ai.rewards_types import Decay, Kind, Terms
@@ -97,6 +98,35 @@ def test_work_is_paid_in_blocks_that_whoever_checks_them_agrees_with(market: Mar
     twice = (*block.body, block.body[-1])
     with pytest.raises(InvalidBlock):
         market.runtime.execute_block(parent, header, block.header, twice)
+    market.check_money()
+
+
+def test_a_panel_is_drawn_from_the_seed_of_a_later_epoch_and_rules(market: Market) -> None:
+    market.run("root", "Sudo.sudo", market.schema.make_call("Parameters.set_parameter", (46, 0, AIT)))
+    for who in "BCD":
+        market.run(who, "Disputes.register_arbiter", 50 * AIT)
+    number = market.judged("other", pass_last=False)
+    market.run("stranger", "Rewards.challenge", number, WORK)
+    challenge = market.rewards.submissions.get(number).challenge
+    assert [type(event).__name__ for event in market.run("stranger", "Rewards.seat", number)][-1] == "ExtrinsicFailed"
+    while market.epoch().epoch < challenge.epoch:
+        market.block()
+    market.run("stranger", "Rewards.seat", number)
+    assert sorted(seat.arbiter for seat in market.rewards.panels.get(number)) == sorted(map(account, "BCD"))
+    for who in "BCD":
+        market.run(who, "Rewards.judge", number, juror_seal(number, AccountId(account(who)), SALT, fraud=who != "B"))
+    market.block(step_ms=JUDGE_MS)
+    for who in "BCD":
+        market.run(who, "Rewards.unveil", number, who != "B", SALT)
+    market.block(step_ms=UNVEIL_MS)
+    parent, header = market.state, market.header
+
+    told = market.run("payer", "Rewards.rule", number, True)
+
+    block = market.blocks[-1]
+    assert market.runtime.execute_block(parent, header, block.header, block.body).header == block.header
+    assert {"Clawed", "Slashed"} <= {type(event).__name__ for event in told}
+    assert [market.rewards.attesters.get(account(who)).stake for who in ATTESTERS[:2]] == [0, 0]
     market.check_money()
 
 
