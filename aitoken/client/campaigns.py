@@ -95,12 +95,20 @@ class Work:
         stage = self.facts["stage"]
         return 0 if stage == "Open" else int(next(iter(stage.values()))["paid"])
 
-    def due(self, terms: Mapping[str, Any], now: Moment, ruling_ms: int) -> bool:
-        """Whether `settle` would do something."""
+    def due(self, terms: Mapping[str, Any], now: Moment, ruling_ms: int, sitting_ms: int) -> bool:
+        """Whether `settle` would do something, as far as time goes: what a panel calls a fraud is for `rule`.
+
+        Args:
+            terms: the campaign's.
+            now: the time of the chain.
+            ruling_ms: how long a challenge waits for its panel.
+            sitting_ms: how long a panel that sits has, in all.
+        """
         phase = self.phase(terms, now)
         if phase is Phase.CHALLENGED:
             is_ripe = self.facts["stage"] != "Open" or now >= self.facts["since"] + 4 * terms["step_ms"]
-            return bool(is_ripe and now >= self.facts["challenge"]["since"] + ruling_ms)
+            since, seated = self.facts["challenge"]["since"], self.facts["challenge"]["seated"]
+            return bool(is_ripe and now >= (since + ruling_ms if seated is None else seated + sitting_ms))
         if phase is not Phase.VESTING:
             return phase is Phase.SETTLE
         passed, whole = now - self.facts["stage"]["Vesting"]["since"], terms["vesting_ms"]

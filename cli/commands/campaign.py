@@ -207,7 +207,9 @@ def pay(number: int, signer: Signer, session: Session, out: Output) -> None:
     async def settle(client: Client) -> dict[str, Any]:
         library = cast("Library", client)
         found, ruling = await campaign_of(library, number), client.constant("Rewards", "Ruling")
-        due = [work.number for work in await all_works(library, number) if work.due(found.terms, found.now, ruling)]
+        sitting = client.constant("Rewards", "Judging") + client.constant("Rewards", "Unveiling")
+        works = await all_works(library, number)
+        due = [work.number for work in works if work.due(found.terms, found.now, ruling, sitting)]
         paid = 0
         for at in range(0, len(due), CALLS_A_TRANSACTION):
             calls = [client.call("Rewards", "settle", submission=each) for each in due[at : at + CALLS_A_TRANSACTION]]

@@ -10,8 +10,9 @@ from bench.weights.world import Run, World, ait, scenario
 from chain.pallets.ai.arbiters import ARBITERS_MAX, STAKE_MIN
 from chain.pallets.ai.attest_types import KEYS_A_PERSON, Accept, Class, IssuerKey
 from chain.pallets.ai.disputes_types import Arbiter
-from chain.pallets.ai.rewards_court import JUDGE_MS, JURORS, UNVEIL_MS, juror_seal
+from chain.pallets.ai.rewards_court import JURORS, juror_seal
 from chain.pallets.ai.rewards_rules import stake_for
+from chain.pallets.ai.rewards_storage import JUDGE_MS, UNVEIL_MS
 from chain.pallets.ai.rewards_types import ATTESTERS_MAX, Decay, Kind, Persons, Terms
 from chain.pallets.staking.eras import REWARDS_POT
 

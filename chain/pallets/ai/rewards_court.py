@@ -22,10 +22,9 @@ from chain.pallets.ai.jury import FULL_AWARD, commitment
 from chain.pallets.ai.rewards_events import RewardsErrors as Error
 from chain.pallets.ai.rewards_events import RewardsEvents as Event
 from chain.pallets.ai.rewards_rules import bounty_of
-from chain.pallets.ai.rewards_storage import RULING_MS
+from chain.pallets.ai.rewards_storage import JUDGE_MS, RULING_MS, UNVEIL_MS
 from chain.pallets.ai.rewards_types import Attester, Campaign, Challenge, RewardsHoldReason, Submission
 from chain.pallets.balances import BurnReason
-from chain.params import DAY_MS
 
 if TYPE_CHECKING:
     from chain.pallets.ai.arbiters import Arbiters
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from chain.pallets.balances import Balances
 
 JURORS: Final = 3
-JUDGE_MS: Final = 2 * DAY_MS
-UNVEIL_MS: Final = DAY_MS
 PANEL: Final = 2
 """In the place of a panel's number in draws and seals: 0 and 1 are those of Disputes."""
 WAIT_EPOCHS: Final = 2

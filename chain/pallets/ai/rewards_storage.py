@@ -24,6 +24,8 @@ from chain.params import DAY_MS
 
 RULING_MS: Final = 7 * DAY_MS
 """If nobody rules on a challenge for so long, the work is no fraud."""
+JUDGE_MS: Final = 2 * DAY_MS
+UNVEIL_MS: Final = DAY_MS
 AUDIT_PERCENT: Final = 5
 """How many of all frauds have to be expected to be found."""
 ERROR_PERCENT: Final = 10
@@ -61,6 +63,8 @@ class RewardsStorage:
     bond: Balance = constant(BOND, doc="What a challenge puts at risk at least.")
     wrong_percent: u16 = constant(WRONG_PERCENT, doc="How many rulings are wrong at most, in percent.")
     ruling: u64 = constant(RULING_MS, doc="How long a challenge waits for its ruling, in milliseconds.")
+    judging: u64 = constant(JUDGE_MS, doc="How long a panel seals its votes, in milliseconds.")
+    unveiling: u64 = constant(UNVEIL_MS, doc="How long it then shows them, in milliseconds.")
     audit_percent: u16 = constant(AUDIT_PERCENT, doc="How many of all frauds are expected to be found, in percent.")
     error_percent: u16 = constant(ERROR_PERCENT, doc="How many of bad works an honest attester accepts, in percent.")
     bounty_percent: u16 = constant(BOUNTY_PERCENT, doc="What of a slashed stake who challenged gets, in percent.")

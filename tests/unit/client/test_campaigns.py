@@ -15,6 +15,7 @@ from aitoken.client.chain import Event
 
 TERMS = {"step_ms": 1000, "vesting_ms": 4000}
 RULING = 50_000
+SITTING = 20_000
 
 
 def work(stage: Any = "Open", challenge: Any = None) -> Work:
@@ -30,7 +31,7 @@ def work(stage: Any = "Open", challenge: Any = None) -> Work:
 )  # fmt: skip
 def test_open_work_goes_through_its_phases(now: int, phase: Phase) -> None:
     assert work().phase(TERMS, now) is phase
-    assert work().due(TERMS, now, RULING) is (phase is Phase.SETTLE)
+    assert work().due(TERMS, now, RULING, SITTING) is (phase is Phase.SETTLE)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +41,11 @@ def test_open_work_goes_through_its_phases(now: int, phase: Phase) -> None:
         ({"Vesting": {"since": 14_000, "paid": 0}}, None, 15_000, Phase.VESTING, True),
         ({"Vesting": {"since": 14_000, "paid": 25}}, None, 15_000, Phase.VESTING, False),
         ({"Vesting": {"since": 14_000, "paid": 99}}, None, 18_000, Phase.VESTING, True),
-        ({"Vesting": {"since": 14_000, "paid": 0}}, {"since": 14_500}, 18_000, Phase.CHALLENGED, False),
-        ({"Vesting": {"since": 14_000, "paid": 0}}, {"since": 14_500}, 64_500, Phase.CHALLENGED, True),
-        ("Open", {"since": 13_500}, 63_500, Phase.CHALLENGED, True),
+        ({"Vesting": {"since": 14_000, "paid": 0}}, {"since": 14_500, "seated": None}, 18_000, Phase.CHALLENGED, False),
+        ({"Vesting": {"since": 14_000, "paid": 0}}, {"since": 14_500, "seated": None}, 64_500, Phase.CHALLENGED, True),
+        ("Open", {"since": 13_500, "seated": None}, 63_500, Phase.CHALLENGED, True),
+        ("Open", {"since": 13_500, "seated": 15_000}, 34_999, Phase.CHALLENGED, False),
+        ("Open", {"since": 13_500, "seated": 15_000}, 35_000, Phase.CHALLENGED, True),
         ({"Over": {"paid": 100}}, None, 99_000, Phase.OVER, False),
     ],
 )
@@ -50,7 +53,7 @@ def test_what_is_due_is_what_settle_would_do(stage: Any, challenge: Any, now: in
     found = work(stage, challenge)
 
     assert found.phase(TERMS, now) is phase
-    assert found.due(TERMS, now, RULING) is is_due
+    assert found.due(TERMS, now, RULING, SITTING) is is_due
 
 
 class Shelf:

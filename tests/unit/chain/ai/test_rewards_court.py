@@ -9,9 +9,9 @@ import pytest
 from aitoken.types import AccountId
 from chain.pallets.ai.agenda import SLOT_MS
 from chain.pallets.ai.rewards import Rewards
-from chain.pallets.ai.rewards_court import JUDGE_MS, JURORS, UNVEIL_MS, juror_seal
+from chain.pallets.ai.rewards_court import JURORS, juror_seal
 from chain.pallets.ai.rewards_rules import bounty_of, stake_for
-from chain.pallets.ai.rewards_storage import BOND, RULING_MS
+from chain.pallets.ai.rewards_storage import BOND, JUDGE_MS, RULING_MS, UNVEIL_MS
 from chain.pallets.ai.rewards_types import Over
 from tests.support.earn_chain import EarnChain
 from tests.support.spending_chain import account, ait
