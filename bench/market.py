@@ -43,9 +43,9 @@ from aitoken.pay.price import Situation, price_list
 from aitoken.pay.rules import Claim
 from aitoken.pay.seller import Signed
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
-from bench.gateway import BODY, PATH
 from bench.network import network
 from bench.row import Row
+from bench.shop import BODY, PATH
 from cli.demo import AITOKEN, running, set_up
 from cli.devnet.plan import port_is_free
 from cli.selling import do
