@@ -103,8 +103,14 @@ class Stakers(RuleBasedStateMachine):
         if worked:
             assert stash is not None
             (bonded,) = self.chain.named("Bonded")
-            assert bonded.amount == amount or self.chain.free(who) < ED + AIT // 10  # and its part of the fee
+            assert bonded.amount == amount or self.chain.free(who) - self.came(who) <= ED
             stash.active += bonded.amount
+
+    def came(self, who: str) -> int:
+        """What somebody was given in the last block: parts of fees, of slashes, of rewards."""
+        gifts = {"Deposit": "who", "Minted": "who", "ReserveRepatriated": "to"}
+        events = [(event, gifts.get(type(event).__name__, "")) for event in self.chain.events()]
+        return sum(int(event.amount) for event, name in events if getattr(event, name, None) == account(who))
 
     @rule(who=WHO, amount=AMOUNTS)
     def unbond(self, who: str, amount: int) -> None:
