@@ -103,6 +103,8 @@ def show(owner: str, session: Session, out: Output) -> None:
         return [rows[number] for number in sorted(rows)]
 
     rows = session.run(ask)
+    if not out.json:
+        rows = [row | {name: show_amount(int(str(row[name]))) for name in ("total", "spent")} for row in rows]
     out.table(rows, ("grant", "key", "total", "spent", "for", "until", "void"))
 
 
