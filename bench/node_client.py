@@ -38,9 +38,10 @@ class WsClient:
         self._reader = spawn(self._read(), "bench reader")
 
     @staticmethod
-    async def connect(url: str) -> WsClient:
-        """Open a connection."""
-        session = aiohttp.ClientSession()
+    async def connect(url: str, source: str | None = None) -> WsClient:
+        """Open a connection, from a local address if one is named."""
+        connector = aiohttp.TCPConnector(local_addr=None if source is None else (source, 0))
+        session = aiohttp.ClientSession(connector=connector)
         return WsClient(session, await session.ws_connect(url, max_msg_size=0, compress=0))
 
     async def call(self, method: str, *params: Any) -> Any:

@@ -31,6 +31,7 @@ def write(rows: Sequence[Row]) -> None:
     FOLDER.joinpath("figures.json").write_text(
         json.dumps(facts() | {"rows": [list(row) for row in rows]}, indent=0) + "\n"
     )
+    FOLDER.joinpath("plots").mkdir(exist_ok=True)
     for name, chart in plots(figures, rows).items():
         chart.render_to_file(str(FOLDER / "plots" / name))
 
@@ -52,10 +53,8 @@ def table(figures: Figures, old: str) -> str:
 def _line(claim: Claim, found: float) -> str:
     sign = "at most" if claim.lower else "at least"
     mark = "" if claim.is_met(found) else " (not met)"
-    return (
-        f"| {claim.what} | {_figure(found)} {claim.unit}{mark} | {sign} {claim.target:,} | {claim.stretch:,} "
-        f"| {sentence()} |"
-    )
+    figure = " ".join(part for part in (_figure(found), claim.unit) if part)
+    return f"| {claim.what} | {figure}{mark} | {sign} {claim.target:,} | {claim.stretch:,} | {sentence()} |"
 
 
 def _figure(found: float) -> str:
@@ -86,7 +85,7 @@ def plots(figures: Figures, rows: Sequence[Row]) -> dict[str, Any]:
             "all": [figures.get(subject, "all") for subject in subjects],
             "signatures checked before": [figures.get(subject, "all, pre-verified") for subject in subjects],
         })  # fmt: skip
-        bar = pygal.HorizontalStackedBar(title=f"us a transfer by stage, {sizes[0]:,} accounts", show_legend=True)
+        bar = pygal.HorizontalStackedBar(title=f"us a transfer by stage, {sizes[0]:,} accounts", js=[])
         for stage in STAGES:
             bar.add(stage, figures.get(subjects[0], stage))
         found["stages.svg"] = bar
@@ -94,7 +93,7 @@ def plots(figures: Figures, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _line_chart(pygal: Any, title: str, places: Sequence[int], lines: dict[str, list[float]]) -> Any:
-    chart = pygal.XY(title=title, show_dots=True)
+    chart = pygal.XY(title=title, js=[])
     for name, values in lines.items():
         chart.add(name, list(zip(places, values, strict=True)))
     return chart

@@ -55,7 +55,8 @@ async def _latency(devnet: Network, seconds: int) -> float:
 
 
 async def _wallet(devnet: Network, index: int, heard: list[int]) -> WsClient:
-    client = await WsClient.connect(devnet.urls[index % VALIDATORS])
+    # A node takes so many connections of one address only; these are wallets of many people.
+    client = await WsClient.connect(devnet.urls[index % VALIDATORS], f"127.0.1.{1 + index % 200}")
 
     def count(_: object) -> None:
         heard[0] += 1

@@ -31,7 +31,7 @@ def test_a_ratio_falls_when_less_than_nine_tenths_are_left() -> None:
 
 def test_the_table_says_what_is_not_met_and_keeps_what_was_not_measured_again() -> None:
     first = table(Figures([RAW, Row(SATURATED, "efficiency", 0.2, "")]), "")
-    assert "0.2  (not met)" in first
+    assert "0.2 (not met)" in first
     second = table(Figures([RAW, Row(IMPORT, "all, pre-verified", 40.0, "us/transfer")]), first)
     assert [line for line in second.splitlines() if EFFICIENCY.what in line] == first.splitlines()[2:]
     assert "| 40 us/transfer |" in second
