@@ -121,7 +121,7 @@ class Stakers(RuleBasedStateMachine):
             assert not worked
             return
         taken = min(amount, stash.active)
-        if stash.active - taken < ED:
+        if taken and stash.active - taken < ED:
             taken = stash.active
         least = {"validator": MIN_VALIDATOR, "nominator": MIN_NOMINATOR}.get(stash.role, 0)
         assert worked == (taken == 0 or stash.active - taken >= least)
