@@ -134,7 +134,7 @@ def _again(sheet: Sheet, pool: Pool) -> float:
 def _passed_over(sheet: Sheet, pool: Pool) -> float:
     """Seconds a builder spends on claims for which there is no room left."""
     builder = sheet.open()
-    lane = builder._executive._machine.pallets["Codes"]._lane  # type: ignore[union-attr]
+    lane = builder._executive._machine.pallets["Codes"]._lane  # type: ignore[union-attr]  # by name it is any pallet
     lane._used = lane._most
     walk = pool.iter_ready()
     start = time.process_time()

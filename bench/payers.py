@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from functools import partial
 
 from aitoken.collector import collect_rarely
 from aitoken.pay.buyer import BuyerSession, Promise
@@ -86,7 +87,7 @@ async def pay(port: int, lanes: int, seconds: float) -> None:
     for _ in range(lanes):
         over: asyncio.Future[None] = loop.create_future()
         waits.append(over)
-        await loop.create_connection(lambda over=over: Payer(buyer, ends, port, over), "127.0.0.1", port)  # type: ignore[misc]
+        await loop.create_connection(partial(Payer, buyer, ends, port, over), "127.0.0.1", port)
     await asyncio.gather(*waits)
     print(Payer.served, time.process_time() - begun)
 

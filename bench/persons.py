@@ -74,7 +74,7 @@ def _executed(world: World, raws: list[bytes]) -> float:
     """Processor seconds of a block of them, as large as it has to be."""
     start = time.process_time()
     builder = world.runtime.open_block(world.state, world.header, world.items(2, 1))
-    lane = builder._executive._machine.pallets["Attest"]._lane  # type: ignore[union-attr]
+    lane = builder._executive._machine.pallets["Attest"]._lane  # type: ignore[union-attr]  # by name it is any pallet
     for each in raws:
         lane.begin_block()
         builder.apply(Extrinsic(each))

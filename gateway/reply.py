@@ -27,15 +27,15 @@ class Call(Protocol):
     """
 
     @property
-    def path(self) -> str: ...  # noqa: D102
+    def path(self) -> str: ...  # noqa: D102 - above
     @property
-    def headers(self) -> CIMultiDictProxy[str]: ...  # noqa: D102
+    def headers(self) -> CIMultiDictProxy[str]: ...  # noqa: D102 - above
     @property
-    def url(self) -> str: ...  # noqa: D102
+    def url(self) -> str: ...  # noqa: D102 - above
     @property
-    def body(self) -> bytes | None: ...  # noqa: D102
+    def body(self) -> bytes | None: ...  # noqa: D102 - above
     @property
-    def flowing(self) -> web.Request | None: ...  # noqa: D102
+    def flowing(self) -> web.Request | None: ...  # noqa: D102 - above
 
 
 class AiohttpCall(msgspec.Struct):
@@ -100,4 +100,4 @@ def _tail() -> bytes:
     if _TAIL["second"] != now:
         _TAIL["second"] = now
         _TAIL["bytes"] = f"\r\nDate: {formatdate(now, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()
-    return _TAIL["bytes"]  # type: ignore[return-value]
+    return _TAIL["bytes"]  # type: ignore[return-value]  # set together with the second

@@ -81,13 +81,13 @@ class Attester:
             if phase is Phase.REVEAL and vote is not None and vote["accepts"] is None
         ]  # fmt: skip
         opened = {work.number: verdict for work, vote in sealed if (verdict := self._behind(work, vote)) is not None}
-        await self._send([self._reveal(number, verdict) for number, verdict in opened.items()])
+        await self._send([self._reveal(number, accepts=verdict) for number, verdict in opened.items()])
         voted: list[int] = []
         silent: list[int] = []
         for start in range(0, len(waiting), CALLS_A_TRANSACTION):
             part = waiting[start : start + CALLS_A_TRANSACTION]
             verdicts = await self._judge_all(campaign, part)
-            await self._send([self._vote(number, verdict) for number, verdict in verdicts.items()])
+            await self._send([self._vote(number, accepts=verdict) for number, verdict in verdicts.items()])
             voted += verdicts
             silent += [work.number for work in part if work.number not in verdicts]
         return Done(voted, list(opened), silent)
@@ -111,11 +111,11 @@ class Attester:
                 return accepts
         return None
 
-    def _vote(self, submission: int, accepts: bool) -> Call:  # noqa: FBT001
+    def _vote(self, submission: int, *, accepts: bool) -> Call:
         seal = vote_of(submission, self.account, vote_salt(self._secret, submission), accepts=accepts)
         return self._client.call("Rewards", "vote", submission=submission, seal=seal)
 
-    def _reveal(self, submission: int, accepts: bool) -> Call:  # noqa: FBT001
+    def _reveal(self, submission: int, *, accepts: bool) -> Call:
         salt = vote_salt(self._secret, submission)
         return self._client.call("Rewards", "reveal", submission=submission, accepts=accepts, salt=salt)
 

@@ -173,7 +173,7 @@ class DecodedError(DispatchError):
 
     def __init__(self, scale: bytes) -> None:
         super().__init__(scale.hex())
-        self.scale = scale  # type: ignore[misc]
+        self.scale = scale  # type: ignore[misc]  # of the class everywhere else
 
     def __eq__(self, other: object) -> bool:
         return getattr(other, "scale", None) == self.scale

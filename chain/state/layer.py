@@ -216,7 +216,7 @@ def _values_of(state: Layer | Anchor, keys: Sequence[bytes]) -> list[bytes | Non
     if not layers:
         return list(map(below, keys))
     said = layers[0].changes.get
-    return [below(key) if (value := said(key, _UNSAID)) is _UNSAID else value for key in keys]  # type: ignore[misc]
+    return [below(key) if (value := said(key, _UNSAID)) is _UNSAID else value for key in keys]  # type: ignore[misc]  # _UNSAID
 
 
 def _trie_of(state: Layer | Anchor) -> tuple[Anchor, Find]:

@@ -163,7 +163,7 @@ class Rpc:
         calls = self._metrics.counter("rpc_calls", "JSON-RPC calls by method and outcome.", ["method", "outcome"])
         since: dict[tuple[str, bool], int] = {}
 
-        def count(name: str, good: bool) -> None:  # noqa: FBT001
+        def count(name: str, good: bool) -> None:  # noqa: FBT001 - a callback
             key = (name, good)
             since[key] = since.get(key, 0) + 1
 

@@ -149,9 +149,9 @@ class RpcServer:
         transport = request.transport
         if transport is None:
             return response
-        if len(response.body or b"") < SMALL_BYTES and not transport.get_write_buffer_size():  # type: ignore[arg-type]
+        size = len(response.body or b"")  # type: ignore[arg-type]  # ours are bytes
+        if size < SMALL_BYTES and not transport.get_write_buffer_size():
             return response  # aiohttp writes it without waiting for the reader
-        size = len(response.body or b"")  # type: ignore[arg-type]
         if size > self._limits.outgoing_share and not self._backlog.has_room(size):
             self.cut_count += 1
             _abort(request)

@@ -108,8 +108,8 @@ class Node:
         self.genesis_hash = genesis.header.hash
         self.ledger = Ledger(genesis)
         rules = self.runtime.new_instance()
-        self.pool = Pool(Rules(rules.executive, rules.system), self.ledger, clock)  # type: ignore[arg-type]
-        self.executor = Executor(self.ledger, None, self.runtime, self.pool, AtOnce(), BUILD_MS)  # type: ignore[arg-type]
+        self.pool = Pool(Rules(rules.executive, rules.system), self.ledger, clock)  # type: ignore[arg-type]  # parts of a node
+        self.executor = Executor(self.ledger, None, self.runtime, self.pool, AtOnce(), BUILD_MS)  # type: ignore[arg-type]  # parts of a node
 
     def epoch(self) -> NextEpoch:
         return leading.epoch_of(self.runtime, self.ledger.best.state)

@@ -34,7 +34,7 @@ from chain.pallets.utility import Utility
 from chain.params import PRESETS
 from chain.state.memory import MemoryKeyValue
 from chain.weights import WEIGHTS
-from tests.support.small_runtime import Authors
+from tests.support.small_runtime import Authors, events_of
 from tests.support.spending_chain import (
     DAY,
     GENESIS,
@@ -108,13 +108,7 @@ class EarnChain(SpendingChain):
         return schema().make_call(name, *args)
 
     def events(self, since: int = 0) -> list[Any]:
-        record, found = schema().event_record, []
-        for row in self.machine.store.events[since:]:
-            at = 0
-            while at < len(row):
-                what, at = record.read(row, at)
-                found.append(what.event)
-        return found
+        return events_of(self.machine, since)
 
     def bare(self, name: str, *args: Any) -> Extrinsic:
         """A call without a signature."""

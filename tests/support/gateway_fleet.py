@@ -47,7 +47,7 @@ class NoShop:
 
 def buyer_of(seed: int, deposit: int, lanes: int) -> Buyer:
     """A buyer whose gateway lives elsewhere; it may promise whatever it likes."""
-    buyer = Buyer(NoShop(), seed, deposit, 10**15, 3, lanes)  # type: ignore[arg-type]
+    buyer = Buyer(NoShop(), seed, deposit, 10**15, 3, lanes)  # type: ignore[arg-type]  # no shop here
     buyer.shown = deposit
     buyer.session.deposit = Balance(10**15)
     return buyer

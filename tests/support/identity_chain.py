@@ -27,7 +27,7 @@ from chain.params import PRESETS
 from chain.state.memory import MemoryKeyValue
 from chain.weights import WEIGHTS
 from tests.support.earn_chain import EarnChain
-from tests.support.small_runtime import Authors
+from tests.support.small_runtime import Authors, events_of
 from tests.support.spending_chain import DAY, GENESIS, PEOPLE, START_MS, account, ait, rows
 
 PALLETS = (System, Timestamp, Balances, TransactionPayment, Utility, Identity, Attest)
@@ -87,13 +87,7 @@ class IdentityChain(EarnChain):
         return schema().make_call(name, *args)
 
     def events(self, since: int = 0) -> list[Any]:
-        record, found = schema().event_record, []
-        for row in self.machine.store.events[since:]:
-            at = 0
-            while at < len(row):
-                what, at = record.read(row, at)
-                found.append(what.event)
-        return found
+        return events_of(self.machine, since)
 
     def send(self, name: str, *args: Any) -> list[Any]:
         """Put a call without a signature into a block of its own; return what it told."""

@@ -147,3 +147,14 @@ def assemble(schema: Schema, *, fast: bool = True) -> tuple[Machine, System, Bal
     if fast:
         FastTransfer(system, balances, payment).install(executive, schema)
     return machine, system, balances, payment, executive
+
+
+def events_of(machine: Machine, since: int = 0) -> list[Any]:
+    """What calls have told, from the record of this place on."""
+    record, found = machine.schema.event_record, []
+    for row in machine.store.events[since:]:
+        at = 0
+        while at < len(row):
+            what, at = record.read(row, at)
+            found.append(what.event)
+    return found

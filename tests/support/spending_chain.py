@@ -33,7 +33,7 @@ from chain.pallets.utility import Utility
 from chain.params import PRESETS
 from chain.state.memory import MemoryKeyValue
 from chain.weights import WEIGHTS
-from tests.support.small_runtime import Authors
+from tests.support.small_runtime import Authors, events_of
 
 PEOPLE = ("alice", "bob", "carol", "dave", "eve", "owner", "operator", "payout")
 START_MS = 1_767_225_600_000
@@ -168,15 +168,7 @@ class SpendingChain:
         return self.events(before)
 
     def events(self, since: int = 0) -> list[Any]:
-        rows = self.machine.store.events[since:]
-        record = schema().event_record
-        found = []
-        for row in rows:
-            at = 0
-            while at < len(row):
-                what, at = record.read(row, at)
-                found.append(what.event)
-        return found
+        return events_of(self.machine, since)
 
     def wait(self, ms: int) -> list[Any]:
         """Let time pass, with the start of a block every two hours and at the end."""

@@ -438,9 +438,9 @@ def friends_paid_before_sponsors_come(farm: Farm) -> int:
         for act, moment in ((campaign.vote, since + step), (campaign.reveal, since + 2 * step)):
             farm.at(moment)
             for number in numbers:
-                act(number, campaign.verdicts(1))  # type: ignore[arg-type]
+                act(number, campaign.verdicts(1))  # type: ignore[arg-type]  # none is None, see above
         for number in numbers:
-            campaign.settle(number, since)  # type: ignore[arg-type]
+            campaign.settle(number, since)  # type: ignore[arg-type]  # none is None, see above
         if not early:
             farm.do("sponsor", "Rewards.fund", campaign.number, others)
         campaign.close()

@@ -123,7 +123,7 @@ class Purse:
 
     def sessions(self) -> list[Kept]:
         """All sessions."""
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM sessions ORDER BY provider, id").fetchall()  # noqa: S608 - ours
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM sessions ORDER BY provider, id").fetchall()  # noqa: S608 - our own names, no input
         return [
             Kept(
                 id=Hash32(row[0]), genesis=Hash32(row[1]), payer=row[2], provider=row[3], operator=row[4], url=row[5],
@@ -185,7 +185,7 @@ class Purse:
         if span is not None:
             which, values = f"{which} AND lane = ? AND seq > ? AND seq <= ?", (session, *span)
         rows = self._db.execute(
-            f"SELECT statement, signature FROM receipts WHERE {which} ORDER BY lane, seq",  # noqa: S608 - ours
+            f"SELECT statement, signature FROM receipts WHERE {which} ORDER BY lane, seq",  # noqa: S608 - our own names, no input
             values,
         )
         for statement, signature in rows:

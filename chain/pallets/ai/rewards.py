@@ -295,7 +295,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         self.emit(self.Event.Voted(submission, who))
 
     @call(10)
-    def reveal(self, origin: Origin, submission: u64, accepts: bool, salt: Bytes32) -> None:  # noqa: FBT001
+    def reveal(self, origin: Origin, submission: u64, accepts: bool, salt: Bytes32) -> None:  # noqa: FBT001 - an argument of the call
         """Show a verdict, in the third step."""
         who, found = ensure_signed(origin), self._submission(submission).copy()
         self._check_phase(found, 2)
@@ -354,7 +354,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         self.emit(self.Event.Challenged(submission, who, evidence))
 
     @call(13)
-    def rule(self, origin: Origin, submission: u64, fraud: bool) -> None:  # noqa: FBT001
+    def rule(self, origin: Origin, submission: u64, fraud: bool) -> None:  # noqa: FBT001 - an argument of the call
         """End a challenge: as its panel has said, by anybody; or in its place, by root."""
         found = self._submission(submission).copy()
         if found.challenge is None:
@@ -412,7 +412,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
         self._court.judge(ensure_signed(origin), submission, self._submission(submission), seal, now)
 
     @call(21)
-    def unveil(self, origin: Origin, submission: u64, fraud: bool, salt: Bytes32) -> None:  # noqa: FBT001
+    def unveil(self, origin: Origin, submission: u64, fraud: bool, salt: Bytes32) -> None:  # noqa: FBT001 - an argument of the call
         """Show what one said as a juror."""
         now = self._clock.current_time()
         self._court.unveil(ensure_signed(origin), submission, self._submission(submission), salt, now, fraud=fraud)
@@ -496,7 +496,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
 
     def _pay(self, number: int, found: Submission, now: Moment) -> None:
         """Pay what of accepted work is due by now."""
-        stage: Vesting = found.stage  # type: ignore[assignment]
+        stage: Vesting = found.stage  # type: ignore[assignment]  # callers have looked
         campaign = self._campaign(found.campaign).copy()
         vesting, passed = campaign.terms.vesting_ms, now - stage.since
         due = found.reward if passed >= vesting else found.reward * passed // vesting

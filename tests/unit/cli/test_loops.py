@@ -33,7 +33,7 @@ def test_with_uvloop_it_runs_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(work)
 
     module = ModuleType("uvloop")
-    module.run = run  # type: ignore[attr-defined]
+    module.run = run  # type: ignore[attr-defined]  # a module made here
     monkeypatch.setitem(sys.modules, "uvloop", module)
     done: list[str] = []
     serve(work(done))

@@ -74,7 +74,7 @@ async def test_work_of_others_and_work_that_is_over_is_read_once() -> None:
         return {"campaign": campaign, "stage": stage}
 
     shelf = Shelf({9: row(1), 2: row(2), 3: row(1, {"Over": {"paid": 0}}), 4: row(1, {"Vesting": {"paid": 0}})})
-    following = Following(shelf, 1)  # type: ignore[arg-type]
+    following = Following(shelf, 1)  # type: ignore[arg-type]  # a client in small
 
     assert [work.number for work in await following.look()] == [4, 9]
     shelf.read.clear()

@@ -243,7 +243,7 @@ def test_only_live_chains_ask_how_old_trust_is(source: OpenChain) -> None:
 def test_a_database_that_is_too_old_needs_a_checkpoint_or_somebodys_word(source: OpenChain, tmp_path: Path) -> None:
     now = source.committed.timestamp_ms + 400 * DAY_MS
     opened = live(source)
-    good = f"0x{source.chain.hash_of(6).hex()}"  # type: ignore[union-attr]
+    good = f"0x{source.chain.hash_of(6).hex()}"  # type: ignore[union-attr]  # it is there
 
     check_database(source, SyncConfig(), now)
     check_database(opened, SyncConfig(), source.committed.timestamp_ms + 1)

@@ -243,7 +243,7 @@ def test_a_buyer_accepts_only_what_was_agreed_and_stops_the_lane_otherwise() -> 
     ):
         client = buyer()
         lane = client.promise(Balance(100), NOW).lane
-        wrong = replace(replace(base, prev_ack=lane.ack), **change)  # type: ignore[arg-type]
+        wrong = replace(replace(base, prev_ack=lane.ack), **change)  # type: ignore[arg-type]  # fields by name
         with pytest.raises(BadReceipt):
             client.accept(Signed(wrong.encode(), PROVIDER.sign(wrong.encode())), terms)
         assert lane.stopped
@@ -465,7 +465,7 @@ def test_everything_wrong_is_found() -> None:
     first = Receipt.decode(made[0][0])
 
     def forged(**change: object) -> tuple[bytes, bytes]:
-        statement = replace(first, **change).encode()  # type: ignore[arg-type]
+        statement = replace(first, **change).encode()  # type: ignore[arg-type]  # fields by name
         return statement, PROVIDER.sign(statement)
 
     for wrong, what in [

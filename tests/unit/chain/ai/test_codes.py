@@ -92,7 +92,7 @@ def test_who_copies_a_claim_can_only_make_it() -> None:
     sheet, other = Sheet(chain, count=4), Sheet(chain, count=4, sponsor="bob")
     good = sheet.claim(2, NOBODY)
     thief = account("eve")
-    forged = pair("eve").sign(bytes_of.claim_bytes(ROOT, sheet.number, 2, thief))  # type: ignore[arg-type]
+    forged = pair("eve").sign(bytes_of.claim_bytes(ROOT, sheet.number, 2, thief))  # type: ignore[arg-type]  # plain bytes
     cases: list[tuple[type[DispatchError], dict[str, Any]]] = [
         (Error.BadSignature, {"claimant": thief}),
         (Error.BadSignature, {"claimant": thief, "signature": forged}),
@@ -128,7 +128,7 @@ def test_a_claim_waits_for_its_work_and_not_beyond_its_time() -> None:
     chain = EarnChain()
     sheet = Sheet(chain, work=8)
     args = sheet.claim(0, NOBODY)
-    message = bytes_of.claim_bytes(b"G" * 32, sheet.number, 0, NOBODY)  # type: ignore[arg-type]
+    message = bytes_of.claim_bytes(b"G" * 32, sheet.number, 0, NOBODY)  # type: ignore[arg-type]  # plain bytes
     weak = next(nonce for nonce in range(10_000) if not bytes_of.has_work(message, nonce, 8))
 
     with pytest.raises(Error.WorkTooWeak):

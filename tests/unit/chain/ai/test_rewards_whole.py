@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -78,11 +78,11 @@ def start() -> Market:
 
 
 @pytest.fixture
-def market(start: Market) -> Market:
+def market(start: Market) -> Iterator[Market]:
     """The same chain each time, put back."""
     kept = start.state, start.header, start.view, start.time_ms
     start.look()
-    yield start  # type: ignore[misc]
+    yield start
     start.state, start.header, start.view, start.time_ms = kept
     start.look()
 
