@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.databases import MISSING, Cluster, binaries, cluster
+from tests.support.databases import MISSING, REQUIRED, Cluster, binaries, cluster
 from tests.support.gateways import DATABASES
 
 FULL = os.environ.get("AITOKEN_BILLING") == "full"
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def postgres() -> Iterator[Cluster]:
     """A cluster that runs."""
     if binaries() is None:
-        pytest.skip(MISSING)
+        (pytest.fail if REQUIRED else pytest.skip)(MISSING)
     with cluster() as running:
         yield running
 
