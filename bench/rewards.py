@@ -171,7 +171,7 @@ class Scene:
         votes = [Vote(each, HASH, accepts=True) for each in self.attesters(number)]
         challenge = None
         if self.name != "pay":
-            challenge = Challenge(other, world.rewards.bond, LONG_AGO, 0, LONG_AGO)
+            challenge = Challenge(other, world.rewards.bond, LONG_AGO, 0, LONG_AGO, HASH)
             world.balances.hold(RewardsHoldReason.Bond, other, world.rewards.bond)
             self.panel(number, fraud=self.name == "rule")
         world.rewards.submissions.put(

@@ -12,8 +12,8 @@ from cli.amounts import show_amount
 from cli.exits import BadInput
 
 if TYPE_CHECKING:
-    from aitoken.client.campaign_ledger import Ledger
     from aitoken.client.campaigns import Campaign, Work
+    from aitoken.pay.campaign_ledger import Ledger
 
 UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 KINDS: Final = (

@@ -25,7 +25,7 @@ from typing import Any, Final
 import click
 
 from aitoken.client.attester import Attester, Grant
-from aitoken.client.campaign_ledger import Ledger, differences, stored, told
+from aitoken.client.campaign_ledger import asked, stored, told
 from aitoken.client.campaigns import Campaign, Work, all_works, campaign_of
 from aitoken.client.chain import Call
 from aitoken.client.client import Client
@@ -34,6 +34,7 @@ from aitoken.crypto import ss58
 from aitoken.crypto.derive import Pair, pair_from_uri
 from aitoken.crypto.ed25519 import Pair as Ed25519
 from aitoken.crypto.hashing import blake2_256
+from aitoken.pay.campaign_ledger import Ledger, differences, unbalanced
 from aitoken.pay.seals import seal_of, work_salt
 from aitoken.types import AIT, AccountId, Balance, Hash32
 from faults.nodes import Nodes, plan_of
@@ -265,10 +266,12 @@ async def examine(client: Client, people: Sequence[Person], number: int, first: 
         WentWrong: something does not add up.
     """
     head = await client.head()
-    stored_now, told_now = await asyncio.gather(
-        stored(client, number, at=head.hash), told(client, number, first=first, at=head.hash)
+    (answered, wrong), stored_now, told_now = await asyncio.gather(
+        asked(client, number, at=head.hash),
+        stored(client, number, at=head.hash),
+        told(client, number, first=first, at=head.hash),
     )
-    wrong = list(differences(stored_now, told_now))
+    wrong += [*differences(answered, stored_now.disclosed()), *differences(stored_now, told_now), *unbalanced(told_now)]
     payments, fees, burned, refused = await _happened(client, first, head.number, stored_now)
     accounts = {keys[0]: row["data"] async for keys, row in client.query_map("System", "Account", at=head.hash)}
     for person in people:

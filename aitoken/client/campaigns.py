@@ -171,7 +171,7 @@ class Following:
         return sorted(found, key=lambda work: work.number)
 
 
-async def shares_of(client: Client, campaign: int, *, at: str | None = None) -> dict[str, int]:
-    """Return what each sponsor has put into a campaign and not settled."""
+async def shares_of(client: Client, campaign: int, *, at: str | None = None) -> dict[str, list[tuple[int, int]]]:
+    """Return what each sponsor has put into a campaign and not settled: how much, after how much of others."""
     found = client.query_map("Rewards", "Shares", campaign, at=at)
-    return {keys[1]: sum(part["amount"] for part in parts) async for keys, parts in found}
+    return {keys[1]: [(part["start"], part["amount"]) for part in parts] async for keys, parts in found}

@@ -445,7 +445,7 @@ class Schema:
         return None if pallet is None else self.storage[pallet][0]
 
     def _collect_apis(self, owner: type) -> None:
-        for attribute, function in vars(owner).items():
+        for attribute, function in attributes_of(owner).items():
             declaration: ApiDeclaration | None = getattr(function, "scale_api", None)
             if declaration is None:
                 continue

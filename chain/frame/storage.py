@@ -407,6 +407,23 @@ class _AnyMap(Item[K, V]):
         for raw in sorted(rows):
             yield rows[raw]
 
+    def page(self, *leading: Any, after: K | None, limit: int) -> list[tuple[K, V]]:
+        """Return the first `limit` of `items` whose keys come after `after`, and read no more than these."""
+        prefix = self._raw_prefix(leading)
+        start = b"" if after is None else self.raw_key(after)
+        rows: dict[bytes, tuple[K, V]] = {}
+        for raw, data in self.store.state.iterate(prefix, start or None):
+            key = self._key_of(raw)
+            if key not in self.original:
+                rows[raw] = (key, self.cache[key] if key in self.cache else self.read(data))
+                if len(rows) == limit:
+                    break
+        for key in self.original:
+            new = self.cache[key]
+            if new is not None and (raw := self.raw_key(key)).startswith(prefix) and raw > start:
+                rows[raw] = (key, new)
+        return [rows[raw] for raw in sorted(rows)[:limit]]
+
     def keys(self, *leading: Any) -> Iterator[K]:
         """Yield the keys in the order of raw keys."""
         for key, _ in self.items(*leading):

@@ -20,6 +20,7 @@ from node.rpc.methods import (
     chain_head,
     chain_spec,
     payment,
+    rewards,
     smpx,
     state,
     system,
@@ -43,7 +44,20 @@ PUBLIC_TOKENS_PER_S: Final = 500
 """What one address outside may spend: 100 runtime calls or 250 transactions a second, once its burst is used up."""
 PUBLIC_CONNECTIONS_PER_ADDRESS: Final = 32
 
-MODULES = (archive, author, catalogue, chain, chain_head, chain_spec, payment, smpx, state, system, transaction)
+MODULES = (
+    archive,
+    author,
+    catalogue,
+    chain,
+    chain_head,
+    chain_spec,
+    payment,
+    rewards,
+    smpx,
+    state,
+    system,
+    transaction,
+)
 
 
 @dataclass(frozen=True, slots=True)

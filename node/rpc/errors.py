@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from aitoken.errors import Rejected
+from aitoken.pay.campaign_ledger import NO_CAMPAIGN
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -130,3 +131,8 @@ def execution_failed(why: str) -> RpcError:
 def page_too_large(count: int, limit: int) -> RpcError:
     """More keys asked than one page holds."""
     return RpcError(PAGE_TOO_LARGE, f"count exceeds maximum value. value: {count}, max: {limit}")
+
+
+def no_campaign(number: int, block_hash: bytes) -> RpcError:
+    """A campaign that was not made by then, or of which everything was given back."""
+    return RpcError(NO_CAMPAIGN, f"No campaign {number} in block 0x{block_hash.hex()}")

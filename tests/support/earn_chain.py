@@ -219,6 +219,7 @@ class EarnChain(SpendingChain):
             assert campaign.left == sum(left_of(rows, campaign.paid) for rows in parts)
             joined = [who for at, who in enumerate(campaign.attesters) if campaign.joined >> at & 1]
             bound.update(dict.fromkeys(joined, stake_for(campaign.terms)))
+            self.check_ledger(number)
         assert set(promised) <= {number for number, _ in rewards.campaigns.items()} | {
             number for number, amount in promised.items() if not amount
         }
@@ -233,6 +234,26 @@ class EarnChain(SpendingChain):
             assert arbiter.seats == seats[who]
         for who, attester in rewards.attesters.items():
             assert attester.bound == bound[who]
+
+    def check_ledger(self, number: int) -> None:
+        """Pages of two rows come to the totals on each of them, and leave no money and no disclosed work out."""
+        campaign, sponsors, works, place, more = self.rewards.campaigns.get(number), [], [], None, True
+        while more:
+            page = self.rewards.ledger(number, place, 2)
+            assert len(page.sponsors) + len(page.works) <= 2
+            assert (page.paid_in, page.earned, page.left) == (campaign.shares, campaign.paid, campaign.left)
+            sponsors, works = sponsors + page.sponsors, works + page.works
+            place, more = page.next, page.next is not None
+        assert sum(row.paid_in for row in sponsors) == campaign.shares
+        assert sum(row.left for row in sponsors) == campaign.left
+        assert sum(getattr(row.stage, "paid", 0) for row in works) == campaign.paid
+        found = {at: row for at, row in self.rewards.submissions.items() if row.campaign == number}
+        assert {row.submission for row in works} == {at for at, row in found.items() if row.content is not None}
+        for row in works:
+            work = found[row.submission]
+            assert (row.who, row.content, row.reward, row.stage) == (work.who, work.content, work.reward, work.stage)
+            assert len(row.accepted) + len(row.rejected) == sum(vote.accepts is not None for vote in work.votes)
+            assert row.challenged is (work.challenge is not None)
 
     def check_codes(self) -> None:
         """Used codes are counted, nothing belongs to a batch that is gone."""

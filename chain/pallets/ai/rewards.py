@@ -37,10 +37,10 @@ from chain.pallets.ai.arbiters import Arbiters
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.rewards_court import Court, Seeds
 from chain.pallets.ai.rewards_events import RewardsErrors, RewardsEvents
+from chain.pallets.ai.rewards_ledger import RewardsLedger
 from chain.pallets.ai.rewards_loyalty import Loyalty
 from chain.pallets.ai.rewards_pot import Pot
 from chain.pallets.ai.rewards_rules import bond_for, bounty_of, check_terms, left_of, reward_after, stake_for, with_part
-from chain.pallets.ai.rewards_storage import RewardsStorage
 from chain.pallets.ai.rewards_types import (
     ATTESTERS_MAX,
     Attester,
@@ -70,7 +70,7 @@ STAKE_MIN: Final = Balance(10 * AIT)
 SHARE_MIN: Final = Balance(AIT)
 """The least a sponsor puts into a campaign at once."""
 CAMPAIGN_BYTES: Final = 260 + 33 * ATTESTERS_MAX + 80
-SUBMISSION_BYTES: Final = 300 + 66 * ATTESTERS_MAX + 160
+SUBMISSION_BYTES: Final = 300 + 66 * ATTESTERS_MAX + 192
 
 DEPOSIT: Final = RewardsHoldReason.Deposit
 BUDGET: Final = RewardsHoldReason.Budget
@@ -92,7 +92,7 @@ class Vouching(Protocol):
         """Whether so many issuers vouch for it."""
 
 
-class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
+class Rewards(Pallet, RewardsLedger, index=48, crate="pallet_rewards"):
     """Campaigns that pay for work."""
 
     HoldReason = RewardsHoldReason
@@ -349,7 +349,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
             Balance(sum(bounty_of(self._attester(vote.attester).stake) for vote in found.votes if vote.accepts))
         )
         self._balances.hold(CHALLENGE, who, bond)
-        found.challenge = Challenge(who, bond, self._clock.current_time(), self._court.epoch(), None)
+        found.challenge = Challenge(who, bond, self._clock.current_time(), self._court.epoch(), None, evidence)
         self.submissions.put(submission, found)
         self.emit(self.Event.Challenged(submission, who, evidence))
 
@@ -453,7 +453,7 @@ class Rewards(Pallet, RewardsStorage, index=48, crate="pallet_rewards"):
 
     # --------------------------------------------------------------------------------------------- questions
 
-    @runtime_api("RewardsApi", 1)
+    @runtime_api("RewardsApi", 2)
     def shortfalls(self, terms: Terms, attesters: Attesters) -> Annotated[list[Shortfall], TypeName("Vec<Shortfall>")]:
         """Return whose stake is too low for a campaign beside those it stands for, and what it would have to be."""
         need, found = stake_for(terms), []

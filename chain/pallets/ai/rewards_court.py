@@ -73,7 +73,8 @@ class Court:
         drawn = self._arbiters.seat(number, PANEL, bytes(epoch.seed), barred, JURORS)
         if not drawn:
             raise Error.NoArbiters
-        found.challenge = Challenge(challenge.who, challenge.bond, challenge.since, challenge.epoch, now)
+        found.challenge = challenge.copy()
+        found.challenge.seated = now
         self._store.emit(Event.PanelSeated(number, drawn))
 
     def judge(self, who: AccountId, number: int, found: Submission, seal: bytes, now: Moment) -> None:

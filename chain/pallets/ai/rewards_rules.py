@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from aitoken.pay.campaign_ledger import remains_of
 from aitoken.types import AccountId, Balance, Moment
 from chain.pallets.ai.attest_types import KEYS_A_PERSON
 from chain.pallets.ai.rewards_events import RewardsErrors as Error
@@ -93,7 +94,7 @@ def with_part(parts: list[Part], start: Balance, amount: Balance) -> list[Part]:
 
 def left_of(parts: list[Part], paid: Balance) -> Balance:
     """Return what is left of a sponsor's parts: what was put in first is paid out first."""
-    return Balance(sum(max(0, part.start + part.amount - max(part.start, paid)) for part in parts))
+    return Balance(remains_of([(part.start, part.amount) for part in parts], paid))
 
 
 def check_terms(terms: Terms, attesters: list[AccountId], now: Moment) -> None:

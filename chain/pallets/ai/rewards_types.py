@@ -157,6 +157,7 @@ class Challenge(Record):
     Attributes:
         epoch: the first whose seed may draw the panel.
         seated: since when the panel sits.
+        evidence: hash of what jurors should look at.
     """
 
     who: AccountId
@@ -164,6 +165,7 @@ class Challenge(Record):
     since: Moment
     epoch: u64
     seated: Moment | None
+    evidence: Hash32
 
 
 class Stage(Union, path="pallet_rewards::Stage"):

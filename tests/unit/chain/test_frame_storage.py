@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitoken.codec.base import EncodeError
@@ -120,9 +120,11 @@ def test_a_value_that_does_not_fit_is_found_before_the_block_ends() -> None:
 @given(
     st.dictionaries(st.integers(0, 255), st.integers(0, 9)),
     st.lists(st.tuples(st.integers(0, 255), st.integers(-1, 9))),
+    st.integers(1, 5),
 )
-def test_iteration_is_in_raw_order_whatever_was_written_when(
-    stored: dict[int, int], writes: list[tuple[int, int]]
+@settings(deadline=None)
+def test_iteration_and_pages_are_in_raw_order_whatever_was_written_when(
+    stored: dict[int, int], writes: list[tuple[int, int]], limit: int
 ) -> None:
     *_, blank, _ = store_with()
     raw = {blank.raw_key(key): value.to_bytes(4, "little") for key, value in stored.items()}
@@ -136,7 +138,11 @@ def test_iteration_is_in_raw_order_whatever_was_written_when(
             balances.put(key, value)
             expected[key] = value
 
-    assert list(balances.items()) == sorted(expected.items(), key=lambda row: balances.raw_key(row[0]))
+    rows = sorted(expected.items(), key=lambda row: balances.raw_key(row[0]))
+    assert list(balances.items()) == rows
+    assert balances.page(after=None, limit=limit) == rows[:limit]
+    for at, (key, _) in enumerate(rows):
+        assert balances.page(after=key, limit=limit) == rows[at + 1 :][:limit]
     after = MemoryKeyValue(raw)
     after.apply(store.changes())
     store.load(after)
@@ -149,6 +155,7 @@ def test_entries_under_a_leading_key_are_listed_and_cleared() -> None:
         names.put(key, key[0] * 10 + key[1])
 
     assert sorted(names.keys(1)) == [(1, 1), (1, 2)]
+    assert names.page(1, after=None, limit=9) == list(names.items(1))
     assert names.clear(1) == 2
     assert list(names.items()) == [((2, 1), 21)]
     assert names.take((2, 1)) == 21
