@@ -186,7 +186,7 @@ class StateFuzzer:
         chain: Any = self.chain
         expected = +(
             SpendingChain.expected_holds(chain)
-            + EarnChain.expected_holds(chain)
+            + EarnChain.earning_holds(chain)
             + IdentityChain.expected_holds(chain)
             + reputation_holds(chain)
         )

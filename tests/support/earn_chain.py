@@ -130,13 +130,18 @@ class EarnChain(SpendingChain):
 
     def expected_holds(self) -> Counter[tuple[AccountId, str]]:
         """What the pallets' storage says is held."""
+        held = EarnChain.earning_holds(self)
+        SpendingChain.add_disputes(self, held)
+        return held
+
+    def earning_holds(self) -> Counter[tuple[AccountId, str]]:
+        """What the pallets of earning say is held, without the arbiters they share with Disputes."""
         held: Counter[tuple[AccountId, str]] = Counter()
         for number, batch in self.codes.batches.items():
             held[batch.sponsor, "CodesHoldReason.Deposit"] += batch.deposit
             left = sum(credit.left for (of, _), credit in self.codes.credits.items() if of == number)
             held[batch.sponsor, "CodesHoldReason.Funded"] += (batch.count - batch.used) * (batch.value + FEE) + left
         EarnChain.add_rewards(self, held)
-        SpendingChain.add_disputes(self, held)
         EarnChain.add_names(self, held)
         return held
 
