@@ -24,5 +24,6 @@ AccountId = NewType("AccountId", bytes)
 Hash32 = NewType("Hash32", bytes)
 """A 32-byte blake2b-256 digest."""
 
-AIT: Final = 10**12
+TOKEN_DECIMALS: Final = 12
+AIT: Final = 10**TOKEN_DECIMALS
 """Smallest units in one AIT."""

@@ -32,6 +32,7 @@ class Params:
         existential_deposit: the least balance an account is kept for.
         block_hash_count: how many block hashes the chain remembers; bounds the era of transactions.
         ss58_prefix: network number in addresses.
+        symbol: what wallets write behind amounts.
         fee_base, fee_per_byte: see `docs/spec/runtime.md`, fees.
         block_weight_ms: computation in one block, in milliseconds of the reference machine.
         block_length_max: bytes of extrinsics in one block.
@@ -56,6 +57,7 @@ class Params:
     existential_deposit: Balance = _EXISTENTIAL_DEPOSIT
     block_hash_count: int = 4096
     ss58_prefix: int = 42
+    symbol: str = "AIT"
     fee_base: Balance = _FEE_BASE
     fee_per_byte: Balance = _FEE_PER_BYTE
     block_weight_ms: int = 200

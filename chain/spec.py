@@ -14,7 +14,7 @@ from typing import Any, Final
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.crypto.ss58 import decode as decode_ss58
 from aitoken.errors import Rejected
-from aitoken.types import AIT, AccountId, Balance, Moment
+from aitoken.types import AIT, TOKEN_DECIMALS, AccountId, Balance, Moment
 from chain.frame.types import PERBILL_ONE
 from chain.pallets.ai.oracle import Feed, OracleGenesis, is_possible
 from chain.pallets.staking.pallet import StakingGenesis
@@ -22,10 +22,11 @@ from chain.pallets.staking.types import MAX_NOMINATIONS, Nowhere, PaidTo, Reward
 from chain.params import PRESETS, Params
 
 CHAIN_TYPES: Final = ("Development", "Local", "Live")
-TOKEN_DECIMALS: Final = 12
 SPEC_NAME: Final = "aitoken"
 VALIDATORS_MAX: Final = 1000
 MISSING: Final = object()
+_PROPERTIES: Final = ("symbol", "ss58_prefix")
+"""Parameters that are written among the properties of the token."""
 STAKING: Final = {
     "devnet": StakingGenesis(validator_count=16),
     "main": StakingGenesis(
@@ -79,7 +80,6 @@ class ChainSpec:
     chain_type: str
     protocol_id: str
     boot_nodes: tuple[str, ...]
-    token_symbol: str
     ss58_format: int
     params: Params
     timestamp_ms: int
@@ -95,7 +95,7 @@ class ChainSpec:
     def properties(self) -> dict[str, str | int]:
         """What wallets ask of the token."""
         return {
-            "tokenSymbol": self.token_symbol,
+            "tokenSymbol": self.params.symbol,
             "tokenDecimals": TOKEN_DECIMALS,
             "ss58Format": self.ss58_format,
         }
@@ -236,10 +236,10 @@ def _camel(name: str) -> str:
     return head + "".join(part.title() for part in tail)
 
 
-def _params(preset: str, overrides: dict[str, Any], ss58_format: int) -> Params:
+def _params(preset: str, overrides: dict[str, Any], symbol: str, ss58_format: int) -> Params:
     if preset not in PRESETS:
         raise BadSpec(f"runtime.preset must be one of {', '.join(PRESETS)}")
-    known = {_camel(field.name): field.name for field in fields(Params) if field.name != "ss58_prefix"}
+    known = {_camel(field.name): field.name for field in fields(Params) if field.name not in _PROPERTIES}
     chosen: dict[str, Any] = {}
     for key, value in overrides.items():
         if key not in known:
@@ -247,7 +247,7 @@ def _params(preset: str, overrides: dict[str, Any], ss58_format: int) -> Params:
         chosen[known[key]] = parse_amount(value, f"params.{key}")
         if chosen[known[key]] == 0:
             raise BadSpec(f"params.{key} must be positive")
-    params = replace(PRESETS[preset], **chosen, ss58_prefix=ss58_format)
+    params = replace(PRESETS[preset], **chosen, symbol=symbol, ss58_prefix=ss58_format)
     if params.slash_defer_eras >= params.bonding_eras:
         raise BadSpec("params.slashDeferEras must be less than params.bondingEras: slashes would come too late")
     if params.idle_interval_ms < params.block_time_ms:
@@ -280,7 +280,7 @@ def parse_spec(data: Any, *, checked: bool = False) -> ChainSpec:
         raise BadSpec(f"runtime.specName must be {SPEC_NAME}")
     preset = runtime.take("preset", str)
     runtime.done()
-    params = _params(preset, root.section("params", {}).rest(), ss58_format)
+    params = _params(preset, root.section("params", {}).rest(), symbol, ss58_format)
     reader = _Reader(allows_dev=chain_type != "Live", ss58_format=ss58_format)
     genesis = root.section("genesis")
     listed = genesis.section("balances")
@@ -303,7 +303,6 @@ def parse_spec(data: Any, *, checked: bool = False) -> ChainSpec:
         chain_type=chain_type,
         protocol_id=root.take("protocolId", str),
         boot_nodes=_texts(root.take("bootNodes", list, []), "bootNodes"),
-        token_symbol=symbol,
         ss58_format=ss58_format,
         params=params,
         timestamp_ms=genesis.take("timestampMs", int),

@@ -45,6 +45,7 @@ class Registry:
         self._ids: dict[Codec[Any], int] = {}
         self._structural: dict[bytes, int] = {}
         self._entries: list[bytes] = []
+        self._shapes: list[Shape] = []
 
     def id_of(self, codec: Codec[Any]) -> int:
         """Return the id of a type, registering it and all it is made of on first sight."""
@@ -57,12 +58,18 @@ class Registry:
             number = self._structural.setdefault(entry, len(self._entries))
             if number == len(self._entries):
                 self._entries.append(entry)
+                self._shapes.append(shape)
             self._ids[codec] = number
             return number
         number = self._ids[codec] = len(self._entries)
         self._entries.append(b"")
+        self._shapes.append(shape)
         self._entries[number] = self._entry(shape)
         return number
+
+    def shape_of(self, number: int) -> Shape:
+        """Return what is registered under an id; the types it is made of are registered as well."""
+        return self._shapes[number]
 
     def compact_id(self, codec: Codec[Any]) -> bytes:
         """Return the id as it is written everywhere."""

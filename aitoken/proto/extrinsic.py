@@ -29,7 +29,8 @@ SIGNED_V4: Final = 0x84
 BARE_VERSIONS: Final = (0x04, 0x05)
 PAYLOAD_PLAIN_MAX: Final = 256
 _U32_LIMIT: Final = 2**32
-_NO_METADATA_HASH: Final = b"\x00"
+HASHES_METADATA: Final = 1 << 16
+"""In `Extrinsic.terms`: the signature covers the hash of the metadata."""
 _ADDRESS_NAMES: Final = {1: "Index", 2: "Raw", 3: "Address32", 4: "Address20"}
 
 
@@ -43,8 +44,8 @@ class Extrinsic:
         address_kind: 0 `Id`, else a kind this chain cannot look up (see `is_signed`, `signer`).
         signature_kind: 0 ed25519, 1 sr25519, 2 ECDSA.
         signature: 64 bytes (65 for ECDSA).
-        era_code: the era as u16, 0 when immortal; `era` is the same as an object.
-        nonce, tip, mode: as signed; mode 1 asks for a check of the metadata hash.
+        terms: what the additional-signed bytes follow from: the era as u16, 0 when immortal, and `HASHES_METADATA`.
+        nonce, tip: as signed.
         extra: the bytes era to mode, as signed.
         call_bytes: the encoded call.
         call: the decoded call, set by the runtime that decoded it.
@@ -55,16 +56,15 @@ class Extrinsic:
         "address_kind",
         "call",
         "call_bytes",
-        "era_code",
         "extra",
         "hash",
         "is_signed",
-        "mode",
         "nonce",
         "raw",
         "signature",
         "signature_kind",
         "signer",
+        "terms",
         "tip",
         "verified_for",
     )
@@ -76,10 +76,9 @@ class Extrinsic:
     address_kind: int
     signature_kind: int
     signature: bytes
-    era_code: int
+    terms: int
     nonce: Nonce
     tip: Balance
-    mode: int
     extra: bytes
     call_bytes: bytes
     call: Any
@@ -133,7 +132,6 @@ class Extrinsic:
                 at += 2
             else:
                 at += 1
-            self.era_code = code
             first = raw[at]
             if first & 3:
                 self.nonce, at = compact_read(raw, at, _U32_LIMIT)  # type: ignore[assignment]
@@ -149,7 +147,7 @@ class Extrinsic:
             raise truncated(1, raw, at) from None
         if mode > 1:
             raise DecodeError(f"no metadata-hash mode {mode}")
-        self.mode = mode
+        self.terms = code | mode << 16
         at += 1
         if at >= end:
             raise DecodeError("the call is missing")
@@ -163,7 +161,7 @@ class Extrinsic:
             raise DecodeError("the call is missing")
         self.is_signed = False
         self.signer = None
-        self.address_kind = self.signature_kind = self.era_code = self.mode = 0
+        self.address_kind = self.signature_kind = self.terms = 0
         self.signature = self.extra = b""
         self.nonce, self.tip = Nonce(0), Balance(0)
         self.call_bytes = raw[at + 1 :]
@@ -171,7 +169,7 @@ class Extrinsic:
     @property
     def era(self) -> Era:
         """The validity period."""
-        return era_of(self.era_code)
+        return era_of(self.terms & 0xFFFF)
 
     def payload(self, additional: bytes) -> bytes:
         """Return the bytes the signature covers, given what signer and chain both know."""
@@ -207,15 +205,24 @@ def signing_payload(call: bytes, extra: bytes, additional: bytes) -> bytes:
     return blake2_256(payload) if len(payload) > PAYLOAD_PLAIN_MAX else payload
 
 
-def additional_signed(spec_version: int, transaction_version: int, genesis_hash: bytes, birth_hash: bytes) -> bytes:
-    """Return the bytes signer and chain both know; `birth_hash` is the genesis hash when the era is immortal."""
+def additional_signed(
+    spec_version: int,
+    transaction_version: int,
+    genesis_hash: bytes,
+    birth_hash: bytes,
+    metadata_hash: bytes | None = None,
+) -> bytes:
+    """Return the bytes signer and chain both know.
+
+    `birth_hash` is the genesis hash when the era is immortal; `metadata_hash` is there in metadata-hash mode 1.
+    """
     return b"".join(
         (
             spec_version.to_bytes(4, "little"),
             transaction_version.to_bytes(4, "little"),
             genesis_hash,
             birth_hash,
-            _NO_METADATA_HASH,
+            b"\x00" if metadata_hash is None else b"\x01" + metadata_hash,
         )
     )
 

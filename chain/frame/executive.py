@@ -22,7 +22,7 @@ from aitoken.codec.hints import codec_of
 from aitoken.crypto.signature import verify_multi
 from aitoken.errors import Bug
 from aitoken.proto.digest import Digest
-from aitoken.proto.extrinsic import Extrinsic, additional_signed, bare_extrinsic
+from aitoken.proto.extrinsic import HASHES_METADATA, Extrinsic, additional_signed, bare_extrinsic
 from aitoken.proto.header import Header
 from aitoken.types import AccountId, BlockNumber, Hash32
 from chain.frame.calls import Call, CallInfo, PostInfo
@@ -100,6 +100,7 @@ class Executive:
     def __init__(self, machine: Machine, system: System, fees: Fees) -> None:
         schema = machine.schema
         self._machine = machine
+        self._schema = schema
         self._store = machine.store
         self._decode_call = schema.decode_call
         self._system = system
@@ -197,19 +198,21 @@ class Executive:
             call = extrinsic.call = self._decode_call(extrinsic.call_bytes)
         return call
 
-    def additional(self, era_code: int, extrinsic: Extrinsic, number: int) -> bytes:
+    def additional(self, extrinsic: Extrinsic, number: int) -> bytes:
         """Return the bytes signer and chain both know, for a transaction in block `number`.
 
         Raises:
             AncientBirthBlock: the hash of the era's birth block is not stored.
         """
-        known = self._additional.get(era_code)
+        terms = extrinsic.terms
+        known = self._additional.get(terms)
         if known is None:
             genesis = self._system.hash_of(0)
             birth = self._system.hash_of(extrinsic.era.birth(number))
             if birth is None or genesis is None:
                 raise AncientBirthBlock
-            known = self._additional[era_code] = additional_signed(*self._version, genesis, birth)
+            digest = self._schema.metadata_digest if terms & HASHES_METADATA else None
+            known = self._additional[terms] = additional_signed(*self._version, genesis, birth, digest)
         return known
 
     # --------------------------------------------------------------------------------------------- transactions
@@ -217,13 +220,13 @@ class Executive:
     def _check_signed(self, extrinsic: Extrinsic, number: int) -> tuple[AccountId, AccountInfo]:
         """Check everything up to the signature; return signer and account."""
         signer = extrinsic.signer
-        if signer is None or extrinsic.mode:
+        if signer is None:
             raise UnknownLookup
         if signer == ZERO_ACCOUNT:
             raise BadSigner
-        additional = self._additional.get(extrinsic.era_code)
+        additional = self._additional.get(extrinsic.terms)
         if additional is None:
-            additional = self.additional(extrinsic.era_code, extrinsic, number)
+            additional = self.additional(extrinsic, number)
         if extrinsic.verified_for != additional:
             payload = extrinsic.payload(additional)
             if not verify_multi(extrinsic.signature_kind, extrinsic.signature, payload, signer):

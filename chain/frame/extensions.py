@@ -13,7 +13,7 @@ is in `chain.frame.executive`, where the checks stand in one line of sight:
 | CheckNonce | Compact u32 | | `_check_signed`, `apply` |
 | CheckWeight | | | `_check_room` |
 | ChargeTransactionPayment | Compact u128 | | `apply`, the `Fees` pallet |
-| CheckMetadataHash | mode | Option<[u8; 32]> | mode 1 is refused until the digest is implemented |
+| CheckMetadataHash | mode | Option<[u8; 32]> | `Executive.additional`, `chain.frame.metadata_digest` |
 
 Source: `frame_system::extensions`, `pallet_transaction_payment`, `frame_metadata_hash_extension`.
 """

@@ -57,11 +57,11 @@ def extrinsic_shape(call: AnyCodec) -> Shape:
 
 
 class MetadataWriter:
-    """Writes one version of the metadata of a schema."""
+    """Writes one version of the metadata of a schema; `registry` has the types of what was written."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._registry = Registry()
+        self.registry = Registry()
         self._extrinsic = schema.resolver.codec_of(UncheckedExtrinsic)
         self._runtime = described(Shape(Composite(()), path=(RUNTIME, "Runtime")))
 
@@ -77,10 +77,10 @@ class MetadataWriter:
         rest += self._id(self._runtime)
         if is_v15:
             rest += self._apis() + self._outer_enums() + _list([])
-        return MAGIC + bytes((version,)) + self._registry.encode() + pallets + rest
+        return MAGIC + bytes((version,)) + self.registry.encode() + pallets + rest
 
     def _id(self, codec: AnyCodec) -> bytes:
-        return self._registry.compact_id(codec)
+        return self.registry.compact_id(codec)
 
     # --------------------------------------------------------------------------------------------- pallets
 
@@ -123,6 +123,11 @@ class MetadataWriter:
 
     # --------------------------------------------------------------------------------------------- extrinsic
 
+    @property
+    def extrinsic(self) -> Shape:
+        """The type of extrinsics; its parameters are what one is made of."""
+        return self._extrinsic.shape()
+
     def _extensions(self) -> bytes:
         return _list(
             [
@@ -135,8 +140,7 @@ class MetadataWriter:
         return self._id(self._extrinsic) + bytes((EXTRINSIC_VERSION,)) + self._extensions()
 
     def _extrinsic_v15(self) -> bytes:
-        shape = self._extrinsic.shape()
-        parts = b"".join([self._id(codec) for _, codec in shape.params if codec is not None])
+        parts = b"".join([self._id(codec) for _, codec in self.extrinsic.params if codec is not None])
         return bytes((EXTRINSIC_VERSION,)) + parts + self._extensions()
 
     # --------------------------------------------------------------------------------------------- V15 only

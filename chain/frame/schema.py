@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, get_args, get_type_hints
 
@@ -35,9 +36,11 @@ from aitoken.codec.hints import (
 )
 from aitoken.codec.primitives import Bytes
 from aitoken.crypto.hashing import blake2_256
+from aitoken.types import Hash32
 from chain.frame.calls import RUNTIME_CALL, Call, CallCodec, CallDeclaration, CallInfo, announced, pallet_call_shape
 from chain.frame.errors import DISPATCH_ERROR, DispatchError
 from chain.frame.metadata import UNCHECKED_EXTRINSIC, extrinsic_shape
+from chain.frame.metadata_digest import metadata_digest
 from chain.frame.origin import RAW_ORIGIN, NoOrigin, Origin, Root, Signed
 from chain.frame.outer import (
     EVENT_RECORDS,
@@ -202,6 +205,11 @@ class Schema:
         parameters = repr([(info.key, info.default, info.bounds) for info in self.all_parameters]).encode()
         whole = self.version_bytes + constants + parameters + self.weights.encode()
         return b"aitoken python runtime " + blake2_256(whole)
+
+    @cached_property
+    def metadata_digest(self) -> Hash32:
+        """What a wallet that checks metadata signs; made when first asked for."""
+        return metadata_digest(self)
 
     def call_info(self, name: str) -> CallInfo:
         """Return what is known of "Pallet.call".

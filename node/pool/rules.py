@@ -74,8 +74,8 @@ class Rules:
     def _quick(self, xt: Extrinsic) -> Verdict | None:
         """The verdict on one that differs from others on this head only by account and nonce; None where unsure."""
         call, signer = xt.call, xt.signer
-        era = self._eras.get(xt.era_code)
-        if call is None or signer is None or era is None or xt.mode or signer == ZERO_ACCOUNT:
+        era = self._eras.get(xt.terms)
+        if call is None or signer is None or era is None or signer == ZERO_ACCOUNT:
             return None
         price = self._prices.get((call.info, len(xt.raw), xt.tip))
         if price is None:
@@ -103,7 +103,7 @@ class Rules:
         try:
             if signer is not None:
                 # Marked as verified for the length of this call, so that the cheap rules speak first.
-                additional = xt.verified_for = executive.additional(xt.era_code, xt, number)
+                additional = xt.verified_for = executive.additional(xt, number)
             valid = executive.validate(xt, number)
         except InvalidTransaction as error:
             raise refusal(error) from None
@@ -115,7 +115,7 @@ class Rules:
             tags = b"unsigned:" + b"".join(valid.provides)
             return Verdict(tags, 0, 0, valid.priority, valid.longevity, valid.propagate, None)
         if valid.propagate:
-            self._eras[xt.era_code] = (additional, valid.longevity)
+            self._eras[xt.terms] = (additional, valid.longevity)
             self._remember_price(xt, valid.priority)
         base = self._system.account_nonce(signer)
         return Verdict(

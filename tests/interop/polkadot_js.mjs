@@ -1,5 +1,7 @@
 // @polkadot/api, as wallets and the public apps page use it: legacy methods, V15 metadata, watched transactions.
+import { merkleizeMetadata } from '@polkadot-api/merkleize-metadata'
 import { ApiPromise, Keyring, WsProvider } from '@polkadot/api'
+import { u8aToHex } from '@polkadot/util'
 import { cryptoWaitReady, randomAsU8a } from '@polkadot/util-crypto'
 import { equal, holds, step } from './report.mjs'
 
@@ -60,6 +62,18 @@ await step('a short-lived and a tipped transaction', async () => {
   const done = await send(api.tx.system.remark('0x01'), { era: 64, tip: 1_000n })
   const block = await api.rpc.chain.getBlock(done.block)
   holds(block.block.extrinsics[done.txIndex].era.isMortalEra, 'it is immortal')
+})
+
+await step('a transaction signed with the digest of the metadata, as hardware wallets do', async () => {
+  const metadata = (await api.call.metadata.metadataAtVersion(15)).unwrap().toU8a(true)
+  const token = { decimals: api.registry.chainDecimals[0], tokenSymbol: api.registry.chainTokens[0] }
+  const digest = merkleizeMetadata(metadata, token).digest()
+  const done = await send(api.tx.system.remark('0x03'), { mode: 1, metadataHash: u8aToHex(digest) })
+  const block = await api.rpc.chain.getBlock(done.block)
+  equal(block.block.extrinsics[done.txIndex].mode.toNumber(), 1, 'mode')
+  const other = u8aToHex(digest.map((byte) => byte ^ 1))
+  const refusal = await send(api.tx.system.remark('0x04'), { mode: 1, metadataHash: other }).then(() => null, (error) => error)
+  holds(/1010.*bad signature/s.test(String(refusal?.message)), `got ${refusal}`)
 })
 
 await step('an outdated nonce is refused with code 1010', async () => {

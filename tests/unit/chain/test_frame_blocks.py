@@ -184,7 +184,7 @@ def test_what_is_wrong_is_named_in_the_order_of_the_contract(chain: Chain) -> No
         (bare_extrinsic(chain.schema.make_call("Timestamp.set", 1).encode()), errors.MandatoryValidation),
         (bare_extrinsic(good.call_bytes), errors.NoUnsignedValidator),
         (Extrinsic(other_address(good)), errors.UnknownLookup),
-        (forged(chain, extra=good.extra[:-1] + b"\x01"), errors.UnknownLookup),
+        (forged(chain, extra=good.extra[:-1] + b"\x01"), errors.BadProof),
         (forged(chain, signer=bytes(32)), errors.BadSigner),
         (transfer(chain, 0, era=far, birth=bytes(32)), errors.AncientBirthBlock),
         (forged(chain, signature=bytes(64)), errors.BadProof),
