@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aitoken.crypto import ed25519
+from aitoken.pay.seals import FULL_AWARD
 from aitoken.proto.extrinsic import Extrinsic, sign_extrinsic
 from aitoken.types import AccountId, Balance, Hash32, Moment
 from bench import accounts
@@ -29,7 +30,6 @@ from chain.frame.weights import PS_PER_MS, REFERENCE_RATE
 from chain.pallets.ai.arbiters import STAKE_MIN
 from chain.pallets.ai.deposits import deposit
 from chain.pallets.ai.disputes_types import Arbiter, Seat
-from chain.pallets.ai.jury import FULL_AWARD
 from chain.pallets.ai.rewards import CAMPAIGN_BYTES, SUBMISSION_BYTES
 from chain.pallets.ai.rewards_court import JURORS
 from chain.pallets.ai.rewards_types import (

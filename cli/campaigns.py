@@ -123,6 +123,7 @@ def report_rows(ledger: Ledger) -> list[dict[str, object]]:
         {
             "submission": work.submission, "who": work.who, "state": work.state, "yes": len(work.accepted),
             "no": len(work.rejected), "reward": work.reward, "paid": work.paid, "content": work.content,
+            "challenged": work.challenged,
         }
         for work in ledger.works.values()
     ]  # fmt: skip

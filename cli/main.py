@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cli.commands.allowance:allowance",
         "Let other keys spend your money within limits, and stop them.",
     ),
+    "arbiter": ("cli.commands.arbiter:arbiter", "Say whether challenged work of campaigns is a fraud."),
     "ask": ("cli.commands.ask:ask", "Ask a model, pay, and show the answer and what it cost."),
     "audit": (
         "cli.commands.audit:audit",

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aitoken.client.batches import CALLS_A_TRANSACTION, packed, send_in_order
 from aitoken.client.campaigns import Campaign, Following, Phase, Work, campaign_of
 from aitoken.client.chain import Call
 from aitoken.client.client import Client
@@ -25,7 +26,6 @@ from aitoken.types import AccountId
 Judge = Callable[[Campaign, Work], Awaitable[bool | None]]
 
 JUDGED_AT_ONCE: Final = 4
-CALLS_A_TRANSACTION: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +121,11 @@ class Attester:
 
     async def _send(self, calls: Sequence[Call]) -> None:
         """Send calls, each of which may fail for itself, and wait until the last is in a block."""
-        if not calls:
-            return
         if self._grant is None:
-            packed = [calls[at : at + CALLS_A_TRANSACTION] for at in range(0, len(calls), CALLS_A_TRANSACTION)]
-            ready = [
-                part[0] if len(part) == 1 else self._client.call("Utility", "force_batch", calls=list(part))
-                for part in packed
-            ]
+            ready = packed(self._client, calls)
         else:  # a spend key's permission carries one call at a time
             ready = [
                 self._client.call("Allowances", "spend", owner=self._grant.owner, grant=self._grant.number, call=each)
                 for each in calls
             ]
-        first = await self._client.nonce(self._pair)
-        for at, each in enumerate(ready[:-1]):
-            await self._client.submit(each, self._pair, nonce=first + at)
-        await self._client.submit(ready[-1], self._pair, wait="in_block", nonce=first + len(ready) - 1)
+        await send_in_order(self._client, self._pair, ready)

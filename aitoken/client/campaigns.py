@@ -147,13 +147,13 @@ async def all_works(client: Client, campaign: int, *, at: str | None = None) -> 
 
 
 class Following:
-    """Looks at the work of a campaign again and again, and reads only what may still change.
+    """Looks at the work of a campaign, or of all, again and again, and reads only what may still change.
 
     Submissions of all campaigns lie in one map. Which campaign one is of never changes, nor does one that is over, so
     each of those is read once.
     """
 
-    def __init__(self, client: Client, campaign: int) -> None:
+    def __init__(self, client: Client, campaign: int | None = None) -> None:
         self._client = client
         self._campaign = campaign
         self._settled: set[int] = set()
@@ -164,7 +164,7 @@ class Following:
         fresh = self._client.query_map("Rewards", "Submissions", wanted=lambda keys: keys[0] not in self._settled)
         async for keys, facts in fresh:
             work = Work(int(keys[0]), facts)
-            if facts["campaign"] == self._campaign and not work.is_over:
+            if self._campaign in (None, facts["campaign"]) and not work.is_over:
                 found.append(work)
             else:
                 self._settled.add(work.number)

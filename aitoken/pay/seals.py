@@ -1,7 +1,9 @@
-"""Seals: how work and verdicts are put down before anybody may see them. The pallet Rewards checks the same bytes.
+"""Seals: how work and verdicts are put down before anybody may see them. Rewards and Disputes check the same bytes.
 
 work      blake2b-256("AITPwork" | campaign u64 | who | content | salt)        content: blake2b-256 of the work
 verdict   blake2b-256("AITPvote" | submission u64 | attester | accepts u8 | salt)
+award     blake2b-256("AITPvote" | case u64 | panel u8 | arbiter | award u16 | salt)    in hundredths of a percent
+fraud     an award of all, or of nothing, about a submission: panel 2
 salt      blake2b-256("AITPsalt" | own secret | what is sealed)     so that nothing has to be remembered to open it
 """
 
@@ -15,6 +17,9 @@ from aitoken.types import AccountId, Hash32
 WORK_MAGIC: Final = b"AITPwork"
 VOTE_MAGIC: Final = b"AITPvote"
 SALT_MAGIC: Final = b"AITPsalt"
+FULL_AWARD: Final = 10_000
+COURT: Final = 2
+"""In the place of a panel's number: 0 and 1 are those of Disputes, this is that of Rewards."""
 
 
 def seal_of(campaign: int, who: AccountId, content: Hash32, salt: bytes) -> Hash32:
@@ -27,6 +32,17 @@ def vote_of(submission: int, attester: AccountId, salt: bytes, *, accepts: bool)
     return Hash32(blake2_256(VOTE_MAGIC + submission.to_bytes(8, "little") + attester + bytes((accepts,)) + salt))
 
 
+def commitment(case: int, panel: int, arbiter: AccountId, award: int, salt: bytes) -> Hash32:
+    """Return what an arbiter commits to: nobody can copy it, and it is good for one case and panel."""
+    text = VOTE_MAGIC + case.to_bytes(8, "little") + bytes((panel,)) + arbiter + award.to_bytes(2, "little") + salt
+    return Hash32(blake2_256(text))
+
+
+def juror_seal(submission: int, juror: AccountId, salt: bytes, *, fraud: bool) -> Hash32:
+    """Return the seal of what a juror says about challenged work."""
+    return commitment(submission, COURT, juror, FULL_AWARD * fraud, salt)
+
+
 def work_salt(secret: bytes, campaign: int, content: Hash32) -> bytes:
     """Return the salt of somebody's work, the same each time."""
     return blake2_256(SALT_MAGIC + secret + b"work" + campaign.to_bytes(8, "little") + content)
@@ -35,3 +51,9 @@ def work_salt(secret: bytes, campaign: int, content: Hash32) -> bytes:
 def vote_salt(secret: bytes, submission: int) -> bytes:
     """Return the salt of somebody's verdict, the same each time."""
     return blake2_256(SALT_MAGIC + secret + b"vote" + submission.to_bytes(8, "little"))
+
+
+def juror_salt(secret: bytes, submission: int, since: int) -> bytes:
+    """Return the salt of what somebody says as a juror about a challenge of that time, the same each time."""
+    moment = since.to_bytes(8, "little")
+    return blake2_256(SALT_MAGIC + secret + b"rule" + submission.to_bytes(8, "little") + moment)

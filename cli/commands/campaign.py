@@ -11,7 +11,7 @@ import click
 from aitoken.errors import Rejected
 from cli import campaigns as words
 from cli.amounts import parse_amount, show_amount
-from cli.commands.campaign_attest import attest, hire, join, retire, stake
+from cli.commands.campaign_attest import attest, challenge, hire, join, retire, stake
 from cli.exits import BadInput, Unhealthy
 from cli.money import show_money
 from cli.render import Output, output_option
@@ -40,7 +40,7 @@ def campaign() -> None:
     """Pay people for work that helps, and earn by doing it."""
 
 
-for command in (stake, join, attest, hire, retire):
+for command in (stake, join, attest, challenge, hire, retire):
     campaign.add_command(command)
 
 

@@ -1,20 +1,18 @@
-"""`aitoken campaign join|attest|hire`: judging the work of campaigns, by hand or by a service."""
+"""`aitoken campaign join|attest|hire|challenge`: judging the work of campaigns, by hand or by a service."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal as signals
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
-from aitoken.errors import Unavailable
 from cli import campaigns as words
 from cli.amounts import parse_amount, show_amount
 from cli.exits import BadInput
+from cli.judging import judging_options, library_at, serve
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
 from cli.signing import Signer, facts_of, signer_options, submit_final
@@ -118,21 +116,45 @@ def hire(key: str, fees: str, days: int, signer: Signer, session: Session, out: 
 
 
 @click.command()
+@click.argument("submission", type=click.IntRange(0, 2**64 - 1))
+@click.argument("evidence", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--publish", type=click.Path(file_okay=False, path_type=Path), help="Put the evidence into this folder, "
+              "under its hash, where arbiters find it.")  # fmt: skip
+@signer_options
+@node_option
+@output_option
+def challenge(
+    submission: int, evidence: Path, publish: Path | None, signer: Signer, session: Session, out: Output
+) -> None:
+    """Say that work is a fraud, for the reasons in the file EVIDENCE: nothing of it is paid until arbiters have ruled.
+
+    It puts a bond at risk. If they agree, you have it back with a part of what the attesters lose that accepted the
+    work; else the bond goes to who had to wait, and to the arbiters.
+    """
+    from aitoken.client.court import bond_for
+    from cli import works
+
+    pair, text = signer.pair(), works.read_work(evidence)
+    if publish is not None:
+        works.publish(text, publish)
+
+    async def say(client: Client) -> dict[str, Any]:
+        bond = await bond_for(cast("Library", client), submission)
+        out.progress(f"{show_amount(bond)} are put at risk: lost if arbiters do not call it a fraud")
+        call = client.call("Rewards", "challenge", submission=submission, evidence=works.hash_of(text))
+        return facts_of(await submit_final(client, pair, [call], out)) | {"submission": submission, "bond": bond}
+
+    told = session.run(say)
+    out.result(told, f"submission {submission} is challenged: arbiters are drawn and rule (aitoken arbiter cases)")
+
+
+@click.command()
 @number_argument
-@click.option("--works", "place", metavar="FOLDER|URL", help="Where work lies under its hash.")
-@click.option("--check", "command", help="Command that judges: work on its standard input, exit code 0 accepts, 1 "
-              "rejects, anything else is no verdict.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(0.1, 3600), default=60.0, show_default=True, help="For one check.")
+@judging_options
 @click.option("--accept", type=int, multiple=True, metavar="SUBMISSION", help="Accept this one, looked at by yourself.")
 @click.option("--reject", type=int, multiple=True, metavar="SUBMISSION", help="Reject this one.")
-@click.option("--service", is_flag=True, help="Go on until SIGTERM or Ctrl-C.")
-@click.option(
-    "--every", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True, help="Seconds between looks."
-)
 @click.option("--for", "owner", metavar="ACCOUNT", help="Vote for this attester, who has hired your key.")
 @click.option("--grant", type=int, help="The number of that permission.")
-@click.option("--seed-file", type=click.Path(path_type=Path),
-              help=f"Secret that seals come from and are opened with; {words.SEED} if not given.")  # fmt: skip
 @signer_options
 @node_option
 @output_option
@@ -150,10 +172,6 @@ def attest(
 
     if (owner is None) != (grant is None):
         raise BadInput("--for needs --grant, and --grant needs --for")
-    if (command is None) != (place is None):
-        raise BadInput("a check needs --works, and --works needs --check")
-    if command is None and service:
-        raise BadInput("a service needs a check: --check COMMAND --works FOLDER")
     pair, secret = signer.pair(), words.secret(seed_file)
     permission = None if owner is None or grant is None else Grant(AccountId(account_of(owner)), grant)
     by_hand = dict.fromkeys(accept, True) | dict.fromkeys(reject, False)
@@ -171,27 +189,17 @@ def attest(
                 await asyncio.sleep(every)
 
     async def work() -> dict[str, Any]:
-        async with _library(place) as library:
+        async with library_at(place) as library:
             judge = _judge(library, command, seconds, by_hand, out)
-            return await (_serve(look, judge, every, out) if service else look(judge))
+            if not service:
+                return await look(judge)
+            await serve(lambda: look(judge), every, out)
+            return {"voted": [], "revealed": [], "silent": []}
 
     told = asyncio.run(work())
     out.result(
         told, f"voted on {len(told['voted'])}, opened {len(told['revealed'])}, no verdict on {len(told['silent'])}"
     )
-
-
-@contextlib.asynccontextmanager
-async def _library(place: str | None) -> Any:
-    import aiohttp
-
-    from cli.works import Library
-
-    if place is None or not place.startswith(("http://", "https://")):
-        yield None if place is None else Library(place)
-        return
-    async with aiohttp.ClientSession() as http:
-        yield Library(place, http)
 
 
 def _judge(library: Works | None, command: str | None, seconds: float, by_hand: dict[int, bool], out: Output) -> Judge:
@@ -220,22 +228,3 @@ def _judge(library: Works | None, command: str | None, seconds: float, by_hand: 
 
 
 _NAMES: Final = {True: "accepted", False: "rejected", None: "no verdict"}
-
-
-async def _serve(look: Any, judge: Judge, every: float, out: Output) -> dict[str, Any]:
-    """Look again and again until a signal comes; a node that is gone for a while is waited for."""
-    from aitoken.client.errors import TransactionDropped, TransactionRefused
-
-    task = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-    for each in (signals.SIGTERM, signals.SIGINT):
-        loop.add_signal_handler(each, lambda: task.cancel() if task is not None else None)
-    try:
-        while True:
-            try:
-                await look(judge)
-            except (Unavailable, TransactionRefused, TransactionDropped) as error:
-                out.progress(f"trying again: {error}")
-                await asyncio.sleep(every)
-    except asyncio.CancelledError:
-        return {"voted": [], "revealed": [], "silent": []}

@@ -96,6 +96,18 @@ class Place:
 
         asyncio.run(wait())
 
+    def wait_until_seated(self, submission: int, *judge: str) -> None:
+        """Let an arbiter look at every head until it has drawn the panel on a challenge."""
+
+        async def wait() -> None:
+            async with await Client.connect(self.net.url(0)) as client:
+                async for _ in client.subscribe_heads(final=False):
+                    done = await asyncio.to_thread(self.told, *judge)
+                    if submission in done["seated"]:
+                        return
+
+        asyncio.run(wait())
+
     def skip(self, ms: int) -> None:
         self.ahead[0] += ms
         self.put_forward(self.ahead[0])
@@ -115,7 +127,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("earning")
-    net = Net.make(folder / "net", 1, quick_chain(folder))
+    net = Net.make(folder / "net", 1, quick_chain(folder, sessionBlocks=8))
     try:
         put_forward = net.start_rigged(0)
         asyncio.run(wait_final(net.url(0), 1))
@@ -259,6 +271,65 @@ def test_a_campaign_is_made_worked_for_judged_by_a_check_paid_and_accounted_for(
     assert evidence[bob] == (sent[0]["content"], 1, 0)
     assert picture.read_text().startswith("<svg")
     assert (ended["pending"], ended["returned"]) == (0, 7 * AIT)
+
+
+def test_a_fraud_that_a_bribed_attester_accepted_is_challenged_ruled_on_and_not_paid(
+    place: Place, tmp_path: Path
+) -> None:
+    run, told, works = place.run, place.told, str(tmp_path / "works")
+    judges, day = ("//Alice//stash", "//Bob", "//Ferdie"), 24 * HOUR_MS
+    (task := tmp_path / "task.txt").write_text("Write a line that contains the word good.")
+    (bad := tmp_path / "bad.txt").write_text("a line")
+    (evidence := tmp_path / "evidence.txt").write_text("It does not contain the word.")
+    told("transfer", "//Alice", "//Alice//stash", "150")
+    for who in judges:
+        told("arbiter", "stake", "100", "--from", who)
+    told("transfer", "//Alice", "//Mallory", "500")
+    create = (
+        "campaign", "create", str(task), "--reward", "10", "--budget", "20", "--per-day", "1", "--step", "1h",
+        "--vesting", "10d", "--attester", "//Mallory", "--from", "//Alice",
+    )  # fmt: skip
+    told("campaign", "stake", "350", "--from", "//Mallory")
+    number = str(told(*create)["campaign"])
+    told("campaign", "join", number, "--from", "//Mallory")
+    fraud = told("campaign", "submit", number, str(bad), "--publish", works, "--from", "//Charlie")["submission"]
+    since = told("campaign", "report", number)[0]["since"]
+    accept = ("campaign", "attest", number, "--accept", str(fraud), "--from", "//Mallory")
+    for hour in (1, 2):
+        place.skip_until(since + hour * HOUR_MS)
+        told(*accept)
+    for time, due in ((since + 4 * HOUR_MS, 0), (since + 4 * HOUR_MS + 2 * day, 2 * AIT)):
+        place.skip_until(time)
+        assert told("campaign", "pay", number, "--from", "//Dave")["paid"] in range(due, due + AIT // 10)
+    before = told("balance", "//Dave")["free"]
+
+    challenged = told("campaign", "challenge", str(fraud), str(evidence), "--publish", works, "--from", "//Dave")
+    meanwhile = told("campaign", "ledger", number, "--check")
+    again = run("campaign", "challenge", str(fraud), str(evidence), "--from", "//Eve")
+    check = ("arbiter", "judge", "--works", works, "--check", "grep -q good", "--from")
+    place.wait_until_seated(fraud, *check, judges[0])
+    (case,) = told("arbiter", "cases")
+    judged = [told(*check, who)["judged"] for who in judges]
+    place.skip(2 * day)
+    place.skip_until(since + 4 * HOUR_MS + 4 * day)
+    opened = [told(*check, who)["unveiled"] for who in judges]
+    place.skip(day)
+    place.skip_until(since + 4 * HOUR_MS + 5 * day)
+    ruled = told("arbiter", "judge", "--from", "//Eve")["ruled"]
+    after, standing = told("balance", "//Dave")["free"], told("campaign", "report", number)[0]
+    ledger = told("campaign", "ledger", number, "--check")
+    poor = told("campaign", "stake", "10", "--from", "//Mallory")["stake"]
+
+    assert (challenged["bond"], again.exit_code) == (10 * AIT, Exit.REFUSED)
+    assert (meanwhile["works"][0]["challenged"], meanwhile["wrong"]) == (True, [])
+    assert set(case["panel"].split(", ")) == {encode(pair_from_uri(who).public) for who in judges}
+    assert (case["submission"], case["stand"]) == (fraud, "the panel judges")
+    assert (judged, opened, ruled) == ([[fraud]] * 3, [[fraud]] * 3, [fraud])
+    assert (standing["state"], ledger["wrong"]) == ("over", [])
+    assert ledger["earned"] in range(2 * AIT, 2 * AIT + AIT // 10)
+    assert poor == 10 * AIT, "the attester has lost all it had at stake"
+    assert after > before + 15 * AIT, "the challenger has half of a tenth of that"
+    assert told("campaign", "pay", number, "--from", "//Dave")["settled"] == 0
 
 
 def test_of_many_people_the_honest_are_paid_once_and_the_ledger_is_the_chain_to_the_unit(place: Place) -> None:

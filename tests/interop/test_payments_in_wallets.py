@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from aitoken.pay.seals import commitment
 from aitoken.pay.units import INPUT_TOKEN
 from aitoken.types import AIT, Hash32
 from chain.frame.types import Ed25519Signature
 from chain.pallets.ai.allowances_types import Limits, Purpose, Scope
 from chain.pallets.ai.disputes_types import OfSession, OfSubscription
-from chain.pallets.ai.jury import commitment
 from chain.pallets.ai.pay_types import AuthorizationTerms, Share, ToAccount, ToProvider, ToSplit
 from chain.pallets.ai.plans_types import Entitlements, Mandate, Period, PeriodUnit, PlanTerms, Refund
 from tests.interop.test_wallet_libraries import CLIENT_SECONDS, javascript, run

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from aitoken.pay.seals import commitment
 from aitoken.types import AccountId, Hash32
 from chain.pallets.ai.agenda import SLOT_MS
 from chain.pallets.ai.disputes_types import Committing, OfSession
-from chain.pallets.ai.jury import commitment
 from tests.support.spending_chain import SpendingChain, account, ait
 
 SESSION = Hash32(b"S" * 32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aitoken.pay.seals import commitment
 from aitoken.proto.digest import NextEpoch
 from aitoken.types import AccountId, Balance, Hash32, Moment
 from bench.weights.world import Run, World, ait, scenario
@@ -10,7 +11,6 @@ from chain.pallets.ai.arbiters import ARBITERS_MAX, STAKE_MIN
 from chain.pallets.ai.calendar import DAY_MS
 from chain.pallets.ai.disputes import SWEPT_A_BLOCK
 from chain.pallets.ai.disputes_types import RECEIPTS_MAX, Arbiter, OfSubscription
-from chain.pallets.ai.jury import commitment
 from chain.pallets.ai.plans_types import Entitlements, Mandate, Period, PeriodUnit, PlanTerms, Refund
 
 OWNER, PAYER, OTHER = range(3)

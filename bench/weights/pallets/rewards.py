@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from aitoken.crypto.blind_rsa import SIZE
-from aitoken.pay.seals import seal_of, vote_of
+from aitoken.pay.seals import juror_seal, seal_of, vote_of
 from aitoken.types import AccountId, Balance, Hash32, Moment
 from bench.weights.pallets.disputes import JUDGES, _later_epoch
 from bench.weights.world import Run, World, ait, scenario
 from chain.pallets.ai.arbiters import ARBITERS_MAX, STAKE_MIN
 from chain.pallets.ai.attest_types import KEYS_A_PERSON, Accept, Class, IssuerKey
 from chain.pallets.ai.disputes_types import Arbiter
-from chain.pallets.ai.rewards_court import JURORS, juror_seal
+from chain.pallets.ai.rewards_court import JURORS
 from chain.pallets.ai.rewards_rules import stake_for
 from chain.pallets.ai.rewards_storage import JUDGE_MS, UNVEIL_MS
 from chain.pallets.ai.rewards_types import ATTESTERS_MAX, Decay, Kind, Persons, Terms

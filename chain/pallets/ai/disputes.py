@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aitoken.codec.containers import Fail
 from aitoken.codec.hints import Bytes32, u32, u64
+from aitoken.pay.seals import FULL_AWARD, commitment
 from aitoken.proto.digest import NextEpoch
 from aitoken.types import AIT, AccountId, Balance, BlockNumber, Hash32, Moment
 from chain.frame.calls import call
@@ -63,7 +64,7 @@ from chain.pallets.ai.disputes_types import (
     Stake,
     Subject,
 )
-from chain.pallets.ai.jury import COHERENT, FULL_AWARD, commitment, median
+from chain.pallets.ai.jury import COHERENT, median
 
 if TYPE_CHECKING:
     from chain.frame.machine import Machine

@@ -10,11 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from aitoken.crypto.hashing import blake2_256
-from aitoken.types import AccountId, Hash32
+from aitoken.types import AccountId
 
 DRAW_PREFIX: Final = b"AITPjury"
-VOTE_PREFIX: Final = b"AITPvote"
-FULL_AWARD: Final = 10_000
 COHERENT: Final = 5_000
 """A vote further than this from the outcome earns no fee."""
 
@@ -45,12 +43,6 @@ def draw(
                 del left[index]
                 break
     return drawn
-
-
-def commitment(case: int, panel: int, arbiter: AccountId, award: int, salt: bytes) -> Hash32:
-    """Return what an arbiter commits to: nobody can copy it, and it is good for one case and panel."""
-    text = VOTE_PREFIX + case.to_bytes(8, "little") + bytes((panel,)) + arbiter + award.to_bytes(2, "little") + salt
-    return blake2_256(text)
 
 
 def median(votes: Sequence[int]) -> int:

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from aitoken.pay.seals import COURT, FULL_AWARD, juror_seal
 from aitoken.proto.digest import NextEpoch
-from aitoken.types import AccountId, Balance, Hash32, Moment
+from aitoken.types import AccountId, Balance, Moment
 from chain.pallets.ai.disputes_types import Seat
-from chain.pallets.ai.jury import FULL_AWARD, commitment
 from chain.pallets.ai.rewards_events import RewardsErrors as Error
 from chain.pallets.ai.rewards_events import RewardsEvents as Event
 from chain.pallets.ai.rewards_rules import bounty_of
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from chain.pallets.balances import Balances
 
 JURORS: Final = 3
-PANEL: Final = 2
-"""In the place of a panel's number in draws and seals: 0 and 1 are those of Disputes."""
 WAIT_EPOCHS: Final = 2
 
 
@@ -42,11 +40,6 @@ class Seeds(Protocol):
 
     def get(self) -> NextEpoch:
         """The epoch the next block belongs to."""
-
-
-def juror_seal(submission: int, juror: AccountId, salt: bytes, *, fraud: bool) -> Hash32:
-    """Return the seal of what a juror says."""
-    return commitment(submission, PANEL, juror, FULL_AWARD * fraud, salt)
 
 
 class Court:
@@ -70,7 +63,7 @@ class Court:
         if epoch.epoch < challenge.epoch or now + JUDGE_MS + UNVEIL_MS > challenge.since + RULING_MS:
             raise Error.WrongPhase
         barred = (found.who, challenge.who, campaign.owner, *campaign.attesters)
-        drawn = self._arbiters.seat(number, PANEL, bytes(epoch.seed), barred, JURORS)
+        drawn = self._arbiters.seat(number, COURT, bytes(epoch.seed), barred, JURORS)
         if not drawn:
             raise Error.NoArbiters
         found.challenge = challenge.copy()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aitoken.pay.seals import FULL_AWARD, commitment
 from aitoken.types import AccountId, Balance, Hash32
 from chain.pallets.ai.agenda import SLOT_MS
 from chain.pallets.ai.arbiters import ARBITERS_MAX, SILENCE_PERCENT, STAKE_MIN, STAKES_COUNTED
@@ -20,7 +21,7 @@ from chain.pallets.ai.disputes_types import (
     OfSession,
     OfSubscription,
 )
-from chain.pallets.ai.jury import FULL_AWARD, commitment, draw, median
+from chain.pallets.ai.jury import draw, median
 from tests.support.court import (
     AMOUNT,
     ARBITERS,

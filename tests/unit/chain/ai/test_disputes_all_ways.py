@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from aitoken.pay.seals import FULL_AWARD, commitment
 from chain.frame.errors import DispatchError
 from chain.pallets.ai.agenda import SLOT_MS
 from chain.pallets.ai.disputes import APPEAL_BONDS, Disputes, bond_of
 from chain.pallets.ai.disputes_types import Committing, Drawing, Ended, Opened, Revealing, Ruled
-from chain.pallets.ai.jury import FULL_AWARD, commitment
 from tests.support.court import AMOUNT, ARBITERS, ROOT, SALT, court, moved, opened, pass_phase, phase
 from tests.support.spending_chain import SpendingChain, ait, rows
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from aitoken.pay.seals import juror_seal
 from aitoken.types import AccountId
 from chain.pallets.ai.agenda import SLOT_MS
 from chain.pallets.ai.rewards import Rewards
-from chain.pallets.ai.rewards_court import JURORS, juror_seal
+from chain.pallets.ai.rewards_court import JURORS
 from chain.pallets.ai.rewards_rules import bounty_of, stake_for
 from chain.pallets.ai.rewards_storage import BOND, JUDGE_MS, RULING_MS, UNVEIL_MS
 from chain.pallets.ai.rewards_types import Over

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from aitoken.pay.seals import seal_of, vote_of
+from aitoken.pay.seals import juror_seal, seal_of, vote_of
 from aitoken.proto.extrinsic import Extrinsic, additional_signed, sign_extrinsic
 from aitoken.types import AIT, AccountId, Balance, Hash32, Moment
 from chain.frame.errors import BadOrigin, BadProof, InvalidBlock, Stale
-from chain.pallets.ai.rewards_court import juror_seal
 from chain.pallets.ai.rewards_events import RewardsErrors as Error
 from chain.pallets.ai.rewards_rules import stake_for
 from chain.pallets.ai.rewards_storage import JUDGE_MS, UNVEIL_MS
