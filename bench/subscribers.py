@@ -1,17 +1,20 @@
 """What a crowd of wallets costs everybody else: 1,000 connections that follow heads and an account each.
 
-Four validators under a steady load, with and without 250 connections on each of them, in turn; the crowd lives in this
-process, the load has its own. The line is by how much finality got later.
+Four validators under a steady load, with and without 250 connections on each of them, in turn. The line is by how much
+finality got later. Load and crowd have processes of their own; since they share the cores with the nodes, the time that
+nodes and crowd take for a notification and a block stands beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
+import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from aitoken.crypto.hashing import blake2_128_concat, twox_128
-from bench.accounts import public
 from bench.network import Network, network
 from bench.node_client import WsClient
 from bench.row import Row
@@ -20,7 +23,6 @@ VALIDATORS = 4
 CROWD = 1_000
 RATE = 100
 ROUNDS = 3
-ACCOUNT = twox_128(b"System") + twox_128(b"Account")
 
 
 def run(quick: bool) -> list[Row]:
@@ -28,40 +30,74 @@ def run(quick: bool) -> list[Row]:
 
 
 async def _measure(crowd: int, seconds: int) -> list[Row]:
-    without: list[float] = []
-    beside: list[float] = []
-    heard = [0]
+    without: list[Turn] = []
+    beside: list[Turn] = []
+    heard: list[dict[str, float]] = []
     async with network(VALIDATORS, 2_000) as devnet:
         await asyncio.sleep(3)
         for turn in range(ROUNDS):
             print(f"subscribers: {turn + 1} of {ROUNDS}", file=sys.stderr)
-            without.append(await _latency(devnet, seconds))
-            clients = [await _wallet(devnet, index, heard) for index in range(crowd)]
-            beside.append(await _latency(devnet, seconds))
-            await asyncio.gather(*(client.close() for client in clients))
+            without.append(await _turn(devnet, seconds))
+            async with _crowd(devnet, crowd) as told:
+                beside.append(await _turn(devnet, seconds))
+            heard.append(told)
     name = f"{crowd:,} subscribers"
-    before, after = statistics.median(without), statistics.median(beside)
+    before, after = statistics.median(turn[0] for turn in without), statistics.median(turn[0] for turn in beside)
+    alone, busy = statistics.median(turn[1] for turn in without), statistics.median(turn[1] for turn in beside)
+    notifications = sum(told["heard"] for told in heard)
+    blocks = sum(turn[2] for turn in beside)
     return [
         Row(name, "submission to finality without them, p50", before, "ms"),
         Row(name, "submission to finality beside them, p50", after, "ms"),
         Row(name, "finality is later by", 100 * (after / before - 1), "%"),
-        Row(name, "notifications", heard[0], ""),
+        Row(name, "processor, all nodes, without them", alone, "ms/block"),
+        Row(name, "processor, all nodes, beside them", busy, "ms/block"),
+        Row(name, "processor, the crowd", 1e3 * sum(told["seconds"] for told in heard) / blocks, "ms/block"),
+        Row(name, "processor, nodes, a notification", 1e3 * (busy - alone) * blocks / notifications, "us"),
+        Row(name, "notifications", notifications, ""),
     ]
 
 
-async def _latency(devnet: Network, seconds: int) -> float:
+Turn = tuple[float, float, int]
+"""Median latency in ms, processor time of the nodes a block in ms, blocks."""
+
+
+async def _turn(devnet: Network, seconds: int) -> Turn:
+    """Latency and processor time under load."""
+    first = await _height(devnet)
     outcome = await devnet.load(rate=RATE, seconds=seconds, accounts=2_000, transport="ws")
-    return float(outcome["p50_ms"])
+    blocks = await _height(devnet) - first
+    return float(outcome["p50_ms"]), 1e3 * float(outcome["node_cpu"]) / blocks, blocks
 
 
-async def _wallet(devnet: Network, index: int, heard: list[int]) -> WsClient:
-    # A node takes so many connections of one address only; these are wallets of many people.
-    client = await WsClient.connect(devnet.urls[index % VALIDATORS], f"127.0.1.{1 + index % 200}")
+async def _height(devnet: Network) -> int:
+    client = await WsClient.connect(devnet.urls[0])
+    header = await client.call("chain_getHeader")
+    await client.close()
+    return int(header["number"], 16)
 
-    def count(_: object) -> None:
-        heard[0] += 1
 
-    await client.subscribe("chain_subscribeNewHeads", count)
-    await client.subscribe("chain_subscribeFinalizedHeads", count)
-    await client.subscribe("state_subscribeStorage", count, ["0x" + (ACCOUNT + blake2_128_concat(public(index))).hex()])
-    return client
+@asynccontextmanager
+async def _crowd(devnet: Network, count: int) -> AsyncIterator[dict[str, float]]:
+    """So many wallets; what is yielded holds what they heard once they have left."""
+    urls = [argument for url in devnet.urls for argument in ("--url", url)]
+    crowd = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.crowd", *urls, "--count", str(count),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    told: dict[str, float] = {}
+    try:
+        if crowd.stdout is None or await crowd.stdout.readline() != b"ready\n":
+            raise RuntimeError("the crowd did not come")
+        yield told
+        out, _ = await crowd.communicate(b"")  # which ends its input
+        told.update(json.loads(out))
+    finally:
+        if crowd.returncode is None:
+            crowd.kill()
+            await crowd.wait()
+
+
+if __name__ == "__main__":
+    for row in run("--quick" in sys.argv):
+        print(row)

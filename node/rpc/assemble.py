@@ -27,6 +27,7 @@ from node.rpc.methods import (
     transaction,
 )
 from node.rpc.origins import Origins, hosts_for, is_loopback
+from node.rpc.outbox import Outbox
 from node.rpc.ports import ChainInfo, ConsensusView, NetworkView, PoolView, RuntimeApi
 from node.rpc.proofs import Prover
 from node.rpc.query import Query
@@ -123,7 +124,8 @@ class Rpc:
         self._metrics = metrics
         query = Query(chain, runtime)
         versions = VersionView(query)
-        self.feed = Feed(chain, loop.call_soon, settings.limits)
+        outbox = Outbox(loop)
+        self.feed = Feed(chain, loop.call_soon, settings.limits, outbox)
         self.feed.version_json = lambda: versions.legacy_json(self.feed.head.state)
         names = Catalogue()
         self.services = Services(
@@ -146,6 +148,7 @@ class Rpc:
         self.server = RpcServer(
             dispatcher,
             settings.limits,
+            outbox,
             Origins(settings.origins),
             hosts_for(settings.host, settings.hosts),
             {"/health": self._health, "/metrics": self._render_metrics, **claim_pages()},

@@ -15,14 +15,15 @@ from typing import Any
 from aiohttp import web
 
 from node.rpc.limits import Bucket, Limits
+from node.rpc.outgoing import Outgoing
 
 BUCKETS_MAX = 10_000
 
 
 class Guarded(web.RequestHandler):
-    """One connection that the door counts."""
+    """One connection that the door counts; the `node.rpc.outgoing.Wire` of a WebSocket."""
 
-    __slots__ = ("_door", "address", "deadline", "has_asked")
+    __slots__ = ("_door", "address", "deadline", "has_asked", "out")
 
     def __init__(self, door: Door, server: web.Server, **settings: Any) -> None:
         super().__init__(server, **settings)
@@ -30,6 +31,24 @@ class Guarded(web.RequestHandler):
         self.address = ""
         self.has_asked = False
         self.deadline: asyncio.TimerHandle | None = None
+        self.out: Outgoing | None = None
+        """What is on its way, once this is a WebSocket."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the caller does not keep up with what is written."""
+        return self._paused
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def resume_writing(self) -> None:
+        """The caller has read."""
+        super().resume_writing()
+        if self.out is not None:
+            self.out.resume()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let in or turn away."""

@@ -6,6 +6,8 @@ Order for each change of the chain, whoever else listens to it:
     on_best       chain_newHead (no height left out on the way up), state_runtimeVersion, state_storage, followers
     on_finalized  chain_finalizedHead for every block, followers
 
+Heads and storage of a crowd of connections leave together with the finality of the block (`node.rpc.outbox`).
+
 What a method wants to tell after all of these (the status of a transaction in that block) goes through `soon`:
 the chain tells all its listeners within one callback of the event loop, `soon` runs after it.
 """
@@ -18,11 +20,14 @@ from typing import Any, Final
 
 from aitoken.proto.header import Header
 from aitoken.types import Hash32
+from chain.state.base import Changes
+from chain.state.layer import Layer
 from node.ports import Block, ChainListener, ChainView
 from node.rpc import errors
 from node.rpc.limits import Limits
+from node.rpc.outbox import Outbox
 from node.rpc.render import NULL, header_json, json_hex
-from node.rpc.session import Sink
+from node.rpc.session import Notice, Sink
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +50,12 @@ class Topic:
         self._sinks[key] = sink
         sink.on_release(lambda: self._sinks.pop(key, None))
 
-    def publish(self, result: bytes) -> None:
-        """Send one result to all."""
+    def publish(self, result: bytes, *, patient: bool = False) -> None:
+        """Send one result to all, at once or together with what is told next."""
+        notice: Notice | None = None
         for sink in list(self._sinks.values()):
-            sink.send(result)
+            notice = notice or Notice(sink.method.notifies or "", result)
+            sink.tell(notice, patient=patient)
 
 
 class _Watched:
@@ -66,7 +73,7 @@ class _Watched:
 
 
 class StorageTopic:
-    """Subscribers of single storage keys; every key is read and encoded once per head."""
+    """Subscribers of single storage keys; what a block changed is looked up among them, and encoded once."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -102,13 +109,25 @@ class StorageTopic:
             raise errors.server_busy()
         self._counts[id(sink.session)] = mine
 
-    def publish(self, head: Block) -> None:
-        """Send the keys whose value changed."""
+    def publish(self, head: Block, touched: Changes | None = None) -> None:
+        """Send the keys whose value changed.
+
+        Args:
+            head: the new head.
+            touched: every key in which its state differs from that of the head told last, with its value there;
+                None where that is not known, and all watched keys are read.
+        """
+        mine = self._watched
+        if touched is None:
+            read = head.state.get
+            news = [(watched, read(key)) for key, watched in mine.items()]
+        elif len(touched) < len(mine):
+            news = [(mine[key], value) for key, value in touched.items() if key in mine]
+        else:
+            news = [(watched, touched[key]) for key, watched in mine.items() if key in touched]
         changed: dict[int, list[bytes]] = {}
         sinks: dict[int, Sink] = {}
-        read = head.state.get
-        for key, watched in self._watched.items():
-            value = read(key)
+        for watched, value in news:
             if value != watched.value:
                 watched.value = value
                 change = watched.change()
@@ -116,7 +135,8 @@ class StorageTopic:
                     changed.setdefault(identity, []).append(change)
                     sinks[identity] = sink
         for identity, changes in changed.items():
-            sinks[identity].send(_change_set(head.hash, changes))
+            sink = sinks[identity]
+            sink.tell(Notice(sink.method.notifies or "", _change_set(head.hash, changes)), patient=True)
 
     def _leave(self, sink: Sink, keys: Sequence[bytes]) -> None:
         left = self._counts.pop(id(sink.session), 0) - len(keys)
@@ -134,12 +154,25 @@ def _change_set(block: bytes, changes: Sequence[bytes]) -> bytes:
     return b'{"block":%b,"changes":[%b]}' % (json_hex(block), b",".join(changes))
 
 
+def _touched(head: Block, before: Block) -> Changes | None:
+    """What differs between the states of a head and the one before it; None unless it is its child and that is known.
+
+    A key that changed says so in the layer of the block: layers hold nothing that is as it was.
+    """
+    if head.header.parent_hash != before.hash or not isinstance(head.state, Layer):
+        return None
+    return head.state.changes
+
+
 class Feed:
     """The one listener JSON-RPC has on the chain; a `node.ports.ChainListener`."""
 
-    def __init__(self, chain: ChainView, call_soon: Callable[[Callable[[], None]], object], limits: Limits) -> None:
+    def __init__(
+        self, chain: ChainView, call_soon: Callable[[Callable[[], None]], object], limits: Limits, outbox: Outbox
+    ) -> None:
         self._chain = chain
         self._call_soon = call_soon
+        self._outbox = outbox
         self._told: Block = chain.best
         self._followers: dict[int, ChainListener] = {}
         self.heads = Topic()
@@ -193,22 +226,23 @@ class Feed:
     def _best(self, block: Block) -> None:
         if self.heads:
             for header in self._skipped(block):
-                self.heads.publish(header_json(header))
-            self.heads.publish(header_json(block.header))
-        self._told = block
+                self.heads.publish(header_json(header), patient=True)
+            self.heads.publish(header_json(block.header), patient=True)
+        told, self._told = self._told, block
         if self.versions:
             self._publish_version()
         if len(self.storage):
-            self.storage.publish(block)
+            self.storage.publish(block, _touched(block, told))
         for follower in list(self._followers.values()):
             follower.on_best(block)
 
     def _finalized(self, blocks: Sequence[Block], pruned: Sequence[Hash32]) -> None:
         if self.finalized:
             for block in blocks:
-                self.finalized.publish(header_json(block.header))
+                self.finalized.publish(header_json(block.header), patient=True)
         for follower in list(self._followers.values()):
             follower.on_finalized(blocks, pruned)
+        self._outbox.release()
 
     def subscribe_versions(self, sink: Sink) -> None:
         """Send the runtime version now and whenever it changes."""

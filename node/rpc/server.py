@@ -22,11 +22,14 @@ from typing import Final
 from aiohttp import WSCloseCode, WSMsgType, web
 from multidict import CIMultiDict
 
+from aitoken.errors import Bug
 from node.rpc import errors
 from node.rpc.dispatch import NO_ID, Answer, Caller, Deferred, Dispatcher
 from node.rpc.door import Door, Guarded
 from node.rpc.limits import Backlog, Bucket, Limits
 from node.rpc.origins import Hosts, Origins, is_own_origin
+from node.rpc.outbox import Outbox
+from node.rpc.outgoing import Outgoing
 from node.rpc.render import failure
 from node.rpc.session import Session
 from node.tasks import cancel, spawn
@@ -56,10 +59,17 @@ class RpcServer:
     """Listens, reads, answers. `start` it on the event loop, `close` it at the end."""
 
     def __init__(
-        self, dispatcher: Dispatcher, limits: Limits, origins: Origins, hosts: Hosts, pages: dict[str, Page]
+        self,
+        dispatcher: Dispatcher,
+        limits: Limits,
+        outbox: Outbox,
+        origins: Origins,
+        hosts: Hosts,
+        pages: dict[str, Page],
     ) -> None:
         self._dispatcher = dispatcher
         self._limits = limits
+        self._outbox = outbox
         self._backlog = Backlog(limits.outgoing_total)
         self._origins = origins
         self._hosts = hosts
@@ -93,7 +103,9 @@ class RpcServer:
         """Stop listening, close every connection, wait for the handlers."""
         if self._listener is not None:
             self._listener.close()
-        for socket in list(self._sockets):
+        for socket, session in list(self._sockets.items()):
+            session.out.flush()
+            session.close()
             self._keep(spawn(_close_quietly(socket), "rpc goodbye"))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=SHUTDOWN_S)
@@ -244,16 +256,19 @@ class RpcServer:
             session.close()
             _abort(request)
 
-        session = Session(self._limits, cut, self._backlog)
+        guest = request.protocol
+        if not isinstance(guest, Guarded):
+            raise Bug("a connection the door did not make")
+        guest.out = Outgoing(self._limits, cut, self._backlog, guest, self._outbox)
+        session = Session(self._limits, guest.out)
         self._sockets[socket] = session
-        writer = spawn(_write(session, socket), "rpc writer")
         running: set[asyncio.Task[None]] = set()
         try:
             await self._read_socket(socket, session, Caller(self._bucket(request), session, source=address), running)
         finally:
             del self._sockets[socket]
             session.close()
-            await cancel([writer, *running])
+            await cancel(running)
         return socket
 
     async def _read_socket(
@@ -272,6 +287,7 @@ class RpcServer:
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 return
             data = message.data.encode() if message.type is WSMsgType.TEXT else message.data
+            session.out.asked_at = loop.time()
             outcome = self._dispatcher.process(data, caller)
             if isinstance(outcome, Answer):
                 _deliver(session, outcome)
@@ -283,7 +299,7 @@ class RpcServer:
                 task = spawn(_finish(session, outcome, slots), "rpc request")
                 running.add(task)
                 task.add_done_callback(running.discard)
-            await session.wait_for_room()
+            await session.out.wait_for_room()
             if loop.time() > slice_ends:
                 await asyncio.sleep(0)
                 slice_ends = loop.time() + READ_SLICE_S
@@ -307,16 +323,6 @@ async def _finish(session: Session, outcome: Awaitable[Answer], slots: asyncio.S
         _deliver(session, await outcome)
     finally:
         slots.release()
-
-
-async def _write(session: Session, socket: web.WebSocketResponse) -> None:
-    async def send(message: bytes) -> None:
-        await socket.send_frame(message, WSMsgType.TEXT)
-
-    try:
-        await session.write_out(send)
-    except ConnectionError:
-        session.close()
 
 
 async def _close_quietly(socket: web.WebSocketResponse) -> None:

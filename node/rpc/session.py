@@ -1,20 +1,20 @@
 """One WebSocket connection as the methods see it: its subscriptions and what is on its way out.
 
-Order is kept by having one outgoing queue per connection: a response goes in first, then what was held back for its
-subscription. Nobody waits for a slow reader: while much is unsent its requests are not read any more, and a
-subscriber that falls behind is cut, because leaving out a notification would be a lie.
+Order is kept by having one outgoing queue per connection (`node.rpc.outgoing`): a response goes in first, then what was
+held back for its subscription. Nobody waits for a slow reader: while much is unread its requests are not read any
+more, and a subscriber that falls behind is cut, because leaving out a notification would be a lie.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, NewType, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Generic, NewType, TypeVar
 
 from node.rpc import errors
-from node.rpc.limits import Backlog, Limits
+from node.rpc.frames import header, text_frame
+from node.rpc.limits import Limits
+from node.rpc.outgoing import Outgoing
 from node.rpc.registry import Method
 
 T = TypeVar("T")
@@ -22,8 +22,9 @@ T = TypeVar("T")
 Source = NewType("Source", str)
 """Whose request it is, for fairness between callers: the address of the connection."""
 
-Cut = Callable[[str], None]
-"""Ends the connection at once; takes the reason for the log."""
+ID_BYTES: Final = 12
+ID_CHARS: Final = 16
+"""Length of every subscription's id: those bytes in base 64."""
 
 
 class Later(Generic[T]):
@@ -38,13 +39,25 @@ class Later(Generic[T]):
         self.start = start
 
 
+class Notice:
+    """The frame of a notification but for the subscription's id, which is all that differs between subscribers."""
+
+    __slots__ = ("end", "start")
+
+    def __init__(self, method: str, result: bytes) -> None:
+        """Encode what `method` tells, a result that is JSON already."""
+        before = b'{"jsonrpc":"2.0","method":"%b","params":{"subscription":"' % method.encode()
+        self.end = b'","result":%b}}' % result
+        self.start = header(len(before) + ID_CHARS + len(self.end)) + before
+
+
 class Sink:
     """One subscription of one connection.
 
     What is sent before `open` waits, so that no notification overtakes the response that names the subscription.
     """
 
-    __slots__ = ("_ends", "_held", "_prefix", "_releases", "id", "is_closed", "method", "pending", "session")
+    __slots__ = ("_ends", "_held", "_id", "_releases", "id", "is_closed", "method", "pending", "session")
 
     def __init__(self, session: Session, method: Method, sink_id: str) -> None:
         self.session = session
@@ -52,29 +65,32 @@ class Sink:
         self.id = sink_id
         self.is_closed = False
         self.pending = 0
+        self._id = sink_id.encode()
         self._ends = False
         self._held: list[bytes] | None = []
         self._releases: list[Callable[[], object]] = []
-        head = f'{{"jsonrpc":"2.0","method":"{method.notifies}","params":{{"subscription":"{sink_id}","result":'
-        self._prefix = head.encode()
 
     def send(self, result: bytes) -> None:
         """Notify with a result that is JSON already."""
+        self.tell(Notice(self.method.notifies or "", result))
+
+    def tell(self, notice: Notice, *, patient: bool = False) -> None:
+        """Notify with what others are told as well; `patient` where it may wait for what else happens to a block."""
         if self.is_closed or self._ends:
             return
-        message = b"%b%b}}" % (self._prefix, result)
+        frame = notice.start + self._id + notice.end
         if self._held is not None:
-            self._held.append(message)
+            self._held.append(frame)
         else:
-            self.session.push(message, self)
+            self.session.out.push(frame, self, patient=patient)
 
     def open(self) -> None:
         """Let notifications out: the response has been queued."""
         held, self._held = self._held, None
         if self.is_closed:
             return
-        for message in held or ():
-            self.session.push(message, self)
+        for frame in held or ():
+            self.session.out.push(frame, self)
         if self._ends:
             self.close()
 
@@ -125,21 +141,19 @@ class Exchange:
 class Session:
     """One WebSocket connection."""
 
-    def __init__(self, limits: Limits, cut: Cut, backlog: Backlog | None = None) -> None:
+    def __init__(self, limits: Limits, out: Outgoing) -> None:
+        """Begin.
+
+        Args:
+            limits: how much one connection may ask for.
+            out: what is on its way to it.
+        """
         self.limits = limits
-        self._backlog = backlog if backlog is not None else Backlog(limits.outgoing_total)
-        self._sent = 0
-        self._watchdog: asyncio.TimerHandle | None = None
+        self.out = out
         self.is_closed = False
-        self._cut = cut
         self._sinks: dict[str, Sink] = {}
         self._slots: dict[Any, Any] = {}
         self._releases: list[Callable[[], object]] = []
-        self._queue: deque[tuple[bytes, Sink | None]] = deque()
-        self._queued_bytes = 0
-        self._filled = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
 
     def subscribe(self, method: Method) -> Sink:
         """Open a subscription.
@@ -149,7 +163,7 @@ class Session:
         """
         if len(self._sinks) >= self.limits.subscriptions:
             raise errors.exceeds(errors.TOO_MANY_SUBSCRIPTIONS, self.limits.subscriptions)
-        sink = Sink(self, method, secrets.token_urlsafe(12))
+        sink = Sink(self, method, secrets.token_urlsafe(ID_BYTES))
         self._sinks[sink.id] = sink
         return sink
 
@@ -186,52 +200,9 @@ class Session:
         """Run `call` when the connection ends."""
         self._releases.append(call)
 
-    def push(self, message: bytes, sink: Sink | None = None) -> None:
-        """Queue one message; cut the connection when a subscription is too far behind."""
-        if self.is_closed:
-            return
-        self._queue.append((message, sink))
-        self._queued_bytes += len(message)
-        self._backlog.size += len(message)
-        if self._queued_bytes > self.limits.outgoing_share and not self._backlog.has_room():
-            self._cut(f"{self._queued_bytes} bytes unread while others wait")
-            return
-        if sink is not None:
-            sink.pending += 1
-            if sink.pending > self.limits.notifications_pending:
-                self._cut(f"{sink.pending} notifications unread")
-                return
-        if self._queued_bytes > self.limits.outgoing_bytes:
-            self._room.clear()
-            if sink is not None:
-                self._cut(f"{self._queued_bytes} bytes unread")
-                return
-        self._filled.set()
-
-    async def wait_for_room(self) -> None:
-        """Return when less than `outgoing_bytes` is unsent."""
-        await self._room.wait()
-
-    async def write_out(self, send: Callable[[bytes], Awaitable[None]]) -> None:
-        """Give every message to `send`, in order, until the connection is closed; cut it when nothing is taken."""
-        loop = asyncio.get_running_loop()
-        while not self.is_closed:
-            await self._filled.wait()
-            self._filled.clear()
-            while self._queue:
-                message, sink = self._queue.popleft()
-                if self._watchdog is None:
-                    self._watchdog = loop.call_later(self.limits.write_s, self._look, self._sent)
-                await send(message)
-                if self.is_closed:
-                    return
-                self._sent += 1
-                if sink is not None:
-                    sink.pending -= 1
-                self._queued_bytes -= len(message)
-                self._backlog.size -= len(message)
-                if self._queued_bytes <= self.limits.outgoing_bytes:
-                    self._room.set()
+    def push(self, message: bytes) -> None:
+        """Queue an answer."""
+        self.out.push(text_frame(message))
 
     def close(self) -> None:
         """Release everything the connection held."""
@@ -243,20 +214,4 @@ class Session:
         releases, self._releases = self._releases, []
         for call in releases:
             call()
-        self._queue.clear()
-        self._backlog.size -= self._queued_bytes
-        self._queued_bytes = 0
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-        self._filled.set()
-        self._room.set()
-
-    def _look(self, sent: int) -> None:
-        """See whether anything was taken since `sent` messages."""
-        self._watchdog = None
-        if self.is_closed or not self._queued_bytes:
-            return
-        if self._sent == sent:
-            self._cut(f"nothing read for {self.limits.write_s:g} s")
-        else:
-            self._watchdog = asyncio.get_running_loop().call_later(self.limits.write_s, self._look, self._sent)
+        self.out.close()

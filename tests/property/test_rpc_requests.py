@@ -15,8 +15,8 @@ from node.rpc.dispatch import Answer, Caller, Dispatcher
 from node.rpc.errors import RpcError
 from node.rpc.limits import Bucket, check_depth
 from node.rpc.params import BadParam, converter_for, unhex
-from node.rpc.session import Session
 from tests.support.rpc_fakes import RpcBench
+from tests.support.rpc_wire import Line
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=12),
@@ -43,7 +43,7 @@ def ask(served: Served, data: bytes) -> bytes | None:
     loop, dispatcher, bench = served
 
     async def run() -> bytes | None:
-        session = Session(bench.settings.limits, lambda _: None)
+        session = Line(bench.settings.limits).session
         outcome = dispatcher.process(data, Caller(Bucket(0, 0), session))
         answer = outcome if isinstance(outcome, Answer) else await outcome
         answer.release()

@@ -10,9 +10,9 @@ import msgspec
 
 from node.rpc.dispatch import Answer, Caller
 from node.rpc.limits import Bucket
-from node.rpc.session import Session
 from tests.fuzz.engine import Target
 from tests.support.rpc_fakes import RpcBench
+from tests.support.rpc_wire import Line
 
 HEX = "0x" + "11" * 32
 PARAMS = ([], [HEX], [[HEX]], [1], ["0x", HEX], [HEX, None, {"includeEvents": True}], [[{"key": HEX, "type": "value"}]])
@@ -31,7 +31,7 @@ def target() -> Iterator[Target]:
     dispatcher = bench.rpc.server._dispatcher
 
     async def ask(data: bytes) -> bytes | None:
-        session = Session(bench.settings.limits, lambda _: None)
+        session = Line(bench.settings.limits).session
         outcome = dispatcher.process(data, Caller(Bucket(0, 0), session))
         answer = outcome if isinstance(outcome, Answer) else await outcome
         answer.release()

@@ -10,9 +10,9 @@ import aiohttp
 import msgspec
 
 from node.rpc.limits import MIB, Limits
-from node.rpc.session import Session
-from node.tasks import cancel, spawn
+from node.rpc.outgoing import WRITE_BYTES
 from tests.support.rpc_fakes import RpcBench, RpcClient
+from tests.support.rpc_wire import Line
 
 BIG = {"jsonrpc": "2.0", "id": 1, "method": "state_getStorage", "params": ["0x626967"]}
 HEADERS = {"Content-Type": "application/json"}
@@ -77,25 +77,24 @@ async def test_a_socket_that_takes_nothing_for_long_is_cut() -> None:
 
 
 async def test_a_reader_that_is_slow_but_reads_is_not_cut() -> None:
-    cuts: list[str] = []
-    session = Session(Limits(), cuts.append)
-    taken: asyncio.Queue[None] = asyncio.Queue()
-
-    async def send(message: bytes) -> None:
-        await taken.get()
-
-    writer = spawn(session.write_out(send), "writer")
+    line = Line(Limits(outgoing_bytes=WRITE_BYTES))
+    line.wire.fills = True
     for _ in range(3):
-        session.push(b"message")
-    taken.put_nowait(None)
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert session._sent == 1
+        line.session.push(bytes(WRITE_BYTES))
+    line.out.flush()
+    assert len(line.wire.sent) == 1
+    assert line.out.unread > 3 * WRITE_BYTES, "what the wire could not pass on is unread"
 
-    session._look(sent=0)
-    assert cuts == []
-    session._look(sent=1)
-    assert cuts == ["nothing read for 30 s"]
+    line.wire.is_full = False
+    line.out.resume()
+    line.out.flush()
+    assert len(line.wire.sent) == 2
+    assert 2 * WRITE_BYTES < line.out.unread < 3 * WRITE_BYTES
 
-    session.close()
-    await cancel([writer])
+    line.out._look(sent=0)
+    assert line.cuts == []
+    line.out._look(sent=1)
+    assert line.cuts == ["nothing read for 30 s"]
+
+    line.session.close()
+    assert line.backlog.size == 0

@@ -365,8 +365,8 @@ async def test_a_caller_that_does_not_read_its_answers_is_not_read_from() -> Non
             sent = [await client.send("state_getStorage", "0x626967") for _ in range(20)]
             async with asyncio.timeout(5):
                 session = next(iter(bench.rpc.server._sockets.values()))
-                await bench.until(lambda: not session._room.is_set())
-            held = session._queued_bytes
+                await bench.until(lambda: not session.out._room.is_set())
+            held = session.out.unread
             transport.resume_reading()
 
             assert [(await client.next())["id"] for _ in sent] == sent
