@@ -30,6 +30,11 @@ class Signer:
     suri_file: Path | None
     scheme: str
 
+    @property
+    def is_given(self) -> bool:
+        """Whether anybody was named."""
+        return any(each is not None for each in (self.who, self.key_file, self.suri_file))
+
     def pair(self) -> Pair:
         """The key."""
         return load_pair(self.who, self.scheme, self.key_file, self.suri_file)

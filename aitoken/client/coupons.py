@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from aitoken.client.answers import Receipt
 from aitoken.client.client import Client
+from aitoken.crypto.signature import Signer
 from aitoken.errors import Rejected
 from aitoken.pay.codes import claim_bytes, work_for
 from aitoken.pay.coupons import GENESIS_BYTES, Coupon, key_of
@@ -85,8 +86,8 @@ def number_in(receipt: Receipt) -> int:
     return next(int(event.fields["batch"]) for event in receipt.events if (event.pallet, event.name) == CREATED)
 
 
-async def claim(client: Client, coupon: Coupon, claimant: AccountId) -> Receipt:
-    """Have the value of a code given to an account, without a fee; final when it returns.
+async def claim(client: Client, coupon: Coupon, claimant: AccountId, payer: Signer | None = None) -> Receipt:
+    """Have the value of a code given to an account, without a fee or for that of a payer; final when it returns.
 
     Raises:
         ClaimRefused: it is of another chain, used, expired, or no code of its batch.
@@ -106,4 +107,6 @@ async def claim(client: Client, coupon: Coupon, claimant: AccountId) -> Receipt:
         "Codes", name, batch=coupon.batch, index=coupon.index, key=key.public, proof=list(coupon.proof),
         claimant=claimant, work=work_for(message, batch.facts["work"]), signature=key.sign(message),
     )  # fmt: skip
+    if payer is not None:
+        return await client.submit(call, payer, wait="final")
     return await client.send(bare_extrinsic(call.call_bytes).raw, "final")

@@ -156,12 +156,14 @@ def print_codes(
 @click.argument("code", required=False)
 @click.option("--to", "dest", metavar="ACCOUNT", required=True, help="Who gets the value: an address, or a kept key.")
 @click.option("--code-file", type=click.Path(path_type=Path), help="File with the code or link as its only line.")
+@signer_options
 @node_option
 @output_option
-def claim(code: str | None, dest: str, code_file: Path | None, session: Session, out: Output) -> None:
+def claim(code: str | None, dest: str, code_file: Path | None, signer: Signer, session: Session, out: Output) -> None:
     """Claim a code: CODE is the link or what follows its #; it is asked for if it is not given.
 
-    Nothing is needed but an address: the account may be empty, and there is no fee.
+    Nothing is needed but an address: the account may be empty, and there is no fee. Where so many claim at once that
+    it takes too long, whoever has an account can pay the usual fee with --from; the value goes to the same address.
     """
     from aitoken.client import coupons
     from aitoken.pay.coupons import parse
@@ -170,9 +172,10 @@ def claim(code: str | None, dest: str, code_file: Path | None, session: Session,
 
     text = secret_line(code_file) if code_file is not None else code or prompt_secret("Code or link")
     found, to = parse(text), AccountId(account_of(dest))
+    payer = signer.pair() if signer.is_given else None
 
     async def take(client: Client) -> tuple[Any, str]:
-        receipt = await coupons.claim(cast("Library", client), found, to)
+        receipt = await coupons.claim(cast("Library", client), found, to, payer)
         if receipt.success is False:
             raise CallFailed(f"the code was not claimed: {receipt.error}. {receipt.reason}")
         fields = next(event.fields for event in receipt.events if (event.pallet, event.name) == ("Codes", "Claimed"))

@@ -153,6 +153,7 @@ def test_coupons_are_printed_claimed_without_a_fee_once_and_taken_back(place: Pl
     code.chmod(0o600)
     claim = ("coupon", "claim", "--code-file", str(code), "--to", NOBODY)
     claimed, twice = told(*claim), run(*claim)
+    helped = told("coupon", "claim", printed[1]["link"], "--to", NOBODY, "--from", "//Bob")
     standing = told("coupon", "status", str(file))
     gone = told("coupon", "cancel", str(file), *by_alice)
     after = told("balance", "//Alice")
@@ -161,12 +162,13 @@ def test_coupons_are_printed_claimed_without_a_fee_once_and_taken_back(place: Pl
     assert [row["number"] for row in printed] == [1, 2, 3, 4, 5]
     assert (again.exit_code, "never overwritten" in again.stderr) == (Exit.USAGE, True)
     assert (claimed["index"], claimed["value"], "fee" in claimed) == (3, 2 * AIT, False)
-    assert told("balance", NOBODY)["free"] == 2 * AIT
+    assert (helped["index"], helped["value"], helped["fee"] > 0) == (1, 2 * AIT, True)
+    assert told("balance", NOBODY)["free"] == 4 * AIT
     assert (twice.exit_code, "[coupon.refused]" in twice.stderr) == (Exit.REFUSED, True)
-    assert (standing["batch"], standing["used"], standing["unused"]) == (made["batch"], 1, 4)
-    assert gone == {"batch": made["batch"], "void": 4, "closed": True}
+    assert (standing["batch"], standing["used"], standing["unused"]) == (made["batch"], 2, 3)
+    assert gone == {"batch": made["batch"], "void": 3, "closed": True}
     assert after["reserved"] == before["reserved"]
-    paid = before["free"] - after["free"] - 2 * AIT
+    paid = before["free"] - after["free"] - 4 * AIT
     assert 0 < paid < AIT // 10, "fees, and nothing but fees beside what was claimed"
 
 

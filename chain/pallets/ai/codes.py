@@ -78,6 +78,9 @@ PAGE_KEY_BYTES: Final = 32
 CREDIT_BYTES: Final = 80
 TAKER_BYTES: Final = 100
 
+CLAIM: Final = "claim"
+CLAIM_AS_PERSON: Final = "claim_as_person"
+
 DEPOSIT: Final = CodesHoldReason.Deposit
 FUNDED: Final = CodesHoldReason.Funded
 
@@ -244,9 +247,7 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         signature: Signature64,
     ) -> None:
         """Have the value of a code given to the claimant its key names; needs no outer signature and then no fee."""
-        self._lane.let_in(origin, self.cost_of("claim").base)
-        found = self._check_claim(batch, index, key, proof, claimant, work, signature)
-        self._give(batch, found, index, claimant)
+        self._claim(CLAIM, origin, batch, index, key, proof, claimant, work, signature)
 
     @call(4, dispatch_class=DispatchClass.Operational)
     def spend(
@@ -287,12 +288,15 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
         signature: Signature64,
     ) -> None:
         """Do the same for a code that is for persons; to look at who vouches for one costs more than the rest."""
-        self._lane.let_in(origin, self.cost_of("claim_as_person").base)
-        found = self._check_claim(batch, index, key, proof, claimant, work, signature, as_person=True)
-        self._give(batch, found, index, claimant)
+        self._claim(CLAIM_AS_PERSON, origin, batch, index, key, proof, claimant, work, signature)
 
-    def _give(self, batch: int, found: Batch, index: int, claimant: AccountId) -> None:
+    def _claim(
+        self, name: str, origin: Origin, batch: int, index: int, key: bytes, proof: list[Hash32], claimant: AccountId,
+        work: int, signature: bytes,
+    ) -> None:  # fmt: skip
         """Give what a code is worth to its claimant."""
+        self._lane.let_in(origin, self.cost_of(name).base)
+        found = self._check_claim(name, batch, index, key, proof, claimant, work, signature)
         self._use(batch, found, index)
         sponsor, value, terms = found.sponsor, found.value, found.terms
         found = found.copy()
@@ -319,7 +323,7 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
             BadProof: the signature is not that of the code's key, or of the credit's holder.
             CodeRefused: it would fail for another reason.
         """
-        if call.info.name not in ("claim", "claim_as_person", "spend"):
+        if call.info.name not in (CLAIM, CLAIM_AS_PERSON, "spend"):
             raise InvalidTransaction
         self._lane.check_room(self.cost_of(call.info.name).base)
         batch, index = call.args[:2]
@@ -327,7 +331,7 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
             if call.info.name == "spend":
                 state = self._check_spend(*call.args)[1].left.to_bytes(16, "little")
             else:
-                self._check_claim(*call.args, as_person=call.info.name == "claim_as_person")
+                self._check_claim(call.info.name, *call.args)
                 state = b""
         except self.Error.AlreadyUsed:
             raise Stale from None
@@ -346,17 +350,9 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
     # --------------------------------------------------------------------------------------------- the rules
 
     def _check_claim(
-        self,
-        batch: int,
-        index: int,
-        key: bytes,
-        proof: list[Hash32],
-        claimant: AccountId,
-        work: int,
+        self, name: str, batch: int, index: int, key: bytes, proof: list[Hash32], claimant: AccountId, work: int,
         signature: bytes,
-        *,
-        as_person: bool = False,
-    ) -> Batch:
+    ) -> Batch:  # fmt: skip
         """Return the batch of a claim that is good. What is cheap is checked first."""
         found = self._batch(batch)
         if self._clock.current_time() >= found.expires:
@@ -367,7 +363,7 @@ class Codes(Pallet, index=47, crate="pallet_codes"):
             raise self.Error.AlreadyUsed
         terms = found.terms
         if isinstance(terms, ForPersons):
-            if not as_person:
+            if name != CLAIM_AS_PERSON:
                 raise self.Error.NotPerson
             if self.takers.contains((batch, claimant)):
                 raise self.Error.HadOne
