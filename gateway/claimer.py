@@ -21,7 +21,7 @@ from aitoken.types import AIT, Balance, Hash32, Moment
 from gateway.metrics import Metrics
 from gateway.ports import ChainDown, ChainSide, ClaimItem, Clock
 from gateway.sessions import Known, Sessions
-from gateway.store import Store
+from gateway.store import Store, StoreFailed
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Claimer:
             await asyncio.sleep(self._policy.every_s)
             try:
                 await self.claim_due()
-            except ChainDown as error:
+            except (ChainDown, StoreFailed) as error:
                 log.warning("claims have to wait", extra={"reason": str(error)})
 
     async def claim_due(self, *, everything: bool = False) -> int:

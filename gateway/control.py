@@ -180,6 +180,8 @@ class Control:
             else:
                 lane = known.seller.acknowledge(signed.statement, signed.signature, now)
             turn.keep(lane)
+        if not lane.busy:
+            await self._store.synced()  # a countersignature is money: who is told that it was taken may forget it
         known.raised.set()
         return lane
 

@@ -40,7 +40,7 @@ from gateway.ports import AnySigned, ChainDown, Clock, RelaySide, SessionFacts
 from gateway.reply import Reply
 from gateway.serve import Served
 from gateway.sessions import Known
-from gateway.store import OWED, PAID, TAKEN, VOID, Store, StoredOrder
+from gateway.store import OWED, PAID, TAKEN, VOID, Store, StoredOrder, StoreFailed
 
 log = logging.getLogger(__name__)
 
@@ -266,18 +266,22 @@ class Once:
     async def run(self) -> None:
         """Carry out what an earlier run, or a chain that was down, left owed; until cancelled."""
         while True:
-            for owed in await self._store.owed_orders() if await self._store.may_claim() else []:
-                now = self._clock.now()
-                # Another gateway may be at it; if both are, the chain carries it out once and both see that.
-                at_work = (owed.payer, owed.nonce) in self._running or (
-                    self._store.shared and now - owed.at < OTHERS_MS
-                )
-                if not at_work and owed.until > now:
-                    try:
-                        await self._pay(owed)
-                    except r.Refusal as refusal:
-                        log.warning("a payment is still owed", extra={"reason": str(refusal)})
+            try:
+                await self._resume()
+            except StoreFailed as failure:
+                log.warning("payments that are owed have to wait", extra={"reason": str(failure)})
             await asyncio.sleep(RESUME_EVERY_S)
+
+    async def _resume(self) -> None:
+        for owed in await self._store.owed_orders() if await self._store.may_claim() else []:
+            now = self._clock.now()
+            # Another gateway may be at it; if both are, the chain carries it out once and both see that.
+            at_work = (owed.payer, owed.nonce) in self._running or (self._store.shared and now - owed.at < OTHERS_MS)
+            if not at_work and owed.until > now:
+                try:
+                    await self._pay(owed)
+                except r.Refusal as refusal:
+                    log.warning("a payment is still owed", extra={"reason": str(refusal)})
 
     async def close(self) -> None:
         """Stop what is at work; what is owed is on disk."""

@@ -198,6 +198,11 @@ class Paid:
             self._store.put_answer(self.known.seller.id, key, receipt.finished, stored)
         self._done(settled)
 
+    @property
+    def lost(self) -> bool:
+        """Whether its receipt cannot be kept any more, so that what is delivered from now on is free."""
+        return not self._store.holds(self.known.seller.id, self._admission.lane.number)
+
     async def known_to_disk(self) -> None:
         """Wait until the receipt may leave; it must not where this raises."""
         if self.settled is not None:

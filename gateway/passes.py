@@ -20,10 +20,11 @@ Usage = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Units of a pass set aside for one request."""
+    """Units of a pass set aside for one request; `number` is the store's as it was then."""
 
     of: PassFacts
     units: dict[int, int]
+    number: int
 
 
 class PassBook:
@@ -36,13 +37,14 @@ class PassBook:
         """Set aside what a request may use of a pass."""
         included, used = pass_.included, pass_.used
         wanted = {unit: Wanted(quantity, included.get(unit, 0), used.get(unit, 0)) for unit, quantity in usage}
-        return Taken(pass_, await self._store.set_aside(pass_.subscription, pass_.period, wanted))
+        number = self._store.number
+        return Taken(pass_, await self._store.set_aside(pass_.subscription, pass_.period, wanted), number)
 
     def settle(self, taken: Taken, usage: Usage) -> None:
         """Count what was used of what was set aside, and give the rest back."""
         quantities = dict(usage)
         spent = {unit: (aside, min(aside, quantities.get(unit, 0))) for unit, aside in taken.units.items()}
-        self._store.put_used(taken.of.subscription, taken.of.period, spent)
+        self._store.put_used(taken.of.subscription, taken.of.period, spent, taken.number)
 
 
 def fitting(passes: Sequence[PassFacts], model: str, now: Moment) -> list[PassFacts]:

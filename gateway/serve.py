@@ -267,6 +267,8 @@ class _Flowing:
     async def _pass_one(self, event: Event, chunk: dict[str, Any]) -> bool:
         """Pass one event on, if it is paid for; tell whether it was."""
         paid, meter = self._paid, self._meter
+        if paid.lost:
+            raise UpstreamFailed("the gateway cannot keep receipts now")
         before = meter.mark()
         paid.order.api.event(meter, event, chunk)
         if paid.known.facts.frozen or not await self._affordable():

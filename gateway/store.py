@@ -19,12 +19,14 @@ waits for the row that makes the lane known.
 Several gateways (PostgreSQL): what they share is decided in the store. A request takes its lane and its part of the
 deposit in one step under a lock of its session (`Store.turn`), and no receipt leaves before it is committed
 (`Store.kept`), which it is only if the lane is still its gateway's. So a number has one receipt whoever is taken for
-dead, and only lanes with a request in flight at a dead gateway are retired.
+dead, and only lanes with a request in flight at a dead gateway are retired. A database that is away is waited for:
+meanwhile everything that needs it raises `StoreFailed`, and what is put is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -56,7 +58,7 @@ _T = TypeVar("_T")
 
 
 class StoreFailed(Unavailable):
-    """The disk does not take what must not be forgotten; nothing more is served."""
+    """What must not be forgotten cannot be kept: for good if it is a disk, until it is back if it is a database."""
 
     code = "gateway.store_failed"
 
@@ -186,6 +188,7 @@ class Store(ABC):
 
     Attributes:
         shared: several gateways may work on it.
+        number: of this start of this gateway, where several share it.
         clean: every receipt that left is in it.
         commits: how many groups were committed.
     """
@@ -201,7 +204,8 @@ class Store(ABC):
         self._put_last = 0
         self._committed = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self._failed: BaseException | None = None
+        self._failed: StoreFailed | None = None
+        self.number = 0
         self.clean = True
         self.commits = 0
 
@@ -240,8 +244,11 @@ class Store(ABC):
         """Set aside units of a plan's period for a request, as far as there are any; return how many, by unit."""
 
     @abstractmethod
-    def put_used(self, subscription: int, period: int, units: Mapping[int, tuple[int, int]]) -> None:
-        """Count what was used of units that were set aside, (set aside, used) by unit, and give the rest back."""
+    def put_used(self, subscription: int, period: int, units: Mapping[int, tuple[int, int]], number: int) -> None:
+        """Count what was used of units that were set aside, (set aside, used) by unit, and give the rest back.
+
+        `number` is the store's when they were set aside.
+        """
 
     @abstractmethod
     async def begin_key(self, session: Hash32, key: Hash32, body: Hash32) -> Hash32 | None:
@@ -265,11 +272,15 @@ class Store(ABC):
 
     @abstractmethod
     async def keep_lease(self) -> None:
-        """Tell the other gateways that this one lives, until cancelled, and take the work of those that do not.
+        """Tell the other gateways that this one lives, until cancelled, and take the work of those that do not."""
 
-        Raises:
-            StoreFailed: they took this one for dead.
-        """
+    def holds(self, session: Hash32, lane: int) -> bool:  # noqa: ARG002 - all or none where nobody else serves it
+        """Whether the receipt of a request in flight can still be kept."""
+        return self._failed is None
+
+    async def _go_on(self, failure: StoreFailed) -> None:
+        """Wait until the store can be used again after it failed; raises where it never can."""
+        raise failure
 
     @abstractmethod
     async def _write(self, changes: Sequence[Change]) -> None:
@@ -401,6 +412,7 @@ class Store(ABC):
 
         Raises:
             StoreFailed: the disk does not take it.
+            StoreUnusable: the database that came back is not the one that was there.
         """
         loop, group_s = asyncio.get_running_loop(), SHARED_GROUP_S if self.shared else GROUP_S
         while True:
@@ -410,7 +422,11 @@ class Store(ABC):
                 await self._due.wait()
             finally:
                 timer.cancel()
-            await finished(self._commit())
+            if self._failed is None:
+                with contextlib.suppress(StoreFailed):
+                    await finished(self._commit())
+            if self._failed is not None:
+                await self._go_on(self._failed)
 
     async def _commit(self) -> None:
         self._wake.clear()
@@ -433,15 +449,17 @@ class Store(ABC):
         self._waiting = [(number, done) for number, done in self._waiting if number > last]
 
     def _fail(self, error: StoreFailed) -> None:
-        """Serve nothing more."""
+        """Serve nothing more, unless `run` finds a way on."""
         self._failed = self._failed or error
         for _, done in self._waiting:
             if not done.done():
                 done.set_exception(StoreFailed(str(error)))
+        self._waiting.clear()
+        self._wake.set()
 
     async def close(self) -> None:
         """Commit what is left and note that the store was closed properly, after `run` has ended."""
-        if self._failed is None:
+        if self._failed is None and self._pending:
             await self._commit()
         await self._shut(good=self._failed is None)
 

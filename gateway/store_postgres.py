@@ -10,27 +10,34 @@ One lane is served by one gateway at a time: a request writes its gateway's numb
 the session and with what is reserved for all lanes in sight; the receipt takes it out again, and is committed only if
 the number is still there. Numbers are never used twice, so a gateway that was taken for dead and is not cannot commit.
 
-Taking a lane need not survive a crash of the database (a receipt could then not be committed), so only receipts and
-final totals wait for its disk. Whose lease ran out is dead to all: what it had in flight is retired or free again.
-When the database does not answer, or takes this gateway for dead, the gateway stops.
+Taking a lane need not survive a crash of the database (a receipt could then not be committed), so only numbers,
+receipts, countersignatures and final totals wait for its disk. Whose lease ran out is dead to all: what it had in
+flight is retired or free again.
+
+When the database is away, or takes this gateway for dead, the gateway is as good as dead: it serves nothing and drops
+what it has in flight. As soon as the database is there it begins again, as a fresh start does, with a new number. One
+group of receipts may have been on its way: whether it was committed is looked up then, and who waits for one is told.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from weakref import WeakValueDictionary
 
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from aitoken.pay.layouts import Receipt
 from aitoken.pay.seller import SellerLane, Signed
 from aitoken.types import Balance, Hash32, Moment
+from gateway.postgres_link import AWAY, CONFLICTS, Connection, Link
+from gateway.postgres_tables import KEEP, LANE, RECEIPT, SURELY, SWEEP, TABLES, USED
 from gateway.store import (
     Change,
     Held,
@@ -45,82 +52,19 @@ from gateway.store import (
     finished,
 )
 
-CONNECTIONS: Final = 8
-CONNECT_S: Final = 60.0
-"""How long one waits for a connection."""
+log = logging.getLogger(__name__)
+
 ATTEMPTS: Final = 5
 """How often a group is tried when others write the same rows in another order."""
 
-Connection = psycopg.AsyncConnection[TupleRow]
+RETRY_S: Final = 0.1
+RETRY_S_MAX: Final = 2.0
+"""How long one waits before one looks again whether a database that was away is back: twice as long each time."""
+
+DOUBT_S: Final = 30.0
+"""How long a receipt that was on its way when the database went away is waited for."""
+
 _LOCK: Final = 0x6169746F6B656E
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BYTEA NOT NULL);
-CREATE TABLE IF NOT EXISTS gateways (
-  id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, until TIMESTAMPTZ NOT NULL, ended BOOLEAN NOT NULL DEFAULT FALSE);
-CREATE TABLE IF NOT EXISTS duties (name TEXT PRIMARY KEY, gateway BIGINT NOT NULL);
-CREATE TABLE IF NOT EXISTS lanes (
-  session BYTEA NOT NULL, lane INTEGER NOT NULL, voucher BYTEA, voucher_signature BYTEA, receipt BYTEA,
-  receipt_signature BYTEA, retired INTEGER NOT NULL DEFAULT 0, claimed NUMERIC(39) NOT NULL DEFAULT 0,
-  lane_total NUMERIC(39) NOT NULL DEFAULT 0, lane_end NUMERIC(39) NOT NULL DEFAULT 0, gateway BIGINT,
-  PRIMARY KEY (session, lane), CHECK (lane_total <= lane_end));
-CREATE INDEX IF NOT EXISTS lanes_in_flight ON lanes (gateway) WHERE gateway IS NOT NULL;
-CREATE INDEX IF NOT EXISTS lanes_owing ON lanes (session) WHERE lane_end > claimed;
-CREATE TABLE IF NOT EXISTS receipts (
-  session BYTEA NOT NULL, lane INTEGER NOT NULL, seq BIGINT NOT NULL, at BIGINT NOT NULL, statement BYTEA NOT NULL,
-  signature BYTEA NOT NULL, PRIMARY KEY (session, lane, seq));
-CREATE TABLE IF NOT EXISTS answers (
-  session BYTEA NOT NULL, key BYTEA NOT NULL, body BYTEA NOT NULL, at BIGINT NOT NULL, status INTEGER NOT NULL,
-  content_type TEXT NOT NULL, answer BYTEA, receipt BYTEA NOT NULL, receipt_signature BYTEA NOT NULL,
-  PRIMARY KEY (session, key));
-CREATE INDEX IF NOT EXISTS answers_by_age ON answers (at);
-CREATE TABLE IF NOT EXISTS running (
-  session BYTEA NOT NULL, key BYTEA NOT NULL, body BYTEA NOT NULL, gateway BIGINT NOT NULL, PRIMARY KEY (session, key));
-CREATE TABLE IF NOT EXISTS closings (session BYTEA PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS used (
-  subscription BIGINT NOT NULL, period BIGINT NOT NULL, unit INTEGER NOT NULL, quantity NUMERIC(39) NOT NULL,
-  PRIMARY KEY (subscription, period, unit));
-CREATE TABLE IF NOT EXISTS aside (
-  gateway BIGINT NOT NULL, subscription BIGINT NOT NULL, period BIGINT NOT NULL, unit INTEGER NOT NULL,
-  quantity NUMERIC(39) NOT NULL, PRIMARY KEY (subscription, period, unit, gateway));
-CREATE TABLE IF NOT EXISTS orders (
-  payer BYTEA NOT NULL, nonce BYTEA NOT NULL, statement BYTEA NOT NULL, signature BYTEA NOT NULL,
-  until BIGINT NOT NULL, state TEXT NOT NULL, amount TEXT NOT NULL, at BIGINT NOT NULL, taker BYTEA NOT NULL,
-  PRIMARY KEY (payer, nonce));
-CREATE INDEX IF NOT EXISTS orders_owed ON orders (state) WHERE state = 'owed';
-CREATE TABLE IF NOT EXISTS offers (
-  request BYTEA NOT NULL, service BIGINT NOT NULL, book BIGINT NOT NULL, max_charge NUMERIC(39) NOT NULL,
-  until BIGINT NOT NULL, PRIMARY KEY (request, service, book));
-"""
-_LANE: Final = (
-    "SELECT lane, voucher, voucher_signature, receipt, receipt_signature, retired, claimed, lane_end, gateway "
-    "FROM lanes WHERE session = %s"
-)
-_KEEP: Final = (
-    "INSERT INTO lanes AS old (session, lane, voucher, voucher_signature, retired, lane_total, lane_end, gateway) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (session, lane) DO UPDATE SET voucher = excluded.voucher, "
-    "voucher_signature = excluded.voucher_signature, retired = GREATEST(old.retired, excluded.retired), "
-    "lane_total = excluded.lane_total, lane_end = excluded.lane_end, gateway = COALESCE(excluded.gateway, old.gateway)"
-)
-_RECEIPT: Final = (
-    "WITH mine AS (UPDATE lanes SET receipt = ?, receipt_signature = ?, lane_total = ?, lane_end = ?, gateway = NULL "
-    "WHERE session = ? AND lane = ? AND gateway = ? RETURNING session, lane) "
-    "INSERT INTO receipts SELECT session, lane, ?::bigint, ?::bigint, ?::bytea, ?::bytea FROM mine"
-)
-_USED: Final = (
-    "WITH held AS (SELECT * FROM used WHERE subscription = ? AND period = ? AND unit = ? FOR UPDATE), "
-    "mine AS (UPDATE aside SET quantity = aside.quantity - ? FROM held WHERE aside.subscription = held.subscription "
-    "AND aside.period = held.period AND aside.unit = held.unit AND aside.gateway = ? RETURNING aside.subscription, "
-    "aside.period, aside.unit) "
-    "UPDATE used SET quantity = used.quantity + ? FROM mine WHERE used.subscription = mine.subscription "
-    "AND used.period = mine.period AND used.unit = mine.unit"
-)
-SWEEP: Final = (
-    "UPDATE gateways SET ended = TRUE WHERE NOT ended AND until < clock_timestamp()",
-    "UPDATE lanes SET retired = 1, gateway = NULL, lane_end = lane_total "
-    "WHERE gateway IN (SELECT id FROM gateways WHERE ended)",
-    "DELETE FROM running WHERE gateway IN (SELECT id FROM gateways WHERE ended)",
-    "DELETE FROM aside WHERE gateway IN (SELECT id FROM gateways WHERE ended)",
-)
 
 
 class _Turn:
@@ -135,8 +79,10 @@ class _Turn:
         self._session = session
         self._lane = lane
         self._lock = lock
+        self._link = store.link
         self._connection: Connection | None = None
         self._changes: list[tuple[str, tuple[Any, ...]]] = []
+        self._begins: dict[tuple[Hash32, int], int] = {}
 
     async def __aenter__(self) -> Turn:
         await self._lock.acquire()
@@ -150,10 +96,12 @@ class _Turn:
                     return self
                 await self._end(good=False)  # a receipt of this lane was written meanwhile
         except BaseException as error:
-            await finished(self._end(good=False))
-            self._lock.release()
+            try:
+                await finished(self._end(good=False))
+            finally:
+                self._lock.release()
             if isinstance(error, psycopg.Error):
-                raise self._store.failed(error) from error
+                raise self._store.failed(error, self._link) from error
             raise
 
     async def __aexit__(self, kind: object, *_: object) -> None:
@@ -164,7 +112,9 @@ class _Turn:
             self._lock.release()
 
     async def _begin(self) -> StoredSession:
-        self._connection = connection = await self._store.connection()
+        self._store.check()
+        self._link = self._store.link
+        self._connection = connection = await self._link.take()
         of_one = "" if self._lane is None else " AND lane = %s"
         place = (self._session,) if self._lane is None else (self._session, self._lane)
         async with connection.pipeline():
@@ -175,7 +125,7 @@ class _Turn:
                 "SELECT (SELECT COALESCE(SUM(lane_end), 0) FROM lanes WHERE session = %s), "
                 "EXISTS (SELECT 1 FROM closings WHERE session = %s)", (self._session, self._session),
             )  # fmt: skip
-            lanes = await connection.execute(_LANE + of_one + " ORDER BY lane FOR UPDATE", place)
+            lanes = await connection.execute(LANE + of_one + " ORDER BY lane FOR UPDATE", place)
             reserved, closing = await told.fetchone() or (0, False)
             found = tuple(self._store.lane_of(self._session, row) for row in await lanes.fetchall())
         return StoredSession(Balance(int(reserved)), bool(closing), found)
@@ -184,8 +134,10 @@ class _Turn:
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        begun = self._store.begun
         try:
             if good:
+                begun.update(self._begins)
                 async with connection.pipeline():
                     for sql, values in self._changes:
                         await connection.execute(sql, values)
@@ -193,9 +145,11 @@ class _Turn:
             elif not connection.broken:
                 await connection.rollback()
         except psycopg.Error as error:
-            raise self._store.failed(error) from error
+            for place in self._begins:
+                begun.pop(place, None)
+            raise self._store.failed(error, self._link) from error
         finally:
-            await self._store.give_back(connection)
+            await self._link.give_back(connection)
 
     def keep(self, lane: SellerLane, *, begins: bool = False) -> None:
         """Remember a lane's best voucher and what is reserved for it."""
@@ -206,11 +160,15 @@ class _Turn:
             self._session, lane.number, lane.signed_voucher.statement, lane.signed_voucher.signature,
             int(lane.retired), str(total), str(lane.end), self._store.number if begins else None,
         )  # fmt: skip
-        self._changes.append((_KEEP, values))
+        if begins:
+            self._begins[self._session, lane.number] = self._store.number
+        elif not lane.busy:
+            self._changes.append(SURELY)  # a countersignature is money
+        self._changes.append((KEEP, values))
 
     def close(self, session: Hash32) -> None:
         """Remember that the session's final total was signed."""
-        self._changes.append(("SET LOCAL synchronous_commit TO on", ()))
+        self._changes.append(SURELY)
         self._changes.append(("INSERT INTO closings VALUES (%s) ON CONFLICT DO NOTHING", (session,)))
 
 
@@ -218,7 +176,8 @@ class PostgresStore(Store):
     """The shared store. Build it with `open_store`.
 
     Attributes:
-        number: of this start of this gateway.
+        link: to the database.
+        begun: lanes with a request in flight here, and the number under which it began.
     """
 
     shared: ClassVar[bool] = True
@@ -229,14 +188,14 @@ class PostgresStore(Store):
         self._owner = owner
         self._folder = folder
         self._lease_s = lease_s
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url, min_size=2, max_size=CONNECTIONS, open=False, timeout=CONNECT_S, configure=_configure,
-            kwargs={"autocommit": True},
-        )  # fmt: skip
+        self.link = Link(url)
+        self.begun: dict[tuple[Hash32, int], int] = {}
+        self._broken = False
+        self._doubts: dict[bytes, asyncio.Event] = {}
+        self._doubtful: list[Change] = []
         self._locks: WeakValueDictionary[Hash32, asyncio.Lock] = WeakValueDictionary()
         self._not_settled: dict[tuple[Hash32, int], bytes] = {}
         self._lost: set[bytes] = set()
-        self.number = 0
 
     # ------------------------------------------------------------------------------------------- steps of sessions
 
@@ -256,7 +215,9 @@ class PostgresStore(Store):
     def lane_of(self, session: Hash32, row: TupleRow) -> StoredLane:
         """Return a row of `lanes`."""
         lane, voucher, voucher_signature, receipt, receipt_signature, retired, claimed, end, gateway = row
-        held = Held.NOWHERE if gateway is None else Held.HERE if gateway == self.number else Held.ELSEWHERE
+        held = Held.NOWHERE if gateway is None else Held.ELSEWHERE
+        if gateway == self.number or (session, lane) in self.begun:
+            held = Held.HERE  # also where it began before the database was away, and is lost
         return StoredLane(
             session, lane,
             None if voucher is None else Signed(voucher, voucher_signature),
@@ -264,22 +225,49 @@ class PostgresStore(Store):
             bool(retired), Balance(int(claimed)), Balance(int(end)), held,
         )  # fmt: skip
 
+    def holds(self, session: Hash32, lane: int) -> bool:
+        """Whether a request in flight began under the number this gateway still has."""
+        return self._failed is None and self.begun.get((session, lane)) == self.number
+
     def put_receipt(self, receipt: Receipt, signed: Signed) -> None:
-        """Remember a receipt, if the lane is still ours."""
+        """Remember a receipt, if the lane is still that of the number under which its request began."""
         session, lane, total = receipt.session_id, receipt.lane, str(receipt.lane_total)
+        number = self.begun.pop((session, lane), 0)
+        if number != self.number or self._failed is not None:
+            self._lost.add(signed.signature)
+            return
         self._not_settled[session, lane] = signed.signature
         values = (
-            signed.statement, signed.signature, total, total, session, lane, self.number, receipt.seq,
+            signed.statement, signed.signature, total, total, session, lane, number, receipt.seq,
             receipt.finished, signed.statement, signed.signature,
         )  # fmt: skip
-        self._put(Change(_RECEIPT, values, signed.signature, is_receipt=True))
+        self._put(Change(RECEIPT, values, signed.signature, is_receipt=True))
 
     async def kept(self, receipt: Receipt, signed: Signed) -> None:  # noqa: ARG002 - every receipt is waited for
         """Wait until a receipt is committed."""
-        await self.synced()
+        if signed.signature not in self._lost:
+            try:
+                await self.synced()
+            except StoreFailed:
+                await self._resolved(signed.signature)
         if signed.signature in self._lost:
             self._lost.discard(signed.signature)
-            raise LaneLost("the other gateways have taken this one for dead, and its lane away")
+            raise LaneLost("the lane of the receipt is not this gateway's any more")
+
+    async def _resolved(self, receipt: bytes) -> None:
+        """Wait until it is known whether a receipt was committed, if it was on its way when the database went away."""
+        known = self._doubts.get(receipt)
+        if known is None:
+            raise StoreFailed("the database went away before the receipt was kept")
+        try:
+            async with asyncio.timeout(DOUBT_S):
+                await known.wait()
+        except TimeoutError:
+            raise StoreFailed("whether the receipt was kept is not known yet") from None
+
+    def _put(self, change: Change) -> None:
+        if self._failed is None:
+            super()._put(change)
 
     # ------------------------------------------------------------------------------------------- units of plans
 
@@ -289,39 +277,33 @@ class PostgresStore(Store):
 
     async def _set_aside(self, place: tuple[int, int], wanted: Mapping[int, Wanted]) -> dict[int, int]:
         units: dict[int, int] = {}
-        connection = await self.connection()
-        try:
-            async with connection.transaction():
-                for unit, want in sorted(wanted.items()):
-                    cursor = await connection.execute(
-                        "INSERT INTO used VALUES (%s, %s, %s, %s) ON CONFLICT (subscription, period, unit) "
-                        "DO UPDATE SET quantity = GREATEST(used.quantity, excluded.quantity) RETURNING quantity",
-                        (*place, unit, str(want.used)),
-                    )
-                    used = int((await cursor.fetchone() or (0,))[0])
-                    cursor = await connection.execute(
-                        "SELECT COALESCE(SUM(quantity), 0) FROM aside "
-                        "WHERE subscription = %s AND period = %s AND unit = %s", (*place, unit),
-                    )  # fmt: skip
-                    flying = int((await cursor.fetchone() or (0,))[0])
-                    units[unit] = min(want.quantity, max(0, want.included - used - flying))
-                    await connection.execute(
-                        "INSERT INTO aside (gateway, subscription, period, unit, quantity) VALUES (%s, %s, %s, %s, %s) "
-                        "ON CONFLICT (subscription, period, unit, gateway) "
-                        "DO UPDATE SET quantity = aside.quantity + excluded.quantity",
-                        (self.number, *place, unit, str(units[unit])),
-                    )
-        except psycopg.Error as error:
-            raise self.failed(error) from error
-        finally:
-            await self.give_back(connection)
+        async with self._connection() as connection, connection.transaction():
+            for unit, want in sorted(wanted.items()):
+                cursor = await connection.execute(
+                    "INSERT INTO used VALUES (%s, %s, %s, %s) ON CONFLICT (subscription, period, unit) "
+                    "DO UPDATE SET quantity = GREATEST(used.quantity, excluded.quantity) RETURNING quantity",
+                    (*place, unit, str(want.used)),
+                )
+                used = int((await cursor.fetchone() or (0,))[0])
+                cursor = await connection.execute(
+                    "SELECT COALESCE(SUM(quantity), 0) FROM aside "
+                    "WHERE subscription = %s AND period = %s AND unit = %s", (*place, unit),
+                )  # fmt: skip
+                flying = int((await cursor.fetchone() or (0,))[0])
+                units[unit] = min(want.quantity, max(0, want.included - used - flying))
+                await connection.execute(
+                    "INSERT INTO aside (gateway, subscription, period, unit, quantity) VALUES (%s, %s, %s, %s, %s) "
+                    "ON CONFLICT (subscription, period, unit, gateway) "
+                    "DO UPDATE SET quantity = aside.quantity + excluded.quantity",
+                    (self.number, *place, unit, str(units[unit])),
+                )
         return units
 
-    def put_used(self, subscription: int, period: int, units: Mapping[int, tuple[int, int]]) -> None:
+    def put_used(self, subscription: int, period: int, units: Mapping[int, tuple[int, int]], number: int) -> None:
         """Count what was used of units that were set aside."""
         for unit, (aside, spent) in units.items():
             place = (subscription, period, unit)
-            self._put(Change(_USED, (*place, str(aside), self.number, str(spent)), order=place))
+            self._put(Change(USED, (*place, str(aside), number, str(spent)), order=place))
 
     # ------------------------------------------------------------------------------------------- work of one of many
 
@@ -344,6 +326,8 @@ class PostgresStore(Store):
 
     async def may_claim(self) -> bool:
         """Tell whether it is this gateway that brings claims to the chain; take it over from a dead one."""
+        if self._failed is not None:
+            return False
         sql = (
             "INSERT INTO duties VALUES ('claims', ?) ON CONFLICT (name) DO UPDATE SET gateway = excluded.gateway "
             "WHERE duties.gateway = excluded.gateway OR duties.gateway IN (SELECT id FROM gateways WHERE ended) "
@@ -362,17 +346,26 @@ class PostgresStore(Store):
         sql = (
             "UPDATE gateways SET until = clock_timestamp() + ? * interval '1 s' WHERE id = ? AND NOT ended RETURNING 1"
         )
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._lease_s / 5)
-            if not await self._rows(sql, self._lease_s, self.number, synced=False):
-                failure = StoreFailed("the other gateways have taken this one for dead")
-                self._fail(failure)
-                raise failure
-            await self.sweep()
+            if self._failed is not None:
+                continue
+            late = loop.call_later(self._lease_s, self._fail, StoreFailed("the database does not answer"))
+            try:
+                if await self._rows(sql, self._lease_s, self.number, synced=False):
+                    await self.sweep()
+                else:
+                    self._fail(StoreFailed("the other gateways have taken this one for dead"))
+            except StoreFailed as failure:
+                log.warning("a lease could not be renewed", extra={"reason": str(failure)})
+            finally:
+                late.cancel()
 
     async def sweep(self) -> None:
         """Take the work of gateways whose lease ran out: their receipts stay, lanes with a request in flight retire."""
-        await self._write([Change(sql, ()) for sql in SWEEP])
+        async with self._connection() as connection:
+            await self._write_somehow(connection, [Change(sql, ()) for sql in SWEEP])
 
     def _offer_change(self, place: tuple[Hash32, int, int], max_charge: Balance, until: Moment) -> Change:
         sql = (
@@ -391,52 +384,56 @@ class PostgresStore(Store):
 
     async def lanes(self, session: Hash32, lane: int | None = None) -> list[StoredLane]:
         """Return all lanes of a session, or one of them."""
-        rows = await self._rows(_LANE.replace("%s", "?") + " ORDER BY lane", session)
+        rows = await self._rows(LANE.replace("%s", "?") + " ORDER BY lane", session)
         found = [self.lane_of(session, row) for row in rows]
         return [one for one in found if lane is None or one.lane == lane]
 
-    async def connection(self) -> Connection:
-        """Take a connection."""
+    def check(self) -> None:
+        """Raise `StoreFailed` while the database is away."""
+        if self._failed is not None:
+            raise StoreFailed(f"the store is away: {self._failed}")
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        self.check()
+        link = self.link
         try:
-            return await self._pool.getconn()
-        except (psycopg.Error, PoolTimeout) as error:
-            raise self.failed(error) from error
+            async with link.connection() as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise self.failed(error, link) from error
 
-    async def give_back(self, connection: Connection) -> None:
-        """Give a connection back."""
-        await self._pool.putconn(connection)
-
-    def failed(self, error: Exception) -> StoreFailed:
-        """Note that the database does not do what it must; return what to raise."""
+    def failed(self, error: psycopg.Error, link: Link) -> StoreFailed:
+        """Return what to raise for an error of the database, which is away if it is that."""
         failure = StoreFailed(f"the store failed: {error}")
-        self._fail(failure)
+        if link is self.link and not isinstance(error, (*CONFLICTS, PoolTimeout)):
+            self._broken = self._broken or not isinstance(error, AWAY)
+            self._fail(failure)
         return failure
 
     async def _rows(self, sql: str, *values: Any, synced: bool = True) -> list[Any]:
         if synced:
             await self.synced()
-        connection = await self.connection()
-        try:
+        async with self._connection() as connection:
             cursor = await connection.execute(_own(sql), values)
             return await cursor.fetchall()
-        except psycopg.Error as error:
-            raise self.failed(error) from error
-        finally:
-            await self.give_back(connection)
 
     async def _write(self, changes: Sequence[Change]) -> None:
-        connection = await self.connection()
-        try:
-            self._lost |= await self._write_somehow(connection, changes)
-        except psycopg.Error as error:
-            raise self.failed(error) from error
-        finally:
-            await self.give_back(connection)
-        for change in changes:
-            if change.is_receipt:
-                place = (change.values[4], change.values[5])
-                if self._not_settled.get(place) == change.receipt:
-                    del self._not_settled[place]
+        self._doubtful = [change for change in changes if change.is_receipt]
+        self._doubts = {change.receipt: asyncio.Event() for change in self._doubtful}
+        async with self._connection() as connection:
+            lost = await self._write_somehow(connection, changes)
+        self._known(lost)
+
+    def _known(self, lost: set[bytes]) -> None:
+        """Take note of which receipts of the last group were committed: all but those."""
+        self._lost |= lost
+        for change in self._doubtful:
+            self._doubts[change.receipt].set()
+            place = (change.values[4], change.values[5])
+            if self._not_settled.get(place) == change.receipt:
+                del self._not_settled[place]
+        self._doubtful, self._doubts = [], {}
 
     async def _write_somehow(self, connection: Connection, changes: Sequence[Change]) -> set[bytes]:
         for _ in range(ATTEMPTS - 1):
@@ -448,10 +445,11 @@ class PostgresStore(Store):
 
     async def _write_once(self, connection: Connection, changes: Sequence[Change]) -> set[bytes]:
         """Commit changes; return signatures of receipts whose lane is not ours any more, which were left out."""
-        receipts = [change for change in changes if change.is_receipt]
+        # In order, as a step that takes all lanes of a session locks them.
+        receipts = sorted((one for one in changes if one.is_receipt), key=lambda one: one.values[4:6])
         lost: set[bytes] = set()
         async with connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit TO on")
+            await connection.execute(*SURELY)
             cursors = []
             async with connection.pipeline():
                 for change in receipts:
@@ -469,26 +467,78 @@ class PostgresStore(Store):
 
     async def _open(self) -> None:
         try:
-            await (await psycopg.AsyncConnection.connect(self._url)).close()  # the pool would try again and again
-            await self._pool.open(wait=True, timeout=CONNECT_S)
-            async with self._pool.connection() as connection, connection.transaction():
+            await self._begin()
+        except psycopg.Error as error:
+            raise StoreUnusable(f"the store cannot be used: {error}") from None
+
+    async def _begin(self) -> None:
+        """Connect, take a number, and take the work of those that are dead; the number before is."""
+        try:
+            await self.link.open()
+            async with self.link.connection() as connection, connection.transaction():
+                await connection.execute(*SURELY)
                 await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-                await connection.execute(_SCHEMA)
+                await connection.execute(TABLES)
                 await connection.execute(
                     "INSERT INTO meta VALUES ('owner', %s) ON CONFLICT (name) DO NOTHING", (self._owner,)
                 )
                 cursor = await connection.execute("SELECT value FROM meta WHERE name = 'owner'")
                 if (await cursor.fetchone() or (b"",))[0] != self._owner:
                     raise StoreUnusable("the store belongs to another operator key or chain")
-                self.number = await self._start(connection)
+                number = await self._start(connection)
+                await connection.execute("UPDATE gateways SET ended = TRUE WHERE id = %s", (self.number,))
                 for sql in SWEEP:
                     await connection.execute(sql)
-        except (psycopg.Error, PoolTimeout) as error:
-            await self._pool.close()
-            raise StoreUnusable(f"the store cannot be used: {error}") from None
+            self.number = number
         except BaseException:
-            await self._pool.close()
+            await self.link.close()
             raise
+
+    async def _go_on(self, failure: StoreFailed) -> None:
+        if self._broken:
+            raise failure
+        log.warning("the store is away", extra={"reason": str(failure)})
+        self._pending.clear()
+        self._fresh.clear()
+        await self.link.close()
+        self._known(await self._begin_again())
+        self._not_settled.clear()
+        self._committed, self._failed = self._put_last, None
+        for place, (max_charge, until) in self._offers.items():
+            self._put(self._offer_change(place, max_charge, until))  # quotes that left bind
+        log.warning("the store is back", extra={"number": self.number})
+
+    async def _begin_again(self) -> set[bytes]:
+        """Begin as soon as the database is there; return what `_look_up` does."""
+        pause, task = RETRY_S, asyncio.current_task()
+        while True:
+            lost: set[bytes] | None = None
+            try:
+                async with asyncio.timeout(self._lease_s):
+                    self.link = Link(self._url)
+                    await self._begin()
+                    lost = await self._look_up()
+            except (*AWAY, TimeoutError) as error:
+                log.debug("the store is still away", extra={"reason": str(error)})
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # `wait_for` of Python 3.11 forgets it if it comes with an answer
+            if lost is not None:
+                return lost
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RETRY_S_MAX)
+
+    async def _look_up(self) -> set[bytes]:
+        """Return which receipts of the group that was on its way were not committed, and never will be."""
+        lost = set[bytes]()
+        async with self.link.connection() as connection:
+            for change in self._doubtful:
+                cursor = await connection.execute(
+                    "SELECT 1 FROM receipts WHERE session = %s AND lane = %s AND seq = %s AND signature = %s",
+                    (change.values[4], change.values[5], change.values[7], change.receipt),
+                )
+                if await cursor.fetchone() is None:
+                    lost.add(change.receipt)
+        return lost
 
     async def _start(self, connection: Connection) -> int:
         """Take a number and a lease. Numbers only grow, so a store that gives one it gave before is an old copy."""
@@ -497,6 +547,8 @@ class PostgresStore(Store):
             (self._lease_s,),
         )
         number = int((await cursor.fetchone() or (0,))[0])
+        if number <= self.number:
+            raise StoreUnusable(f"the store gives number {number} after {self.number}: it is an old copy")
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
             floor = self._folder / "gateway.floor"
@@ -511,14 +563,10 @@ class PostgresStore(Store):
             if good:
                 await self._rows("UPDATE gateways SET ended = TRUE WHERE id = ? RETURNING 1", self.number)
                 await self.sweep()
+        except StoreFailed as failure:  # its lease will run out
+            log.warning("a gateway ends without a word to the others", extra={"reason": str(failure)})
         finally:
-            await self._pool.close()
-
-
-async def _configure(connection: Connection) -> None:
-    """Read what is committed, statement by statement; wait for the disk only where it is said."""
-    await connection.execute("SET default_transaction_isolation TO 'read committed'")
-    await connection.execute("SET synchronous_commit TO off")
+            await self.link.close()
 
 
 def _number_of(session: Hash32) -> int:

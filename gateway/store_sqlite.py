@@ -188,7 +188,9 @@ class SqliteStore(Store):
             flying[unit] = flying.get(unit, 0) + units[unit]
         return units
 
-    def put_used(self, subscription: int, period: int, units: Mapping[int, tuple[int, int]]) -> None:
+    def put_used(
+        self, subscription: int, period: int, units: Mapping[int, tuple[int, int]], number: int,  # noqa: ARG002 - one
+    ) -> None:  # fmt: skip
         """Count what was used of units that were set aside."""
         place = (subscription, period)
         flying, used = self._flying[place], self._used.setdefault(place, {})

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -34,11 +34,56 @@ def binaries() -> Path | None:
 
 
 class Cluster:
-    """A cluster that runs; `place` makes a fresh store in it."""
+    """A cluster of the tests' own; `place` makes a fresh store in it."""
 
-    def __init__(self, sockets: Path) -> None:
-        self._sockets = sockets
+    def __init__(self, folder: Path, command: list[str], user: str | None) -> None:
+        self._sockets = folder
+        self._command = command
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
         self._places: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        last = time.monotonic() + START_S
+        log = self._sockets / "log"
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                with log.open("ab") as out:  # what a killed server left may still be in use for a moment
+                    self._process = subprocess.Popen(
+                        self._command, stdout=out, stderr=out, user=self._user, cwd=self._sockets,
+                        preexec_fn=_follow_parent,
+                    )  # fmt: skip
+            if self._answers():
+                return
+            if time.monotonic() > last:
+                raise RuntimeError(log.read_text())
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            with psycopg.connect(self.url):
+                return True
+        except psycopg.OperationalError:
+            return False
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Stop the server: SIGINT in order, SIGQUIT at once, SIGKILL it and all its processes."""
+        if self._process is None:
+            return
+        others = _children(self._process.pid) if number is signal.SIGKILL else []
+        self._process.send_signal(number)
+        for other in others:
+            with suppress(ProcessLookupError):
+                os.kill(other, number)
+        self._process.wait(30)
+        self._process = None
+
+    def freeze(self) -> AbstractContextManager[None]:
+        """Let the server's processes stand still, as behind a network that is cut."""
+        return _frozen([] if self._process is None else [self._process.pid, *_children(self._process.pid)])
 
     @property
     def url(self) -> str:
@@ -59,7 +104,7 @@ class Cluster:
         """Let the leases of all gateways of a store run out, and another one take their work."""
         import psycopg
 
-        from gateway.store_postgres import SWEEP
+        from gateway.postgres_tables import SWEEP
 
         with psycopg.connect(self.place(name), autocommit=True) as connection:
             connection.execute("UPDATE gateways SET until = clock_timestamp() - interval '1 s'")
@@ -69,6 +114,27 @@ class Cluster:
     def rename(self, name: str, other: str) -> None:
         """Let the store of a name be found under another one as well."""
         self._places[other] = self.place(name)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
+@contextmanager
+def _frozen(processes: list[int]) -> Iterator[None]:
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
 
 
 def _follow_parent() -> None:
@@ -93,30 +159,11 @@ def cluster() -> Iterator[Cluster]:
         command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder), "-c", "listen_addresses="]
         for setting in ("fsync=off", "max_connections=300", "shared_buffers=32MB", "log_min_messages=fatal"):
             command += ["-c", setting]
-        log = (folder / "log").open("wb")
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, user=user, cwd=folder, preexec_fn=_follow_parent
-        )  # fmt: skip
+        running = Cluster(folder, command, user)
         try:
-            _wait(folder, process)
-            yield Cluster(folder)
+            running.start()
+            yield running
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
-            log.close()
+            running.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
-    import psycopg
-
-    last = time.monotonic() + START_S
-    while True:
-        try:
-            with psycopg.connect(Cluster(folder).url):
-                return
-        except psycopg.OperationalError:
-            if process.poll() is not None or time.monotonic() > last:
-                raise RuntimeError((folder / "log").read_text()) from None
-            time.sleep(0.05)
