@@ -59,8 +59,9 @@ class Sponsor(Protocol):
         """Note what of it was kept in the end."""
 
 
-Shortcut = Callable[[AccountId, AccountInfo, tuple[Any, ...], int, int, bytes, bytes], bool]
-"""(signer, its account, arguments, fee and tip together, tip, phase, end of the success event) to whether it did it.
+Shortcut = Callable[[AccountId, int, tuple[Any, ...], int, int, bytes, bytes], bool]
+"""(signer, nonce, arguments, fee and tip together, tip, phase, end of the success event) to whether it did it.
 
-A shortcut either does everything the general way would do for a call that succeeds, or nothing.
+It is asked when the signature is checked and there is room in the block. Either it does everything the general way
+would do for a transaction that is valid and a call that succeeds, or nothing.
 """

@@ -217,8 +217,8 @@ class Executive:
 
     # --------------------------------------------------------------------------------------------- transactions
 
-    def _check_signed(self, extrinsic: Extrinsic, number: int) -> tuple[AccountId, AccountInfo]:
-        """Check everything up to the signature; return signer and account."""
+    def _check_signature(self, extrinsic: Extrinsic, number: int) -> AccountId:
+        """Check everything up to the signature; return the signer."""
         signer = extrinsic.signer
         if signer is None:
             raise UnknownLookup
@@ -232,10 +232,14 @@ class Executive:
             if not verify_multi(extrinsic.signature_kind, extrinsic.signature, payload, signer):
                 raise BadProof
             extrinsic.verified_for = additional
+        return signer
+
+    def _account_of(self, signer: AccountId, nonce: int) -> AccountInfo:
+        """Return the account of a signer whose transaction has not been in a block yet."""
         account = self._accounts.get(signer)
-        if extrinsic.nonce < account.nonce:
+        if nonce < account.nonce:
             raise Stale
-        return signer, account
+        return account
 
     def _check_unsigned(self, call: Call) -> ValidTransaction:
         """Ask the pallet whether its call may come without a signature."""
@@ -280,7 +284,8 @@ class Executive:
         call = self.decode(extrinsic)
         if not extrinsic.is_signed:
             return self._check_unsigned(call)
-        signer, account = self._check_signed(extrinsic, number)
+        signer = self._check_signature(extrinsic, number)
+        account = self._account_of(signer, extrinsic.nonce)
         weight, length = call.weight, len(extrinsic.raw)
         info = call.info
         fee = self._fees.fee(length, weight) if info.charges else 0
@@ -316,30 +321,32 @@ class Executive:
         if not extrinsic.is_signed:
             self._apply_unsigned(extrinsic, call)
             return
-        signer, account = self._check_signed(extrinsic, self._number)
+        signer = self._check_signature(extrinsic, self._number)
         nonce = extrinsic.nonce
-        if nonce != account.nonce:
-            raise Future
         info, length, tip, fees = call.info, len(extrinsic.raw), extrinsic.tip, self._fees
         weight = info.fixed_weight
         if weight is None:
             weight = call.weight
         charged = fees.fee(length, weight) + tip if info.charges else tip
+        phase = b"\x00" + len(self._body).to_bytes(4, "little")
+        shortcut = self._shortcuts.get(info)
+        if shortcut is not None and self._has_room(info.class_index, weight, length):
+            tail = info.tails.get((weight, True)) or self._tail(info, weight, charges=True)
+            if shortcut(signer, nonce, call.args, charged, tip, phase, tail):
+                self._include(extrinsic, info.class_index, weight, length)
+                return
+        account = self._account_of(signer, nonce)
+        if nonce != account.nonce:
+            raise Future
         sponsor = self._sponsors.get(info)
         if sponsor is None:
             fees.check_payable(account, charged)
             payer = signer
         else:
             payer = self._sponsored(sponsor, signer, call, charged)[0]
-        self._check_room(info.class_index, weight, length)
-
-        phase = self._store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
-        shortcut = self._shortcuts.get(info)
-        if shortcut is not None:
-            tail = info.tails.get((weight, True)) or self._tail(info, weight, charges=True)
-            if shortcut(signer, account, call.args, charged, tip, phase, tail):
-                self._include(extrinsic, info.class_index, weight, length)
-                return
+        if not self._has_room(info.class_index, weight, length):
+            raise ExhaustsResources
+        self._store.phase = phase
         self._charge(signer, account, payer, charged)
         if sponsor is not None:
             sponsor.charged(call.args, charged)
@@ -383,7 +390,8 @@ class Executive:
         """Apply a call its pallet lets in without a signature: no nonce, no fee."""
         self._check_unsigned(call)
         info, store, length, weight = call.info, self._store, len(extrinsic.raw), call.weight
-        self._check_room(info.class_index, weight, length)
+        if not self._has_room(info.class_index, weight, length):
+            raise ExhaustsResources
         phase = store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
         end = b"\x00\x00"
         try:
@@ -393,14 +401,13 @@ class Executive:
         store.events.append(phase + end + self._tail(info, weight, charges=False))
         self._include(extrinsic, info.class_index, weight, length)
 
-    def _check_room(self, class_index: int, weight: int, length: int) -> None:
+    def _has_room(self, class_index: int, weight: int, length: int) -> bool:
         weight += self._base_extrinsic
-        if (
-            self._weight[class_index] + weight > self._weight_max[class_index]
-            or self._total_weight + weight > self._weight_max[OPERATIONAL]
-            or self._length + length > self._length_max[class_index]
-        ):
-            raise ExhaustsResources
+        return (
+            self._weight[class_index] + weight <= self._weight_max[class_index]
+            and self._total_weight + weight <= self._weight_max[OPERATIONAL]
+            and self._length + length <= self._length_max[class_index]
+        )
 
     @staticmethod
     def _tail(info: CallInfo, used: int, *, charges: bool) -> bytes:

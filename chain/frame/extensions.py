@@ -6,12 +6,12 @@ is in `chain.frame.executive`, where the checks stand in one line of sight:
 
 | extension | explicit | implicit | where |
 |---|---|---|---|
-| CheckNonZeroSender | | | `Executive._check_signed` |
+| CheckNonZeroSender | | | `Executive._check_signature` |
 | CheckSpecVersion, CheckTxVersion | | u32 each | `Executive.additional` |
 | CheckGenesis | | H256 | `Executive.additional` |
 | CheckMortality | Era | H256 | `Executive.additional` |
-| CheckNonce | Compact u32 | | `_check_signed`, `apply` |
-| CheckWeight | | | `_check_room` |
+| CheckNonce | Compact u32 | | `_account_of`, `apply` |
+| CheckWeight | | | `_has_room` |
 | ChargeTransactionPayment | Compact u128 | | `apply`, the `Fees` pallet |
 | CheckMetadataHash | mode | Option<[u8; 32]> | `Executive.additional`, `chain.frame.metadata_digest` |
 

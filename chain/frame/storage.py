@@ -155,10 +155,7 @@ class Store:
         self.state = state
         self._forget_block()
         for item in (*self._items, self.raw):
-            if item.cache:
-                item.cache.clear()
-                item.original.clear()
-                item.raw_keys.clear()
+            item.forget_all()
 
     def settle(self, state: KeyValue) -> None:
         """Go on from `state`, which is the present one with all changes made: what is decoded stays decoded.
@@ -171,7 +168,7 @@ class Store:
         self.state = state
         self._forget_block()
         for item in self._items:
-            item.original.clear()
+            item.forget_originals()
 
     def follow(self, state: KeyValue, changes: Mapping[bytes, bytes | None]) -> None:
         """Go on from `state`, which differs from the present one by `changes`; what was written here is forgotten."""
@@ -187,10 +184,10 @@ class Store:
             if item is not None:
                 item.forget(raw)
         for item in self._items:
-            item.original.clear()
+            item.forget_originals()
 
     def _is_full(self) -> bool:
-        return sum(len(item.cache) for item in self._items) > CACHE_MAX
+        return sum(item.size() for item in self._items) > CACHE_MAX
 
     def _forget_block(self) -> None:
         self.journal.clear()
@@ -292,6 +289,21 @@ class Item(Generic[K, V]):
     def forget(self, raw: bytes) -> None:  # noqa: ARG002 - a plain item forgets all it knows
         """Drop what is decoded of a raw key from the cache."""
         self.cache.clear()
+
+    def forget_all(self) -> None:
+        """Drop everything that is known."""
+        if self.cache:
+            self.cache.clear()
+            self.original.clear()
+            self.raw_keys.clear()
+
+    def forget_originals(self) -> None:
+        """Take what was written for what is stored."""
+        self.original.clear()
+
+    def size(self) -> int:
+        """Return how many values are held."""
+        return len(self.cache)
 
     def collect(self, changed: dict[bytes, bytes | None]) -> None:
         """Add the raw changes of this block to `changed`."""

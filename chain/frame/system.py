@@ -10,17 +10,16 @@ Source: `frame_system`. `set_code` and its kin are left out: code is the node re
 from __future__ import annotations
 
 from itertools import islice
-from struct import Struct
-from struct import error as StructError  # noqa: N812 - a class
 from typing import TYPE_CHECKING, Annotated, Final
 
 from aitoken.codec.base import compact_encode
 from aitoken.codec.hints import MaxLen, TypeName, codec_of, u16, u32, u64
-from aitoken.crypto.hashing import blake2_128_concat, blake2_256, twox_128
+from aitoken.crypto.hashing import blake2_256, twox_128
 from aitoken.proto.digest import DIGEST, Digest, DigestItem
 from aitoken.types import AccountId, BlockNumber, Hash32
+from chain.frame.accounts import AccountMap
 from chain.frame.calls import call
-from chain.frame.errors import ConsumerRemaining, DispatchError, NoProviders, TooManyConsumers, Underflow
+from chain.frame.errors import ConsumerRemaining, DispatchError, NoProviders, TooManyConsumers
 from chain.frame.origin import Origin, ensure_root, ensure_signed
 from chain.frame.outer import EventRecords, Phase
 from chain.frame.pallet import Err, Errors, Ev, Events, Pallet, constant, runtime_api
@@ -47,7 +46,6 @@ from chain.frame.types import (
     PerClassWeight,
     RuntimeDbWeight,
     RuntimeVersion,
-    StoredAccount,
     Weight,
     WeightsPerClass,
 )
@@ -67,92 +65,6 @@ KeyValuePair = Annotated[tuple[bytes, bytes], TypeName("KeyValue")]
 Key = Annotated[bytes, TypeName("Key")]
 KeyValuePairs = Annotated[list[KeyValuePair], MaxLen(RAW_MAX), TypeName("Vec<KeyValue>")]
 Keys = Annotated[list[Key], MaxLen(RAW_MAX), TypeName("Vec<Key>")]
-
-
-_account: Final = Struct("<4I2Q48s")
-_LOW: Final = (1 << 64) - 1
-_USUAL: Final = (0).to_bytes(32, "little") + NEW_LOGIC.to_bytes(16, "little")
-"""The last three fields of an account of which nothing is reserved or frozen."""
-
-
-class AccountMap(Map[AccountId, StoredAccount]):
-    """The accounts. Every change of a balance passes through here, which is what makes conservation checkable."""
-
-    __slots__ = ()
-
-    checked = False  # balances are checked here; the other fields are small counters
-
-    def raw_key(self, key: AccountId) -> bytes:
-        """Return the key in the state."""
-        raw = self.raw_keys.get(key)
-        if raw is None:
-            raw = self.raw_keys[key] = self.info.prefix + blake2_128_concat(key)
-        return raw
-
-    def forget(self, raw: bytes) -> None:
-        """Drop one account from the cache."""
-        self.cache.pop(AccountId(raw[-32:]), None)
-
-    def load(self, key: AccountId) -> AccountInfo | None:
-        """Read an account that is not in the cache."""
-        raw_key = self.raw_keys[key] = self.info.prefix + blake2_128_concat(key)
-        raw = self.store.state.get(raw_key)
-        if raw is None:
-            self.cache[key] = None
-            return None
-        nonce, consumers, providers, sufficients, low, high, rest = _account.unpack(raw)
-        reserved, frozen, flags = 0, 0, NEW_LOGIC
-        if rest != _USUAL:
-            reserved, frozen, flags = (int.from_bytes(rest[at : at + 16], "little") for at in (0, 16, 32))
-        account = self.cache[key] = AccountInfo(
-            nonce, consumers, providers, sufficients, low | high << 64, reserved, frozen, flags
-        )
-        return account
-
-    def write(self, key: AccountId, new: AccountInfo | None) -> None:
-        """Set or remove an account and add its change of balance to the imbalance of the store.
-
-        Raises:
-            Underflow: a balance or the number of references would be negative.
-        """
-        cache = self.cache
-        old = cache[key] if key in cache else self.load(key)
-        change = 0
-        if new is not None:
-            if new.free < 0 or new.reserved < 0 or new.consumers < 0:
-                raise Underflow
-            change = new.free + new.reserved
-        if old is not None:
-            change -= old.free + old.reserved
-        if key not in self.original:
-            self.original[key] = old
-        store = self.store
-        store.imbalance += change
-        store.journal.append((self, key, old))
-        cache[key] = new
-
-    put = write
-
-    def collect(self, changed: dict[bytes, bytes | None]) -> None:
-        """Add the raw changes of this block to `changed`: what `Item.collect` does, for the item that changes most."""
-        cache, raw_keys, encode, pack = self.cache, self.raw_keys, self.encode, _account.pack
-        for key, old in self.original.items():
-            new = cache[key]
-            if new is old:
-                continue
-            raw_key = raw_keys.get(key) or self.raw_key(key)
-            if new is None:
-                changed[raw_key] = None
-            elif new.reserved or new.frozen or new.flags != NEW_LOGIC:
-                changed[raw_key] = encode(new)
-            else:
-                free = new.free
-                try:
-                    changed[raw_key] = pack(
-                        new.nonce, new.consumers, new.providers, new.sufficients, free & _LOW, free >> 64, _USUAL
-                    )
-                except StructError:
-                    changed[raw_key] = encode(new)  # which says what does not fit
 
 
 def block_weights(params: Params, weights: Weights) -> BlockWeights:

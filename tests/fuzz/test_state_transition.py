@@ -34,9 +34,9 @@ def _no_references(original: Any) -> Any:
 
 
 def _pays_one_too_many(original: Any) -> Any:
-    def shortcut(self: FastTransfer, signer: Any, giver: Any, args: Any, *rest: Any) -> bool:
+    def shortcut(self: FastTransfer, signer: Any, nonce: Any, args: Any, *rest: Any) -> bool:
         dest, amount = args
-        return bool(original(self, signer, giver, (dest, amount + 1), *rest))
+        return bool(original(self, signer, nonce, (dest, amount + 1), *rest))
 
     return shortcut
 

@@ -1,0 +1,191 @@
+"""The accounts: the item that changes most, in two forms.
+
+*As objects* (`AccountInfo`) accounts are read and changed by everybody. *Plain*, as the tuple of their fields that one
+`struct` call reads and writes, they are what a straight line for usual transactions works on
+(`chain.pallets.fast_transfer`): no objects are made. An account is in the cache in one form only, and changes over when
+it is asked for in the other; nobody who does not know of the plain form can see a difference.
+
+Every change of a balance passes through here, or says itself what it does to the imbalance of the store. That is what
+makes conservation checkable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - a class
+from typing import Any, Final, TypeAlias
+
+from aitoken.crypto.hashing import blake2_128_concat
+from aitoken.types import AccountId
+from chain.frame.errors import Underflow
+from chain.frame.storage import Map, StorageInfo, Store
+from chain.frame.types import NEW_LOGIC, AccountInfo, StoredAccount
+
+LOW: Final = (1 << 64) - 1
+_FIELDS: Final = Struct("<4I2Q48s")
+USUAL: Final = bytes(32) + NEW_LOGIC.to_bytes(16, "little")
+"""The end of an account of which nothing is reserved or frozen."""
+
+PlainAccount: TypeAlias = tuple[int, int, int, int, int, int, bytes]
+"""Nonce, consumers, providers, sufficients, free money (low and high 64 bits), and the rest as it is stored."""
+
+
+class _Moved:
+    """The mark for "changed in this block while it was plain"."""
+
+
+_MOVED: Final = _Moved()
+
+
+class AccountMap(Map[AccountId, StoredAccount]):
+    """The accounts.
+
+    Attributes:
+        plain: accounts in the plain form; those in `cache` are objects.
+        moved: the plain ones that changed in this block.
+    """
+
+    __slots__ = ("moved", "plain")
+
+    checked = False  # balances are checked here; the other fields are small counters
+
+    def __init__(self, store: Store, info: StorageInfo) -> None:
+        super().__init__(store, info)
+        self.plain: dict[AccountId, PlainAccount] = {}
+        self.moved: dict[AccountId, None] = {}
+
+    def raw_key(self, key: AccountId) -> bytes:
+        """Return the key in the state."""
+        raw = self.raw_keys.get(key)
+        if raw is None:
+            raw = self.raw_keys[key] = self.info.prefix + blake2_128_concat(key)
+        return raw
+
+    def load_plain(self, key: AccountId) -> PlainAccount | None:
+        """Return an account that is not among the plain ones in the plain form, None where there is none.
+
+        Between transactions only: what was written before cannot be rolled back any more.
+        """
+        cache = self.cache
+        if key in cache:
+            account = cache[key]
+            if account is None:
+                return None
+            found = self.plain[key] = _plain(account)
+            del cache[key]
+            if key in self.original:
+                del self.original[key]
+                self.moved[key] = None
+            return found
+        raw_key = self.raw_keys[key] = self.info.prefix + blake2_128_concat(key)
+        raw = self.store.state.get(raw_key)
+        if raw is None:
+            cache[key] = None
+            return None
+        plain: PlainAccount = _FIELDS.unpack(raw)
+        self.plain[key] = plain
+        return plain
+
+    def load(self, key: AccountId) -> AccountInfo | None:
+        """Read an account that is not in the cache as an object."""
+        plain = self.plain.get(key) or self.load_plain(key)
+        if plain is None:
+            return None
+        account = self.cache[key] = _account(plain)
+        del self.plain[key]
+        if key in self.moved:
+            del self.moved[key]
+            self.original[key] = _MOVED
+        return account
+
+    def write(self, key: AccountId, new: AccountInfo | None) -> None:
+        """Set or remove an account and add its change of balance to the imbalance of the store.
+
+        Raises:
+            Underflow: a balance or the number of references would be negative.
+        """
+        cache = self.cache
+        old = cache[key] if key in cache else self.load(key)
+        change = 0
+        if new is not None:
+            if new.free < 0 or new.reserved < 0 or new.consumers < 0:
+                raise Underflow
+            change = new.free + new.reserved
+        if old is not None:
+            change -= old.free + old.reserved
+        if key not in self.original:
+            self.original[key] = old
+        store = self.store
+        store.imbalance += change
+        store.journal.append((self, key, old))
+        cache[key] = new
+
+    put = write
+
+    def items(self, *leading: Any) -> Iterator[tuple[AccountId, AccountInfo]]:
+        """Yield (key, value) in the order of raw keys."""
+        for key in list(self.moved):
+            self.load(key)
+        yield from super().items(*leading)
+
+    def collect(self, changed: dict[bytes, bytes | None]) -> None:
+        """Add the raw changes of this block to `changed`."""
+        cache, plain, raw_keys, pack = self.cache, self.plain, self.raw_keys, _FIELDS.pack
+        for key, old in self.original.items():
+            new = cache[key]
+            if new is not old:
+                changed[self.raw_key(key)] = None if new is None else self._encoded(new)
+        for key in self.moved:
+            try:
+                changed[raw_keys.get(key) or self.raw_key(key)] = pack(*plain[key])
+            except StructError:
+                self.encode(_account(plain[key]))  # which says what does not fit
+                raise
+
+    def _encoded(self, account: AccountInfo) -> bytes:
+        try:
+            return _FIELDS.pack(*_plain(account))
+        except (StructError, OverflowError):
+            return self.encode(account)  # which says what does not fit
+
+    def forget(self, raw: bytes) -> None:
+        """Drop one account from the cache."""
+        key = AccountId(raw[-32:])
+        self.cache.pop(key, None)
+        self.plain.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Drop everything that is known."""
+        super().forget_all()
+        self.raw_keys.clear()
+        self.plain.clear()
+        self.moved.clear()
+
+    def forget_originals(self) -> None:
+        """Take what was written for what is stored."""
+        super().forget_originals()
+        self.moved.clear()
+
+    def size(self) -> int:
+        """Return how many accounts are held."""
+        return len(self.cache) + len(self.plain)
+
+
+def _plain(account: AccountInfo) -> PlainAccount:
+    rest = USUAL
+    if account.reserved or account.frozen or account.flags != NEW_LOGIC:
+        amounts = (account.reserved, account.frozen, account.flags)
+        rest = b"".join([amount.to_bytes(16, "little") for amount in amounts])
+    free = account.free
+    return (
+        account.nonce, account.consumers, account.providers, account.sufficients, free & LOW, free >> 64, rest
+    )  # fmt: skip
+
+
+def _account(plain: PlainAccount) -> AccountInfo:
+    nonce, consumers, providers, sufficients, low, high, rest = plain
+    reserved, frozen, flags = 0, 0, NEW_LOGIC
+    if rest != USUAL:
+        reserved, frozen, flags = (int.from_bytes(rest[at : at + 16], "little") for at in (0, 16, 32))
+    return AccountInfo(nonce, consumers, providers, sufficients, low | high << 64, reserved, frozen, flags)
