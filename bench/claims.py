@@ -102,6 +102,7 @@ SATURATED: Final = "devnet saturated ws"
 BATCHED: Final = "rpc http, batches of 50, of one core"
 PAID: Final = "paid, 32 at a time, buyers in a process of their own, asyncio"
 VOTES: Final = "a block: all of that"
+POSTED: Final = "submissions, one POST each"
 STEADY: Final = "devnet 500/s ws"
 
 CLAIMS: Final = (
@@ -133,6 +134,11 @@ CLAIMS: Final = (
     Claim(
         "1,000 WebSocket subscribers to heads and one account each: finality is later by", "subscribers",
         row("1,000 subscribers", "finality is later by"), "%", 10, 3, lower=True,
+    ),
+    Claim(
+        "submissions accepted, one HTTP POST each, of one core's raw signature checks", "submissions",
+        row(POSTED, "accepted, of one core, over ed25519 verifications"), "", 0.147, 0.257,
+        ratio=row(POSTED, "accepted, of one core, over ed25519 verifications"),
     ),
     Claim(
         "start of a node with 1,000,000 accounts, until a new block is final", "start",

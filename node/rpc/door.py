@@ -69,6 +69,10 @@ class Guarded(web.RequestHandler):
             self.deadline.cancel()
             self.deadline = None
 
+    def bucket(self) -> Bucket:
+        """What expensive calls of this caller draw on."""
+        return self._door.bucket(self.address)
+
     def cut(self) -> None:
         """End at once, without flushing."""
         if isinstance(self.transport, asyncio.Transport):
@@ -78,8 +82,17 @@ class Guarded(web.RequestHandler):
 class Door:
     """A protocol factory for `loop.create_server`."""
 
-    def __init__(self, server: web.Server, limits: Limits, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[..., Guarded],
+        **settings: Any,
+    ) -> None:
+        """Make the protocols of connections by `make(door, server, ...)`."""
         self._server = server
+        self._make = make
         self._limits = limits
         self._loop = loop
         self._settings = settings
@@ -91,7 +104,7 @@ class Door:
 
     def __call__(self) -> Guarded:
         """Make the protocol of a new connection."""
-        return Guarded(self, self._server, loop=self._loop, **self._settings)
+        return self._make(self, self._server, loop=self._loop, **self._settings)
 
     def __len__(self) -> int:
         return len(self._inside)

@@ -26,23 +26,21 @@ from aitoken.errors import Bug
 from node.rpc import errors
 from node.rpc.dispatch import NO_ID, Answer, Caller, Deferred, Dispatcher
 from node.rpc.door import Door, Guarded
-from node.rpc.limits import Backlog, Bucket, Limits
+from node.rpc.limits import Backlog, Limits
 from node.rpc.origins import Hosts, Origins, is_own_origin
 from node.rpc.outbox import Outbox
 from node.rpc.outgoing import Outgoing
+from node.rpc.posts import JSON, SMALL_BYTES, Counter
 from node.rpc.render import failure
 from node.rpc.session import Session
 from node.tasks import cancel, spawn
 
 log = logging.getLogger(__name__)
 
-JSON: Final = "application/json"
 PREFLIGHT_AGE_S: Final = "600"
 READ_SLICE_S: Final = 0.005
 """A connection that sends request after request lets others run after so much work."""
 SHUTDOWN_S: Final = 2.0
-SMALL_BYTES: Final = 32 * 1024
-"""Answers below this fit into the buffers of an idle connection; aiohttp waits for the reader above 64 KiB."""
 GUARD: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
@@ -73,6 +71,7 @@ class RpcServer:
         self._backlog = Backlog(limits.outgoing_total)
         self._origins = origins
         self._hosts = hosts
+        self._posts = Counter(dispatcher, limits, self._backlog, hosts)
         self._pages = pages
         self._sockets: dict[web.WebSocketResponse, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,7 +79,7 @@ class RpcServer:
         self._web: web.Server | None = None
         self.door: Door | None = None
         self.port = 0
-        self.cut_count = 0
+        self._cuts = 0
 
     async def start(self, host: str, port: int) -> None:
         """Listen on `host`:`port`; 0 lets the system choose, `port` tells which."""
@@ -90,6 +89,7 @@ class RpcServer:
             self._web,
             self._limits,
             loop,
+            self._posts.guest,
             keepalive_timeout=self._limits.idle_s,
             auto_decompress=False,
             access_log=None,
@@ -120,6 +120,11 @@ class RpcServer:
         return sum(session.subscriptions for session in self._sockets.values())
 
     @property
+    def cut_count(self) -> int:
+        """Connections cut for reading too slowly."""
+        return self._cuts + self._posts.cut
+
+    @property
     def sockets(self) -> int:
         """Open WebSockets."""
         return len(self._sockets)
@@ -135,15 +140,14 @@ class RpcServer:
             return _closing(_plain(400, "gone"))
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        guest = request.protocol
-        if isinstance(guest, Guarded):
-            guest.asked()
+        guest = _guest(request)
+        guest.asked()
         headers = request.headers
         origin = headers.get("Origin")
         if not self._is_allowed(headers.get("Host"), origin):
             return await self._send(request, _plain(403, "this origin or host is not allowed"))
         if headers.get("Upgrade", "").lower() == "websocket" and request.method == "GET":
-            return await self._serve_socket(request, _address(request))
+            return await self._serve_socket(request, guest)
         response = await self._answer(request)
         if origin is not None:
             response.headers["Access-Control-Allow-Origin"] = origin
@@ -165,7 +169,7 @@ class RpcServer:
         if size < SMALL_BYTES and not transport.get_write_buffer_size():
             return response  # aiohttp writes it without waiting for the reader
         if size > self._limits.outgoing_share and not self._backlog.has_room(size):
-            self.cut_count += 1
+            self._cuts += 1
             _abort(request)
             return response
         self._backlog.size += size
@@ -206,7 +210,8 @@ class RpcServer:
         if body is None:
             told = failure(NO_ID, errors.exceeds(errors.REQUEST_TOO_BIG, self._limits.request_bytes))
             return _closing(_json(told, 413))
-        outcome = self._dispatcher.process(body, Caller(self._bucket(request), source=_address(request)))
+        guest = _guest(request)
+        outcome = self._dispatcher.process(body, Caller(guest.bucket(), source=guest.address))
         answer = outcome if isinstance(outcome, Answer) else await outcome
         return _json(b"" if answer.body is None else answer.body)
 
@@ -239,7 +244,7 @@ class RpcServer:
 
     # WebSocket
 
-    async def _serve_socket(self, request: web.BaseRequest, address: str) -> web.StreamResponse:
+    async def _serve_socket(self, request: web.BaseRequest, guest: Guarded) -> web.StreamResponse:
         socket = web.WebSocketResponse(
             heartbeat=self._limits.ping_s,
             max_msg_size=self._limits.request_bytes,
@@ -251,20 +256,17 @@ class RpcServer:
         await socket.prepare(request)
 
         def cut(why: str) -> None:
-            self.cut_count += 1
-            log.info("cut a connection: %s", why, extra={"address": address})
+            self._cuts += 1
+            log.info("cut a connection: %s", why, extra={"address": guest.address})
             session.close()
             _abort(request)
 
-        guest = request.protocol
-        if not isinstance(guest, Guarded):
-            raise Bug("a connection the door did not make")
         guest.out = Outgoing(self._limits, cut, self._backlog, guest, self._outbox)
         session = Session(self._limits, guest.out)
         self._sockets[socket] = session
         running: set[asyncio.Task[None]] = set()
         try:
-            await self._read_socket(socket, session, Caller(self._bucket(request), session, source=address), running)
+            await self._read_socket(socket, session, Caller(guest.bucket(), session, source=guest.address), running)
         finally:
             del self._sockets[socket]
             session.close()
@@ -304,13 +306,6 @@ class RpcServer:
                 await asyncio.sleep(0)
                 slice_ends = loop.time() + READ_SLICE_S
 
-    def _bucket(self, request: web.BaseRequest) -> Bucket:
-        door = self.door
-        guest = request.protocol
-        if door is None or not isinstance(guest, Guarded):
-            return Bucket(0, 0)
-        return door.bucket(guest.address)
-
 
 def _deliver(session: Session, answer: Answer) -> None:
     if answer.body is not None:
@@ -329,9 +324,11 @@ async def _close_quietly(socket: web.WebSocketResponse) -> None:
     await socket.close(code=WSCloseCode.GOING_AWAY)
 
 
-def _address(request: web.BaseRequest) -> str:
+def _guest(request: web.BaseRequest) -> Guarded:
     guest = request.protocol
-    return guest.address if isinstance(guest, Guarded) else ""
+    if not isinstance(guest, Guarded):
+        raise Bug("a connection the door did not make")
+    return guest
 
 
 def _abort(request: web.BaseRequest) -> None:

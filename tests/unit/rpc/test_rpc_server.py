@@ -285,6 +285,31 @@ async def test_what_is_no_http_is_refused_and_ended(raw: Dial, bench: RpcBench, 
     assert b" 200 " not in answer
 
 
+async def test_what_comes_while_a_post_waits_for_the_pool_is_not_read_beyond_some_bytes(
+    raw: Dial, bench: RpcBench
+) -> None:
+    bench.pool.gate = asyncio.Event()
+    submit = b'{"jsonrpc":"2.0","id":1,"method":"author_submitExtrinsic","params":["0x0c040102"]}'
+    reader, writer = await raw(bench)
+    writer.write(head(len(submit)) + submit)
+    async with asyncio.timeout(5):
+        await bench.until(lambda: bench.pool.submitted)
+    count = 8 * MIB // (len(head()) + len(NAME))
+    writer.write((head() + NAME) * count)
+    door = bench.rpc.server.door
+    guest: Any = next(iter(door._inside)) if door is not None else None
+    async with asyncio.timeout(5):
+        await bench.until(lambda: guest._buffer_paused)
+    assert len(guest._rest) < MIB
+    bench.pool.gate.set()
+
+    answers = b""
+    async with asyncio.timeout(10):
+        while answers.count(b"AI Token Node") < count:
+            answers += await reader.read(MIB)
+    assert bench.rpc.server._posts.answered == count + 1
+
+
 # -- too slow
 
 
