@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "devnet": ("cli.commands.devnet:devnet", "Run a network of validators on this machine."),
     "doctor": ("cli.commands.doctor:doctor", "Say in words what is wrong with a node."),
+    "facilitator": ("cli.commands.facilitator:facilitator", "Settle x402 payments until SIGTERM or Ctrl-C."),
     "gateway": ("cli.commands.gateway:gateway", "Sell AI by the unit until SIGTERM or Ctrl-C."),
     "gift": ("cli.commands.gift:gift", "Make a link worth VALUE AIT for one person, and show it once."),
     "identity": (

@@ -24,7 +24,6 @@ from gateway.catalogue import Catalogue
 from gateway.refusals import Refusal, code_of, status_of
 
 METHOD: Final = "aitoken"
-ASSET: Final = "native"
 
 
 class Challenges:
@@ -44,7 +43,7 @@ class Challenges:
             "network": self.network,
             "details": "/.well-known/aitp",
         }
-        self._terms = x402.Terms(self.network, ASSET, f"0x{(payee or operator).hex()}")
+        self._terms = x402.Terms(self.network, x402.ASSET, f"0x{(payee or operator).hex()}")
 
     def headers(self, refusal: Refusal, url: str, model: str) -> dict[str, str]:
         """Return the three challenges for a refusal."""
@@ -57,7 +56,7 @@ class Challenges:
             "resource": {"url": url, "description": f"AI by the unit: {model}", "mimeType": "application/json"},
             "accepts": x402.offers(self._terms, needed, single, {**self._provider, **wanted}),
         }
-        mpp = _url64({"recipient": self._terms.pay_to, "currency": ASSET, "network": self.network, **wanted})
+        mpp = _url64({"recipient": self._terms.pay_to, "currency": x402.ASSET, "network": self.network, **wanted})
         identity = code_of(refusal).replace(".", "-")
         return {
             REQUIRED: _url64({**self._provider, "code": code_of(refusal), **wanted}),

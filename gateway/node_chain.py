@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 from aitoken.client.answers import Head
@@ -21,7 +20,8 @@ from aitoken.errors import Rejected, Unavailable
 from aitoken.pay.book import BOOK, IN_ASSET
 from aitoken.types import AccountId, Balance, Hash32, Moment
 from gateway.catalogue import Catalogue
-from gateway.ports import ChainDown, ClaimItem, PassFacts, RateLock, SessionFacts
+from gateway.node_account import NodeAccount
+from gateway.ports import ClaimItem, PassFacts, RateLock, SessionFacts
 
 log = logging.getLogger(__name__)
 
@@ -41,24 +41,13 @@ class ChainDisagrees(Rejected):
     code = "gateway.chain_disagrees"
 
 
-class NodeChain:
-    """A provider's side of the chain.
-
-    Attributes:
-        genesis: names the chain.
-        operator: signs its transactions.
-        sending: held while a transaction of the operator is on its way, so that two never take one nonce.
-    """
+class NodeChain(NodeAccount):
+    """A provider's side of the chain; the account is its operator's."""
 
     def __init__(self, url: str, client: Client, catalogue: Catalogue, operator: Pair) -> None:
-        self.genesis = Hash32(client.chain.genesis_hash)
-        self._url = url
-        self._client: Client | None = client
+        super().__init__(url, client, operator)
         self._catalogue = catalogue
-        self.operator = operator
-        self.sending = asyncio.Lock()
         self._rates: dict[int, tuple[int | None, float]] = {}
-        self._opening = asyncio.Lock()
 
     @classmethod
     async def connect(cls, url: str, catalogue: Catalogue, operator: Pair) -> Self:
@@ -78,17 +67,12 @@ class NodeChain:
             raise
         return chain
 
-    async def close(self) -> None:
-        """Hang up."""
-        if self._client is not None:
-            await self._client.close()
-
     async def _check(self, client: Client) -> None:
         number = self._catalogue.provider
         provider = await client.query("Providers", "Providers", number)
         if provider is None:
             raise ChainDisagrees(f"the chain has no provider {number}")
-        if _bytes(provider["operator"]) != self.operator.public:
+        if _bytes(provider["operator"]) != self.signer.public:
             raise ChainDisagrees(f"provider {number} has another operator key")
         for edition in self._catalogue.editions.values():
             key = client.chain.storage_key("Providers", "Books", number, edition.version)
@@ -159,7 +143,7 @@ class NodeChain:
         """Submit claims in one transaction and wait until it is final."""
         async with self.sending, self.asking() as client:
             call = client.call("Sessions", "claim", claims=claims_of(items))
-            receipt = await client.submit(call, self.operator, wait="final", timeout_seconds=CLAIM_S)
+            receipt = await client.submit(call, self.signer, wait="final", timeout_seconds=CLAIM_S)
         if not receipt.success:
             log.error("a transaction with claims failed", extra={"problem": receipt.error})
             return [False] * len(items)
@@ -178,7 +162,7 @@ class NodeChain:
         async with self.sending, self.asking() as client:
             calls = [client.call("Sessions", "close", session=session, agreement=None) for session in sessions]
             whole = client.call("Utility", "force_batch", calls=calls)
-            receipt = await client.submit(whole, self.operator, wait="final", timeout_seconds=CLAIM_S)
+            receipt = await client.submit(whole, self.signer, wait="final", timeout_seconds=CLAIM_S)
             found = [event for event in receipt.events if (event.pallet, event.name) == ("Sessions", "Closed")]
             closed = {_bytes(event.fields["session"]) for event in found}
             return [bytes(session) in closed or await self._is_over(client, session) for session in sessions]
@@ -191,40 +175,6 @@ class NodeChain:
     async def _is_over(self, client: Client, session: Hash32) -> bool:
         found = await client.query("Sessions", "Sessions", session)
         return found is None or "Closed" in found["state"]
-
-    # ------------------------------------------------------------------------------------------- the connection
-
-    @asynccontextmanager
-    async def asking(self) -> AsyncIterator[Client]:
-        """Give the connection; what goes wrong with it inside is `ChainDown`.
-
-        Raises:
-            ChainDown: the node does not answer, or not as expected.
-        """
-        client = await self._open()
-        try:
-            yield client
-        except ChainDown:
-            raise
-        except (Unavailable, Rejected) as error:
-            raise await self._down(error) from error
-
-    async def _open(self) -> Client:
-        async with self._opening:
-            if self._client is None:
-                try:
-                    self._client = await Client.connect(self._url)
-                except (Unavailable, Rejected) as error:
-                    raise ChainDown(f"no node answers at {self._url}: {error}") from error
-            return self._client
-
-    async def _down(self, error: Exception) -> ChainDown:
-        """Drop a connection that broke; a refusal leaves it as it is."""
-        client = self._client
-        if isinstance(error, Unavailable) and client is not None:
-            self._client = None
-            await client.close()
-        return ChainDown(str(error))
 
 
 def pass_of(told: Mapping[str, Any]) -> PassFacts:

@@ -14,7 +14,7 @@ from aitoken.client.dynamic import account_of
 from aitoken.client.session_calls import open_params
 from aitoken.pay.layouts import Authorization, OpenParams
 from aitoken.types import AIT, AccountId, Balance, Moment
-from gateway.node_chain import NodeChain
+from gateway.node_account import NodeAccount
 from gateway.ports import AnySigned, ChainDown, Executed, OpeningTerms
 
 log = logging.getLogger(__name__)
@@ -30,21 +30,21 @@ _Waiting = tuple[AnySigned, Balance, asyncio.Future[Executed]]
 
 
 class NodeRelay:
-    """The relay of one provider.
+    """The relay of one provider, or of a facilitator.
 
     Attributes:
         payee: whom single payments have to pay.
         account: whose transactions these are.
     """
 
-    def __init__(self, chain: NodeChain, payee: AccountId) -> None:
+    def __init__(self, chain: NodeAccount, payee: AccountId) -> None:
         self.payee = payee
-        self.account = AccountId(chain.operator.public)
+        self.account = AccountId(chain.signer.public)
         self._chain = chain
         self._waiting: list[_Waiting] = []
 
     @classmethod
-    async def of(cls, chain: NodeChain, provider: int) -> Self:
+    async def of(cls, chain: NodeAccount, provider: int) -> Self:
         """Make the relay of a provider, which the chain has been checked to know.
 
         Raises:
@@ -107,7 +107,7 @@ class NodeRelay:
                 for order, amount, _ in taken
             ]  # fmt: skip
             batch = client.call("Utility", "force_batch", calls=calls)
-            receipt = await client.submit(batch, self._chain.operator, wait="final", timeout_seconds=SUBMIT_S)
+            receipt = await client.submit(batch, self._chain.signer, wait="final", timeout_seconds=SUBMIT_S)
             if not receipt.success:
                 raise ChainDown(f"a transaction with payments failed: {receipt.error}")
             outcomes = []
@@ -128,7 +128,7 @@ class NodeRelay:
                 "Sessions", "open_for", payer=payer, params=open_params(params), deposit=deposit,
                 valid_before=valid_before, signature=multi_signature(signature),
             )  # fmt: skip
-            receipt = await client.submit(call, self._chain.operator, wait="final", timeout_seconds=SUBMIT_S)
+            receipt = await client.submit(call, self._chain.signer, wait="final", timeout_seconds=SUBMIT_S)
             return Executed(receipt.hash) if receipt.success else Executed(problem=receipt.error or "refused")
 
 

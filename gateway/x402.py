@@ -36,6 +36,8 @@ REQUIRED: Final = "PAYMENT-REQUIRED"
 SIGNATURE: Final = "PAYMENT-SIGNATURE"
 RESPONSE: Final = "PAYMENT-RESPONSE"
 
+ASSET: Final = "native"
+
 BATCH: Final = "batch-settlement"
 UPTO: Final = "upto"
 EXACT: Final = "exact"

@@ -27,7 +27,7 @@ from tests.interop.test_wallet_libraries import (
     installed_python,
 )
 from tests.support.devnet import Net, client_of
-from tests.support.market import do, gateway, sell
+from tests.support.market import do, facilitator, gateway, sell
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(INSTALL_SECONDS + CLIENT_SECONDS)]
 
@@ -94,6 +94,26 @@ async def test_the_x402_client_for_python_pays(net: Net, python: Path, tmp_path:
         assert int(found["claimed"]) == told["spent"]
         fee = -(-told["spent"] // 1000)
         assert after["//Eve"] - before["//Eve"] == told["upto"] + told["exact"] + told["spent"] - fee
+
+
+async def test_the_x402_server_for_python_sells_through_our_facilitator(net: Net, python: Path, tmp_path: Path) -> None:
+    paths = [str(HERE.parents[1]), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    eve = pair_from_uri("//Eve").public
+    async with client_of(net.url(0)) as client, facilitator(tmp_path, net.url(0), "//Charlie", "//Eve") as url:
+        await do(client, "//Alice", "Balances", "transfer_keep_alive", dest=eve, value=AIT)
+        before = {uri: await free(client, uri) for uri in ("//Dave", "//Eve")}
+        command = [str(python), str(HERE / "x402_server.py"), url, client.chain.genesis_hash.hex(), f"0x{eve.hex()}"]
+        told = await talk(command, PYTHONPATH=os.pathsep.join(paths))
+        paid = told["exact"] + told["upto"]
+        assert (told["exact"], told["upto"]) == (AIT // 20, AIT // 50)
+        assert before["//Dave"] - await free(client, "//Dave") == paid
+        assert await free(client, "//Eve") - before["//Eve"] == paid
+        assert {name: told[name] for name in ("replay", "amount", "payee", "expired")} == {
+            "replay": "invalid_exact_polkadot_nonce_already_used",
+            "amount": "invalid_exact_polkadot_payload_authorization_value_mismatch",
+            "payee": "invalid_exact_polkadot_payload_recipient_mismatch",
+            "expired": "invalid_exact_polkadot_payload_authorization_valid_before",
+        }
 
 
 @pytest.fixture(scope="module")

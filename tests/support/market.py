@@ -98,3 +98,23 @@ async def proxy(folder: Path, *arguments: str) -> AsyncIterator[str]:
         process.terminate()
         await asyncio.to_thread(process.wait, 30)
     assert process.returncode == 0, log.read_text()
+
+
+@asynccontextmanager
+async def facilitator(folder: Path, url: str, account: str, *payees: str) -> AsyncIterator[str]:
+    """The facilitator as a person starts it."""
+    log = folder / "facilitator.log"
+    chosen = [part for payee in payees for part in ("--payee", payee)]
+    command = [*AITOKEN, "facilitator", account, *chosen, "--url", url, "--port", "0"]
+    with log.open("ab") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment())  # noqa: ASYNC220 - a moment
+    try:
+        async with asyncio.timeout(60):
+            while "settling" not in (text := log.read_text()):
+                assert process.poll() is None, text
+                await asyncio.sleep(0.1)
+        yield text.rpartition(" at ")[2].strip().splitlines()[0]
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 30)
+    assert process.returncode == 0, log.read_text()
