@@ -33,6 +33,7 @@ from aitoken.client.errors import (
     NodeUnavailable,
     SubscriptionLagged,
     TransactionDropped,
+    TransactionRefused,
     UnknownName,
 )
 from aitoken.client.metadata import parse
@@ -333,19 +334,25 @@ class Client:
             raise FateUnknown(transaction_hash, str(bad)) from bad
 
     async def _watch(self, text: str, transaction_hash: str, wait: Wait) -> str:
-        """Return the hash of the block a transaction is included, or final, in."""
-        good = ("finalized",) if wait == "final" else ("inBlock", "finalized")
-        watch = ("author_submitAndWatchExtrinsic", [text], "author_unwatchExtrinsic")
+        """Return the hash of the block a transaction is included, or final, in.
+
+        `transactionWatch_v1` tells finality at once; `author_submitAndWatchExtrinsic` makes a pause before it.
+        """
+        good = ("finalized",) if wait == "final" else ("bestChainBlockIncluded", "finalized")
+        watch = ("transactionWatch_v1_submitAndWatch", [text], "transactionWatch_v1_unwatch")
         async with await self._connection.subscribe(*watch) as updates:
             async for update in updates:
-                kind, detail = next(iter(update.items())) if isinstance(update, dict) and update else (update, None)
-                if kind in good and isinstance(detail, str):
-                    return detail
-                if kind in ("invalid", "dropped", "usurped"):
+                told = update if isinstance(update, dict) else {}
+                kind, block = told.get("event"), told.get("block")
+                if kind in good and isinstance(block, dict) and isinstance(block.get("hash"), str):
+                    return str(block["hash"])
+                if kind == "invalid" and isinstance(told.get("code"), int):
+                    raise TransactionRefused(told["code"], str(told.get("message", "")), told.get("data"))
+                if kind in ("invalid", "dropped"):
                     raise TransactionDropped(
-                        f"transaction {transaction_hash} will not be included: {kind} {detail or ''}"
+                        f"transaction {transaction_hash} will not be included: {kind}: {told.get('error')}"
                     )
-                if kind == "finalityTimeout":
+                if kind == "error":
                     break
         raise FateUnknown(transaction_hash, "the node stopped watching it")
 

@@ -39,7 +39,7 @@ class Scripted:
         self.chain = Chain(parse(V15), GENESIS, 100, 1)
         self.storage: dict[str, str | None] = {}
         self.spec_version = 100
-        self.updates: list[Any] = ["ready", {"broadcast": ["x"]}, {"inBlock": "0xb1"}, {"finalized": "0xb2"}]
+        self.updates: list[Any] = [{"event": "validated"}, included("0xb1"), final("0xb2")]
         self.hang_up = False
         self.events: list[dict[str, Any]] = []
         self.sent: list[str] = []
@@ -65,8 +65,8 @@ class Scripted:
                 "justifications": None,
             },
             "author_submitExtrinsic": self.submit,
-            "author_submitAndWatchExtrinsic": self.watch,
-            "author_unwatchExtrinsic": lambda p: True,
+            "transactionWatch_v1_submitAndWatch": self.watch,
+            "transactionWatch_v1_unwatch": lambda p: None,
             "chain_subscribeFinalizedHeads": lambda p: Stream("h", [header(1), header(2)]),
             "chain_unsubscribeFinalizedHeads": lambda p: True,
             "chain_subscribeNewHeads": lambda p: Stream("n", [header(3)]),
@@ -106,6 +106,16 @@ class Scripted:
     def record(self, index: int | None, pallet: str, name: str, fields: Any) -> None:
         phase = "Finalization" if index is None else {"ApplyExtrinsic": index}
         self.events.append({"phase": phase, "event": {pallet: {name: fields}}, "topics": []})
+
+
+def included(block_hash: str | None) -> dict[str, Any]:
+    """The event of a transaction that is in a best block, or in none any more."""
+    return {"event": "bestChainBlockIncluded", "block": block_hash and {"hash": block_hash, "index": 1}}
+
+
+def final(block_hash: str) -> dict[str, Any]:
+    """The event of a transaction that is in a final block."""
+    return {"event": "finalized", "block": {"hash": block_hash, "index": 1}}
 
 
 INFO = {"weight": {"ref_time": 1, "proof_size": 2}, "class": "Normal", "pays_fee": "Yes"}

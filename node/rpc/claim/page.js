@@ -6,6 +6,7 @@ import * as codes from "./codes.js";
 const $ = (id) => document.getElementById(id);
 const DOLLAR = 840;
 const SECONDS_MAX = 120;
+const LOOKS_A_SECOND = 4;
 let code = null;
 let genesis = null;
 let batch = null;
@@ -98,9 +99,9 @@ async function take(claimant, isNew) {
   const before = await freeOf(claimant);
   $("worth").textContent = "One moment ...";
   await ask("author_submitExtrinsic", codes.hex(await codes.claimOf(genesis, code, claimant, batch.work, batch.forPersons)));
-  for (let second = 0; !batch.isCredit && (await freeOf(claimant)) <= before; second++) {
-    if (second === SECONDS_MAX) throw new Error("it was sent, but is not there yet; look at your wallet later");
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+  for (let look = 0; !batch.isCredit && (await freeOf(claimant)) <= before; look++) {
+    if (look === SECONDS_MAX * LOOKS_A_SECOND) throw new Error("it was sent, but is not there yet; look at your wallet later");
+    await new Promise((resolve) => setTimeout(resolve, 1000 / LOOKS_A_SECOND));
   }
   $("title").textContent = "Done";
   $("worth").textContent = "";

@@ -128,7 +128,7 @@ async def _submit(pool: PoolView, source: str, sink: Sink, watch: Watch, transac
     try:
         tx_hash = await pool.submit(transaction, watch.on_status, source=source)
     except PoolRejected as error:
-        watch.refuse(str(error))
+        watch.refuse(error)
         return
     sink.on_release(lambda: pool.unwatch(tx_hash, watch.on_status))
 
@@ -153,9 +153,10 @@ class Watch:
         """Tell a status after the heads of the same block."""
         self._feed.soon(lambda: self._tell(status))
 
-    def refuse(self, why: str) -> None:
-        """The pool did not take it."""
-        self._sink.send(to_json({"event": "invalid", "error": why}))
+    def refuse(self, error: PoolRejected) -> None:
+        """The pool did not take it; the error object of `author_submitExtrinsic` is told beside what is standard."""
+        refusal = {"code": error.number, "message": error.message, "data": error.data}
+        self._sink.send(to_json({"event": "invalid", "error": str(error)} | refusal))
         self._sink.end()
 
     def _tell(self, status: Status) -> None:

@@ -29,7 +29,18 @@ from aitoken.crypto.hashing import blake2_256
 from aitoken.crypto.ss58 import BadAddress
 from aitoken.proto.extrinsic import Extrinsic, additional_signed
 from tests.support.fake_node import FakeNode, Refusal, Silence, Stream
-from tests.support.scripted_chain import ALICE, BOB, BOB_ADDRESS, FINAL_NUMBER, GENESIS, INFO, Scripted, header
+from tests.support.scripted_chain import (
+    ALICE,
+    BOB,
+    BOB_ADDRESS,
+    FINAL_NUMBER,
+    GENESIS,
+    INFO,
+    Scripted,
+    final,
+    header,
+    included,
+)  # fmt: skip
 from tests.support.vectors import own_json, unhex
 
 
@@ -343,33 +354,42 @@ async def test_a_refused_transaction(client: Client, script: Scripted) -> None:
     def refuse(params: list[Any]) -> Any:
         raise Refusal(1010, "Invalid Transaction", "Inability to pay some fees (e.g. account balance too low)")
 
-    script.methods["author_submitExtrinsic"] = script.methods["author_submitAndWatchExtrinsic"] = refuse
+    script.methods["author_submitExtrinsic"] = refuse
+    why = "Inability to pay some fees (e.g. account balance too low)"
+    script.updates = [{"event": "invalid", "error": f"Invalid Transaction: {why}", "code": 1010,
+                       "message": "Invalid Transaction", "data": why}]  # fmt: skip
     call = client.call("System", "remark", remark=b"")
 
     for wait in ("none", "in_block", "final"):
-        with pytest.raises(TransactionRefused, match="Inability to pay"):
+        with pytest.raises(TransactionRefused, match="Inability to pay") as refused:
             await client.submit(call, ALICE, wait=wait)  # type: ignore[arg-type]
+        assert (refused.value.rpc_code, refused.value.rpc_data) == (1010, why)
 
 
-@pytest.mark.parametrize("update", ["invalid", "dropped", {"usurped": "0xee"}])
-async def test_a_dropped_transaction(client: Client, script: Scripted, update: Any) -> None:
-    script.updates = ["ready", update]
+@pytest.mark.parametrize("event", ["invalid", "dropped"])
+async def test_a_dropped_transaction(client: Client, script: Scripted, event: str) -> None:
+    script.updates = [{"event": "validated"}, {"event": event, "error": "why"}]
 
     with pytest.raises(TransactionDropped):
         await client.submit(client.call("System", "remark", remark=b""), ALICE, wait="final")
 
 
 async def test_a_retracted_block_is_not_the_end(client: Client, script: Scripted) -> None:
-    script.updates = [{"inBlock": "0xb1"}, {"retracted": "0xb1"}, {"inBlock": "0xb3"}, {"finalized": "0xb3"}]
+    script.updates = [included("0xb1"), included(None), included("0xb3"), final("0xb3")]
 
-    receipt = await client.submit(client.call("System", "remark", remark=b""), ALICE, wait="final")
+    for wait in ("in_block", "final"):
+        receipt = await client.submit(client.call("System", "remark", remark=b""), ALICE, wait=wait)  # type: ignore[arg-type]
 
-    assert receipt.index == 1
+        assert receipt.block_number == 50
 
 
 @pytest.mark.parametrize(
     ("updates", "why"),
-    [([{"finalityTimeout": "0xb1"}], "stopped watching"), (["ready"], "within 0.1 s"), ([{}, 5, None], "within 0.1 s")],
+    [
+        ([{"event": "error", "error": "?"}], "stopped watching"),
+        ([{"event": "validated"}], "within 0.1 s"),
+        ([{}, 5, None, {"event": "finalized", "block": None}], "within 0.1 s"),
+    ],
 )
 async def test_an_unseen_fate_is_said_to_be_so(client: Client, script: Scripted, updates: list[Any], why: str) -> None:
     script.updates = updates
@@ -381,7 +401,7 @@ async def test_an_unseen_fate_is_said_to_be_so(client: Client, script: Scripted,
 
 
 async def test_a_connection_lost_while_waiting(client: Client, script: Scripted) -> None:
-    script.updates, script.hang_up = ["ready"], True
+    script.updates, script.hang_up = [{"event": "validated"}], True
 
     with pytest.raises(FateUnknown, match="closed the connection"):
         await client.submit(client.call("System", "remark", remark=b""), ALICE, wait="final")

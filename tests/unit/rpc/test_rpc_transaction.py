@@ -93,7 +93,10 @@ async def test_a_refused_watched_transaction_is_told_as_an_event(bench: RpcBench
     assert isinstance(await client.call("transactionWatch_v1_submitAndWatch", hexed(RAW)), str)
 
     told = await client.note()
-    assert told == {"event": "invalid", "error": "Invalid Transaction: Transaction is outdated"}
+    assert told == {
+        "event": "invalid", "error": "Invalid Transaction: Transaction is outdated", "code": 1010,
+        "message": "Invalid Transaction", "data": "Transaction is outdated",
+    }  # fmt: skip
 
 
 async def test_unwatch_stops_it(bench: RpcBench, client: RpcClient) -> None:
