@@ -130,8 +130,9 @@ class NodeConfig(_Section, frozen=True, kw_only=True):
     data_dir: Path = Path("data/node")
     name: str = ""
     """What this node calls itself in logs and to peers; derived from its key when empty."""
-    workers: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
-    """Processes for signature checks; 0 checks them in slices on the event loop."""
+    workers: Annotated[int, msgspec.Meta(ge=0, le=64)] | None = None
+    """Processes for signature checks; 0 checks them in slices on the event loop. Unset is 0 but for the time a node
+    that is behind takes to catch up, where the host has more than one core."""
     rpc: RpcConfig = RpcConfig()
     p2p: P2pConfig = P2pConfig()
     storage: StorageConfig = StorageConfig()

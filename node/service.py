@@ -24,6 +24,7 @@ from aitoken.errors import Unavailable
 from chain.params import Params
 from consensus.types import Pace
 from node.bodies import Bodies
+from node.chain.ahead import Ahead
 from node.chain.executor import Executor
 from node.chain.jobs import JobRunner
 from node.chain.opening import OpenChain, load_spec, open_chain
@@ -35,7 +36,7 @@ from node.faces import ConsensusFace, Narrator, NetworkFace, Work
 from node.net.network import Network, NetworkConfig
 from node.pool.pool import Pool
 from node.pool.rules import Rules
-from node.pool.verify import verifier_for
+from node.pool.verify import Verifier, WorkerVerifier, usable_cores, verifier_for
 from node.reports import Reports, RuntimeCourt
 from node.rpc.assemble import Rpc, RpcSettings
 from node.rpc.limits import Limits
@@ -170,11 +171,13 @@ def assemble(config: NodeConfig) -> Node:
     )
     network = Network(_network_config(config, spec.id), noise.generate_private(), chain, signer, bodies)
     rules = runtime.new_instance()
-    pool = Pool(
-        Rules(rules.executive, rules.system), chain, clock, verifier=verifier_for(config.workers), metrics=metrics
-    )
+    verifier = verifier_for(config.workers)
+    pool = Pool(Rules(rules.executive, rules.system), chain, clock, verifier=verifier, metrics=metrics)
+    ahead = _ahead(config, opened, verifier)
+    network.sync.attach_ahead(ahead)
     jobs = JobRunner(loop.call_soon, fail)
-    executor = Executor(chain, opened.database, runtime, pool, jobs, spec.params.block_time_ms // BUILD_SHARE, bodies)
+    build_budget_ms = spec.params.block_time_ms // BUILD_SHARE
+    executor = Executor(chain, opened.database, runtime, pool, jobs, build_budget_ms, bodies, ahead)
     reports = _reports(config, opened, pool, network)
     rotation = Rotation(signer, config.data_dir, opened.genesis_hash)
     consensus = ConsensusFace(chain, network, rotation, fail, reports.take)
@@ -211,6 +214,17 @@ def _open(config: NodeConfig, clock: SystemClock, fail: Callable[[BaseException]
     opened = open_chain(config.chain, config.data_dir, history_blocks=history)
     trust(opened, config.sync, clock.now_ms(), fail)
     return opened
+
+
+def _ahead(config: NodeConfig, opened: OpenChain, verifier: Verifier) -> Ahead:
+    """What checks signatures while the node catches up: its worker, or one for that time where a core may be free."""
+    only_for_sync = config.workers is None and usable_cores() > 1
+    return Ahead(
+        WorkerVerifier() if only_for_sync else verifier,
+        opened.runtime.schema,
+        opened.chain.hash_of,
+        shared=not only_for_sync,
+    )
 
 
 def _start_point(config: NodeConfig, opened: OpenChain, journal: Journal) -> StartPoint:

@@ -7,7 +7,8 @@ Commit   through `Chain.finalize`: disk first, then memory, then whoever listens
 A job takes several turns of the loop, and blocks become final between them. What rests on a state that finality left
 behind can never become final itself: it ends without a block, or without a verdict of validity.
 
-Extrinsics that the pool has verified are taken from there, so a signature is checked once in a node's life.
+Extrinsics that the pool has verified are taken from there, so a signature is checked once in a node's life; those of
+blocks that sync has fetched come from `node.chain.ahead`.
 Both run as sliced jobs (`node.chain.jobs`) on one runtime instance, one block at a time.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Final, Protocol
 
 from aitoken.codec.base import DecodeError
@@ -74,6 +75,13 @@ class ReadyTransactions(Protocol):
         """The transaction turned out invalid on top of block `parent`."""
 
 
+class CheckedAhead(Protocol):
+    """Signatures that are checked before their block is executed (`node.chain.ahead`)."""
+
+    def when_ready(self, block: ConsensusBlock, call: Callable[[Sequence[Extrinsic] | None], None]) -> None:
+        """Call back with the parsed extrinsics of a block; None where nothing was done ahead for it."""
+
+
 class Executor:
     """Builds, executes and commits blocks (`node.driver.ports.Executor` and `Archive`)."""
 
@@ -86,6 +94,7 @@ class Executor:
         jobs: JobRunner,
         build_budget_ms: int,
         bodies: Bodies | None = None,
+        ahead: CheckedAhead | None = None,
     ) -> None:
         """Wire it up.
 
@@ -97,6 +106,7 @@ class Executor:
             jobs: runs building and execution in slices.
             build_budget_ms: the time after which a builder takes no more transactions.
             bodies: shared with whoever receives and sends blocks.
+            ahead: knows whose signatures are being checked already.
         """
         self._chain = chain
         self._database = database
@@ -105,6 +115,7 @@ class Executor:
         self._jobs = jobs
         self._build_budget_s = build_budget_ms / 1000
         self._bodies = bodies if bodies is not None else Bodies()
+        self._ahead = ahead
 
     # The driver's Executor
 
@@ -116,7 +127,10 @@ class Executor:
 
     def verify(self, block: ConsensusBlock, done: Callable[[bool], None]) -> None:
         """Execute a block: whether it is valid on its parent, header and state root included."""
-        self._jobs.add(self._verify(block, done))
+        if self._ahead is None:
+            self._jobs.add(self._verify(block, done))
+        else:
+            self._ahead.when_ready(block, lambda parsed: self._jobs.add(self._verify(block, done, parsed)))
 
     def commit(self, certificate: Certificate, block_hash: Hash32, done: Callable[[], None]) -> None:
         """Make an executed block and its ancestors final, durable before `done`."""
@@ -194,7 +208,9 @@ class Executor:
         yield
         return self._insert(builder.seal())
 
-    def _verify(self, block: ConsensusBlock, done: Callable[[bool], None]) -> Job:
+    def _verify(
+        self, block: ConsensusBlock, done: Callable[[bool], None], parsed: Sequence[Extrinsic] | None = None
+    ) -> Job:
         if self._chain.get(block.hash) is not None:
             done(True)
             return
@@ -204,7 +220,7 @@ class Executor:
             done(False)
             return
         try:
-            yield from self._execute(parent, block)
+            yield from self._execute(parent, block, parsed)
         except Rejected as error:
             log.warning("block #%d %s is invalid: %s: %s", block.number, block.hash.hex()[:12], error.code, error)
             done(False)
@@ -217,16 +233,16 @@ class Executor:
             return
         done(True)
 
-    def _execute(self, parent: Block, block: ConsensusBlock) -> Iterator[None]:
+    def _execute(self, parent: Block, block: ConsensusBlock, parsed: Sequence[Extrinsic] | None) -> Iterator[None]:
         header = Header.decode(block.header)
         builder: BlockBuilder = self._runtime.open_block(
             parent.state, parent.header, leading_items(header.digest), given=len(block.extrinsics)
         )
-        hashes = self._bodies.hashes(block.extrinsics)
+        hashes = () if parsed is not None else self._bodies.hashes(block.extrinsics)
         for index, raw in enumerate(block.extrinsics):
             if index % YIELD_EVERY == 0:
                 yield
-            builder.apply_given(self._extrinsic(raw, hashes[index]))
+            builder.apply_given(parsed[index] if parsed is not None else self._extrinsic(raw, hashes[index]))
         yield
         self._insert(builder.seal(self._bodies.root(block.extrinsics)), header)
 

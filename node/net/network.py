@@ -115,7 +115,7 @@ class Network:
             chain.genesis_hash,
             session_key,
         )
-        self.sync = BlockSync(chain, self)
+        self.sync = BlockSync(chain, self, bodies)
         self.states = StateSync(chain, self)
         self._gossip: Gossip | None = None
         self.counts: Counter[str] = Counter()

@@ -62,6 +62,19 @@ class Consensus(Protocol):
         """
 
 
+class Ahead(Protocol):
+    """Whoever may begin to work on blocks before they are offered to consensus (`node.chain.ahead`)."""
+
+    def expect(self, blocks: Sequence[Block]) -> None:
+        """These blocks are likely to be executed soon, after those expected before."""
+
+    def forget(self) -> None:
+        """They are not."""
+
+    async def rest(self) -> None:
+        """Nothing more comes for a while."""
+
+
 class PooledTransaction(Protocol):
     """A transaction that became ready."""
 

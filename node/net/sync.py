@@ -1,9 +1,10 @@
 """Block sync: always on, beside consensus, never a mode.
 
 The target is the highest final height a peer told of, or a finalization that consensus could not follow. While we are
-below it, ranges of final blocks are asked for, one at a time and one ahead of what is being executed: a range is
-checked (links, bodies, and that its certificate names its last block), handed to consensus, which checks the
-certificate and commits, and forgotten only when it is committed.
+below it, ranges of final blocks are asked for, one at a time and a few ahead of what is being executed: a range is
+checked (links, bodies, and that its certificate names its last block), expected by whoever checks signatures ahead
+(`node.chain.ahead`), handed to consensus, which checks the certificate, executes and commits it as one, and forgotten
+only when it is committed.
 
 A peer is never dropped for being slow or for having nothing; only for data that does not fit. Who claims a height and
 does not deliver is not believed any more: claims alone must not make a node think it is behind. All is bounded: two
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aitoken.errors import Rejected
@@ -29,22 +30,25 @@ from aitoken.proto.digest import smpx_of
 from aitoken.proto.header import Header
 from aitoken.proto.votes import FINALIZE, Certificate
 from consensus.types import Block
+from node.bodies import Bodies
 from node.driver.headers import read_block
 from node.net.channels import KIB, MIB, Channel
 from node.net.compact import check_body
 from node.net.messages import Blocks, GetBlocks
 from node.net.peer import Peer
-from node.net.ports import Consensus, Neighbours
+from node.net.ports import Ahead, Consensus, Neighbours
 from node.net.score import Deed
 from node.net.wire import TRAIL_MAX
 from node.ports import ChainView
-from node.tasks import spawn
+from node.tasks import cancel, spawn
 
 RANGE_COUNT: Final = 64
 ANSWER_SIZE_MAX: Final = 512 * KIB
 SERVED_COUNT_MAX: Final = 128
 WAITING_SIZE_MAX: Final = 2048 * KIB
 REQUEST_DEADLINE_S: Final = 5.0
+RANGES_AHEAD: Final = 2
+"""Ranges that wait, besides the one being executed and the one being fetched."""
 COMMIT_CHECK_S: Final = 0.005
 COMMIT_CHECKS: Final = 50
 """Looks at the committed height before a range is offered again."""
@@ -83,14 +87,21 @@ class Range:
         """The height of the last block."""
         return self.blocks[-1].number
 
+    def above(self, number: int) -> Range | None:
+        """What is left of it where consensus went on to a height by itself; None when nothing is."""
+        blocks = self.blocks[max(0, number + 1 - self.blocks[0].number) :]
+        return replace(self, blocks=blocks) if blocks else None
+
 
 class BlockSync:
     """Catches up with the final chain, and helps others to."""
 
-    def __init__(self, chain: ChainView, neighbours: Neighbours) -> None:
+    def __init__(self, chain: ChainView, neighbours: Neighbours, bodies: Bodies | None = None) -> None:
         self._chain = chain
         self._neighbours = neighbours
+        self._bodies = bodies
         self._committer: Consensus | None = None
+        self._ahead: Ahead | None = None
         self._heights: dict[Peer, int] = {}
         self._disbelieved: set[Peer] = set()
         self._needed = 0
@@ -102,6 +113,10 @@ class BlockSync:
     def attach(self, committer: Consensus) -> None:
         """Set who takes the blocks; before `run`."""
         self._committer = committer
+
+    def attach_ahead(self, ahead: Ahead) -> None:
+        """Set who begins with blocks before they are offered to consensus; before `run`."""
+        self._ahead = ahead
 
     # -- what is known
 
@@ -154,49 +169,74 @@ class BlockSync:
         committer = self._committer
         if committer is None:
             return
-        following: asyncio.Task[Range | None] | None = None
         try:
-            while max(self.highest_seen, self._needed) > committer.committed.number:
-                start = committer.committed.number + 1
-                found = await (following or self._fetch(start))
-                if following is None and found is None:
+            while self._target > (before := committer.committed.number):
+                await self._take_ranges(committer)
+                if committer.committed.number == before:
                     return
-                following = None
-                if found is None or found.blocks[0].number != start:
-                    continue  # consensus went on meanwhile, or the range before was not taken
-                if not found.is_complete:
-                    whole = await self._complete(found)
-                    if whole is None:
-                        return  # somebody else is asked next time
-                    found = whole
-                if found.end < self.highest_seen:
-                    following = spawn(self._fetch(found.end + 1), "net: next range")
-                await self._commit(committer, found)
         finally:
-            if following is not None:
-                following.cancel()
+            if self._ahead is not None:
+                await self._ahead.rest()
 
-    async def _commit(self, committer: Consensus, found: Range) -> None:
+    @property
+    def _target(self) -> int:
+        return max(self.highest_seen, self._needed)
+
+    async def _take_ranges(self, committer: Consensus) -> None:
+        """Commit one range after another, until there is no next one or one is not taken."""
+        ranges: asyncio.Queue[Range | None] = asyncio.Queue(RANGES_AHEAD)
+        fetching = spawn(self._fetch_ranges(committer.committed.number + 1, ranges), "net: next ranges")
+        try:
+            while (found := await ranges.get()) is not None:
+                rest = found.above(committer.committed.number)
+                if rest is not None and not await self._commit(committer, rest):
+                    break
+        finally:
+            await cancel([fetching])
+            if self._ahead is not None:
+                self._ahead.forget()
+
+    async def _fetch_ranges(self, start: int, ranges: asyncio.Queue[Range | None]) -> None:
+        """Put the ranges from `start` on into the queue, as long as peers give them, and None at the end."""
+        while start <= self._target:
+            found = await self._fetch(start)
+            if found is not None and not found.is_complete:
+                found = await self._complete(found)
+            if found is None:
+                break  # somebody else is asked next time
+            if self._ahead is not None:
+                self._ahead.expect(found.blocks)
+            await ranges.put(found)
+            start = found.end + 1
+        await ranges.put(None)
+
+    async def _commit(self, committer: Consensus, found: Range) -> bool:
         """Offer the range until it is committed; between two epochs consensus cannot take it for a moment."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + COMMIT_DEADLINE_S
         first, committed = found.blocks[0], committer.committed
-        if first.number == committed.number + 1 and first.parent_hash != committed.hash:
+        if first.number != committed.number + 1:
+            return False
+        if first.parent_hash != committed.hash:
             self._neighbours.punish(found.peer, Deed.BAD_BLOCK, "a range that does not continue the final chain")
-            return
+            return False
         while committer.committed.number < found.end and loop.time() < deadline:
+            if committer.core.epoch.index < found.certificate.epoch:  # it is about to begin
+                await asyncio.sleep(COMMIT_CHECK_S)
+                continue
             try:
                 committer.synced(found.blocks, found.certificate)
             except Rejected as bad:
                 self._neighbours.punish(found.peer, Deed.BAD_BLOCK, f"{bad.code}: {bad}")
-                return
+                return False
             before = committer.committed.number
             for _ in range(COMMIT_CHECKS):
                 await asyncio.sleep(COMMIT_CHECK_S)
                 if committer.committed.number >= found.end:
-                    return
+                    return True
             if committer.committed.number > before:
                 deadline = loop.time() + COMMIT_DEADLINE_S
+        return committer.committed.number >= found.end
 
     async def _fetch(self, start: int) -> Range | None:
         """Ask peers in turn for the range that starts at `start`; None when nobody gave it."""
@@ -264,7 +304,7 @@ class BlockSync:
         if answer.done():
             return
         try:
-            answer.set_result(_read_range(peer, start, message) if message.blocks else None)
+            answer.set_result(_read_range(peer, start, message, self._bodies) if message.blocks else None)
         except Rejected as bad:
             answer.set_result(None)
             self._neighbours.punish(peer, Deed.BAD_BLOCK, f"{bad.code}: {bad}")
@@ -326,11 +366,11 @@ def _epoch_of(header: Header) -> int:
     return int(smpx_of(header.digest).epoch)
 
 
-def _read_range(peer: Peer, start: int, message: Blocks) -> Range:
+def _read_range(peer: Peer, start: int, message: Blocks, bodies: Bodies | None) -> Range:
     certificate = Certificate.decode(message.certificate)
     blocks: list[Block] = []
     for header, extrinsics in message.blocks:
-        check_body(header, extrinsics)
+        check_body(header, extrinsics, bodies)
         block = read_block(header, extrinsics)
         if block.number != start + len(blocks):
             raise WrongRange(f"block {block.number} instead of {start + len(blocks)}")

@@ -1,4 +1,4 @@
-"""The process that checks signatures: frames of checks on standard input, one byte a verdict on standard output.
+"""The process that checks signatures: frames of checks on standard input, frames of verdicts on standard output.
 
 Started by `node.pool.verify.WorkerVerifier`; ends when its input ends, so it never outlives its node.
 """
@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import BinaryIO
 
-from node.pool.verify import FRAME, unpack
+from node.pool.verify import COUNT, FRAME, unpack
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
@@ -19,7 +19,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         body = source.read(size)
         if len(body) != size:
             return
-        sink.write(bytes(1 if check.run() else 0 for check in unpack(body, count)))
+        sink.write(COUNT.pack(count) + bytes([check.run() for check in unpack(body, count)]))
         sink.flush()
 
 

@@ -138,7 +138,12 @@ class Inbox:
     @property
     def core(self) -> Any:
         """As much of the core as says who the validators are."""
-        return SimpleNamespace(epoch=SimpleNamespace(validators=SimpleNamespace(keys=self.keys)))
+        return SimpleNamespace(epoch=SimpleNamespace(index=self.epoch, validators=SimpleNamespace(keys=self.keys)))
+
+    @property
+    def epoch(self) -> int:
+        """That of the block after the last one; the chains here announce none, so as many begin as are asked for."""
+        return 2**32
 
     @property
     def committed(self) -> Block:

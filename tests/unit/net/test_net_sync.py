@@ -9,6 +9,7 @@ import pytest
 
 from consensus.messages import Status
 from node.net.messages import Blocks, GetBlocks, Ping, Pong
+from node.net.sync import Range
 from node.net.wire import encode_hello
 from tests.support.attacker import Attacker, hang_up, hello
 from tests.support.network import FakeChain, Node, certify, make_block, make_node, running, until
@@ -192,3 +193,16 @@ async def test_a_claimed_height_that_is_not_delivered_counts_for_nothing() -> No
             pass
         assert not node.network.is_syncing()
         await hang_up()
+
+
+def test_of_a_range_only_what_consensus_has_not_committed_by_itself_is_offered() -> None:
+    blocks = tuple(grown(6).blocks[3:])
+    found = Range(None, blocks, certify(blocks[-1]))  # type: ignore[arg-type]
+
+    for own, left in {0: [3, 4, 5, 6], 2: [3, 4, 5, 6], 4: [5, 6], 5: [6]}.items():
+        rest = found.above(own)
+        assert rest is not None
+        assert [block.number for block in rest.blocks] == left
+        assert rest.is_complete
+    assert found.above(6) is None
+    assert found.above(9) is None

@@ -15,7 +15,7 @@ from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, TooLa
 from node.pool.fairqueue import FairQueue
 from node.pool.limits import Limits
 from node.pool.pool import Pool
-from node.pool.verify import Check, InlineVerifier, WorkerVerifier, pack, unpack
+from node.pool.verify import Check, InlineVerifier, pack, unpack
 from node.telemetry.metrics import Metrics
 from tests.support.pool_fakes import ADDITIONAL, GENESIS, PAIRS, FakeChain, FakeClock, FakeRuntime, child, make_xt
 
@@ -316,15 +316,3 @@ def test_frames_to_the_worker_keep_everything() -> None:
 async def test_inline_verifier_answers_in_order_and_yields() -> None:
     verdicts = await InlineVerifier(Ticks(1.0)).verify(make_checks())
     assert verdicts == [True, False, False, True]
-
-
-@pytest.mark.slow
-async def test_worker_process_answers_and_is_replaced_when_lost() -> None:
-    verifier = WorkerVerifier()
-    assert await verifier.verify(make_checks()) == [True, False, False, True]
-    first = verifier._process
-    first.kill()
-    await first.wait()
-    assert await verifier.verify(make_checks() * 100) == [True, False, False, True] * 100
-    assert verifier._process is not first
-    await verifier.close()
