@@ -104,6 +104,8 @@ PAID: Final = "paid, 32 at a time, buyers in a process of their own, asyncio"
 VOTES: Final = "a block: all of that"
 POSTED: Final = "submissions, one POST each"
 STEADY: Final = "devnet 500/s ws"
+LONE: Final = "validator with a worker"
+FULL_SYNC: Final = "full sync, 1,000 a block"
 
 CLAIMS: Final = (
     Claim(
@@ -122,6 +124,15 @@ CLAIMS: Final = (
     Claim(
         "final transfers, 4 validators and client on one machine, of signatures it could check", "devnet",
         row(SATURATED, "efficiency"), "", 0.28, 0.50, ratio=row(SATURATED, "efficiency"),
+    ),
+    Claim(
+        "final transfers of one validator with a worker, client included, of what a core could check", "lone",
+        row(LONE, "efficiency"), "", 0.29, 0.40, ratio=row(LONE, "efficiency"),
+    ),
+    Claim(
+        "a new node executes full blocks from a peer, of signatures all cores check together", "full_sync",
+        row(FULL_SYNC, "of raw signature checks on all cores"), "", 0.5, 0.7,
+        ratio=row(FULL_SYNC, "of raw signature checks on all cores"),
     ),
     Claim(
         "submission to finality at 500/s, p50", "devnet", row(STEADY, "submission to finality, p50"), "ms", 100, 50,

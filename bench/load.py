@@ -31,6 +31,8 @@ TICK = 0.004
 PATIENCE = 20.0
 """How long the last ones may take to become final."""
 STORE_BATCH = 100
+UNANSWERED = 900
+"""Submissions to one node without an answer: it keeps no more than 1,024 of one address waiting at its door."""
 
 
 @dataclass(slots=True)
@@ -116,13 +118,15 @@ async def open_loop(run: Run, clients: list[Any], signed: Iterator[str], rate: f
         await asyncio.wait(under_way)
 
 
-async def closed_loop(run: Run, clients: list[Any], signed: Iterator[str], window: int, seconds: float) -> None:
-    """Keep `window` transfers under way until the time is over."""
+async def closed_loop(
+    run: Run, clients: list[Any], signed: Iterator[str], window: int, unanswered: int, seconds: float
+) -> None:
+    """Keep `window` transfers under way, `unanswered` of them without an answer, until the time is over."""
     end = time.perf_counter() + seconds
     under_way: set[asyncio.Task[None]] = set()
     number = 0
     while time.perf_counter() < end:
-        while len(run.started) < window and len(under_way) < 2_000:
+        while len(run.started) < window and len(under_way) < unanswered:
             raw = next(signed, None)
             if raw is None:
                 return
@@ -175,9 +179,11 @@ async def measure(
     window: int,
     seconds: float,
     most: int,
+    fresh: bool,
 ) -> Outcome:
     watcher = await WsClient.connect(urls[0])
-    terms, nonces = await terms_of(watcher), await nonces_of(watcher, accounts)
+    terms = await terms_of(watcher)
+    nonces = [0] * accounts if fresh else await nonces_of(watcher, accounts)
     count = int(rate * seconds) if rate else most
     print(f"load: signing {count:,} transfers of {accounts:,} accounts", file=sys.stderr)
     signed = ["0x" + raw.hex() for raw in transfers(terms, accounts, count, nonces)]
@@ -192,7 +198,7 @@ async def measure(
     if rate:
         await open_loop(run, clients, iter(signed), rate, seconds)
     else:
-        await closed_loop(run, clients, iter(signed), window, seconds)
+        await closed_loop(run, clients, iter(signed), window, UNANSWERED * len(urls), seconds)
     deadline = time.perf_counter() + PATIENCE
     while run.started and time.perf_counter() < deadline and not follower.done():  # noqa: ASYNC110 - three ends
         await asyncio.sleep(0.05)
@@ -226,6 +232,7 @@ def summary(run: Run, start: float, cpu: float) -> Outcome:
 @click.option("--window", default=2_000, show_default=True, help="Transfers under way when there is no rate.")
 @click.option("--seconds", default=10.0, show_default=True)
 @click.option("--most", default=50_000, show_default=True, help="Transfers signed beforehand when there is no rate.")
+@click.option("--fresh", is_flag=True, help="Nobody has sent anything yet: no node is asked for nonces.")
 def main(**options: Any) -> None:
     """Send load to a devnet and print what came of it."""
     options["urls"] = list(options["urls"])

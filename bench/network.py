@@ -36,6 +36,8 @@ class Network:
     """Until every node answered on its RPC port."""
     final_seconds: float
     """Until block 1 was final."""
+    extra: tuple[str, ...] = ()
+    """Arguments every node has besides."""
 
     @property
     def urls(self) -> list[str]:
@@ -43,8 +45,12 @@ class Network:
         return [node.plan.url for node in self.nodes]
 
     def cpu_seconds(self) -> float:
-        """Processor time of all nodes so far."""
-        return sum(_cpu(node.process.pid) for node in self.nodes)
+        """Processor time of all nodes so far, with the processes they have started."""
+        return sum(cpu_seconds_of(node.process.pid) for node in self.nodes)
+
+    def cpu_seconds_of_children(self) -> float:
+        """Processor time of the processes the nodes have started."""
+        return sum(cpu_seconds_of_children(node.process.pid) for node in self.nodes)
 
     def memory_mb(self) -> list[float]:
         """Resident memory of each node."""
@@ -54,7 +60,7 @@ class Network:
         """Stop all nodes and start them again; seconds until they answer, and until a block after the last is final."""
         await stop(self.nodes)
         began = time.perf_counter()
-        self.nodes[:] = [await start(self.plan, node) for node in self.plan.nodes]
+        self.nodes[:] = [await start(self.plan, node, *self.extra) for node in self.plan.nodes]
         for running in self.nodes:
             if not await wait_until_serving(running, START_SECONDS):
                 raise RuntimeError(f"node {running.plan.index} does not serve")
@@ -68,7 +74,7 @@ class Network:
         for url in self.urls:
             arguments += ["--url", url]
         for name, value in options.items():
-            arguments += [f"--{name}", str(value)]
+            arguments += [f"--{name}"] if value is True else [f"--{name}", str(value)]
         before = self.cpu_seconds()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bench.load", *arguments, stdout=subprocess.PIPE
@@ -89,6 +95,7 @@ async def network(
     base_port: int = 19_944,
     params: dict[str, int] | None = None,
     patience: float = START_SECONDS,
+    extra: tuple[str, ...] = (),
 ) -> AsyncIterator[Network]:
     """Run `count` validators whose chain has `accounts` funded accounts; they are stopped and deleted at the end."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # start-up as a user sees it the second time
@@ -113,13 +120,13 @@ async def network(
         began = time.perf_counter()
         try:
             for node in plan.nodes:
-                nodes.append(await start(plan, node))  # noqa: PERF401 - those that started are stopped on failure
+                nodes.append(await start(plan, node, *extra))  # noqa: PERF401 - those that started are stopped on failure
             for running in nodes:
                 if not await wait_until_serving(running, patience):
                     raise RuntimeError(f"node {running.plan.index} does not serve")
             serving = time.perf_counter() - began
             await _next_final(nodes[0].plan.url, 0)
-            yield Network(plan, nodes, serving, time.perf_counter() - began)
+            yield Network(plan, nodes, serving, time.perf_counter() - began, extra)
         except BaseException:
             for running in nodes:
                 if not running.alive:
@@ -145,9 +152,22 @@ async def _next_final(url: str, after: int | None = None) -> None:
         await client.close()
 
 
-def _cpu(process: int) -> float:
+def cpu_seconds_of(process: int) -> float:
+    """Processor time of a process and of those it has started."""
+    return _cpu(process)[0] + cpu_seconds_of_children(process)
+
+
+def cpu_seconds_of_children(process: int) -> float:
+    """Processor time of the processes that a process has started, those that have ended included."""
+    running = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
+    return _cpu(process)[1] + sum(_cpu(int(child))[0] for child in running)
+
+
+def _cpu(process: int) -> tuple[float, float]:
+    """Processor time of a process, and of its children that have ended."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    own, ended = fields[11:13], fields[13:15]
+    return sum(map(int, own)) / TICKS, sum(map(int, ended)) / TICKS
 
 
 def _memory(process: int) -> float:
