@@ -1,4 +1,4 @@
-"""The state: what a new root costs per modified key, and what the resident trie costs in memory and at start.
+"""The state: what a new root costs per modified key, what a whole build costs, and what is held of the trie.
 
 A state of N accounts as the runtime keeps them (key: two twox-128, blake2-128 and the account; value: 80 bytes), 200
 other keys. A block changes 2,000 accounts at random; "new" ones do not exist before. CPU time, the flat state in
@@ -41,9 +41,7 @@ def _trie(accounts: int) -> Iterator[Row]:
     build = time.process_time() - start
     name = f"state {accounts:,}"
     yield Row(name, "build from sorted pairs", build / accounts * 1e6, "us/key")
-    yield Row(name, "resident branch nodes", len(final.nodes) / 1e3, "thousand")
-    size = sum(sys.getsizeof(path) + sys.getsizeof(node) for path, node in final.nodes.items())
-    yield Row(name, "resident size", (size + sys.getsizeof(final.nodes)) / 1e6, "MB")
+    yield from _held(name, "trunk", final)
     gc.collect()
     gc.freeze()
     for share in (0, 10, 100):
@@ -58,6 +56,7 @@ def _trie(accounts: int) -> Iterator[Row]:
             flat.apply(layer.changes)
             final.absorb(layer)
         yield Row(name, f"root, {share} % new accounts", sorted(best)[_BLOCKS // 2] / _PER_BLOCK * 1e6, "us/key")
+    yield from _held(name, "held at the end", final)
     say("state: layers")
     layer = final.child({keys[0]: b"x"})
     for _ in range(3):
@@ -69,6 +68,12 @@ def _trie(accounts: int) -> Iterator[Row]:
     start = time.process_time()
     final.prove(keys[:1000])
     yield Row(name, "proof of one key", (time.process_time() - start) / 1000 * 1e6, "us")
+
+
+def _held(name: str, what: str, final: FinalState) -> Iterator[Row]:
+    size = sum(sys.getsizeof(path) + sys.getsizeof(node) for path, node in final.nodes.items())
+    yield Row(name, f"{what}, branch nodes", len(final.nodes) / 1e3, "thousand")
+    yield Row(name, f"{what}, size", (size + sys.getsizeof(final.nodes)) / 1e6, "MB")
 
 
 def _lists() -> Iterator[Row]:

@@ -41,6 +41,12 @@ class StateDiscarded(Unavailable):
     code = "state.discarded"
 
 
+class StateDamaged(Unavailable):
+    """What is stored is not the state that became final."""
+
+    code = "state.damaged"
+
+
 class KeyValue(Protocol):
     """An ordered map of bytes, to be read."""
 

@@ -6,9 +6,10 @@ once. Cost: 3 us per key. Memory: the open branches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeAlias
 
+from chain.state.base import KeyValue
 from chain.state.nodes import COMPACT, PREFIX_SIZE, Leaf, Value, digest, joined, leaf, merkle_value, value_of
 
 Nodes: TypeAlias = dict[str, bytes | None]
@@ -18,10 +19,17 @@ Subtree: TypeAlias = bytes | Leaf | None
 """What hangs in a place of the trie: nothing, one key, or a branch (its Merkle value; the node is stored)."""
 
 
+class Store(Protocol):
+    """Where branch nodes go."""
+
+    def __setitem__(self, path: str, node: bytes, /) -> None:
+        """Take a node."""
+
+
 class _Open:
     """A branch whose children are still coming."""
 
-    __slots__ = ("bitmap", "branches", "depth", "parts", "plain", "value")
+    __slots__ = ("bitmap", "branches", "depth", "parts", "plain", "size", "value")
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -29,6 +37,7 @@ class _Open:
         self.bitmap = 0
         self.branches = 0
         self.plain = 1
+        self.size = 1
         self.parts: list[bytes] = []
 
     def add(self, nibble: int, encoding: bytes) -> None:
@@ -41,7 +50,7 @@ class _Open:
             self.parts += (COMPACT[len(encoding)], encoding)
 
 
-def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, nodes: Nodes) -> Subtree:
+def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, nodes: Store, least: int = 1) -> Subtree:
     """Build the trie over `pairs` and store its branches in `nodes`.
 
     Args:
@@ -49,6 +58,7 @@ def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, n
         attach: the depth in nibbles at which the subtree hangs; 0 for a whole trie.
         hashed_from: the length from which on values are held by their hash.
         nodes: gets the branch nodes by path.
+        least: branches that have fewer in their subtree, themselves included, are not stored; the root always is.
     """
     coming = iter(pairs)
     pair = next(coming, None)
@@ -57,6 +67,7 @@ def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, n
     key, value = pair
     stack: list[_Open] = []
     left = -1  # nibbles shared with the key before
+    node = b""
     while True:
         pair = next(coming, None)
         right = -1 if pair is None else shared(key, pair[0])  # nibbles shared with the key after
@@ -72,26 +83,46 @@ def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, n
             byte = key[depth >> 1]
             top.add(byte & 15 if depth & 1 else byte >> 4, leaf(key, depth + 1, value, hashed_from))
         if depth > right:
-            _close(key.hex(), stack, right, attach, nodes)
+            node = _close(key.hex(), stack, right, attach, nodes, least)
         if pair is None:
-            return merkle_value((nodes[key.hex()[:attach]] or b"")[PREFIX_SIZE:])
+            return merkle_value(node[PREFIX_SIZE:])
         key, value = pair
         left = right
 
 
-def _close(path: str, stack: list[_Open], right: int, attach: int, nodes: Nodes) -> None:
-    """Close the branches deeper than `right` on the way to the key with the nibbles `path`, and store them."""
+def _close(path: str, stack: list[_Open], right: int, attach: int, nodes: Store, least: int) -> bytes:
+    """Close the branches deeper than `right` on the way to the key with the nibbles `path`; return the last of them."""
+    node = b""
     while stack and stack[-1].depth > right:
         done = stack.pop()
         if right >= 0 and (not stack or stack[-1].depth < right):
             stack.append(_Open(right))
         at = stack[-1].depth + 1 if stack else attach
         node = joined(path[at : done.depth], done.value, done.bitmap, done.branches, done.plain, b"".join(done.parts))
-        nodes[path[:at]] = node
+        if done.size >= least or not stack:
+            nodes[path[:at]] = node
         if stack:
             nibble = int(path[at - 1], 16)
+            stack[-1].size += done.size
             stack[-1].branches |= 1 << nibble
             stack[-1].add(nibble, node[PREFIX_SIZE:])
+    return node
+
+
+def pairs_below(view: KeyValue, path: str) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the pairs of `view` whose key starts with the nibbles of `path`, ascending."""
+    prefix = bytes.fromhex(path[: len(path) & ~1])
+    if not len(path) & 1:
+        yield from view.iterate(prefix)
+        return
+    at, nibble = len(prefix), int(path[-1], 16)
+    after = prefix + bytes([16 * nibble - 1]) + b"\xff" * 64 if nibble else prefix
+    for pair in view.iterate(prefix, after):
+        found = pair[0][at] >> 4
+        if found == nibble:
+            yield pair
+        elif found > nibble:
+            return
 
 
 def shared(one: bytes, other: bytes) -> int:

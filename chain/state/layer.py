@@ -1,8 +1,8 @@
 """States in memory above the final one: a tree of layers, each its parent and what one block changed.
 
-`FinalState` is the root of the tree: the flat state on disk and the resident branch nodes of its trie. `child` makes a
-`Layer`; a layer never changes. When its block becomes final, the caller writes the changes to disk and then calls
-`absorb`:
+`FinalState` is the root of the tree: the flat state on disk and what is held of its trie (`chain.state.held`).
+`child` makes a `Layer`; a layer never changes. When its block becomes final, the caller writes the changes to disk and
+then calls `absorb`:
 
 - the absorbed layer and everything above it read on as before: what it changed is now found on disk;
 - states that are not the tip of the final chain (any more) go on answering `get` and `iterate` from the history
@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from operator import eq
 from typing import Final
@@ -21,9 +21,10 @@ from typing import Final
 from aitoken.errors import Bug
 from aitoken.types import Hash32
 from chain.state.base import Changes, KeyValue, StateDiscarded, StateVersion
-from chain.state.build import Nodes, build
+from chain.state.build import Nodes
+from chain.state.held import HeldNodes
 from chain.state.memory import MemoryKeyValue
-from chain.state.nodes import EMPTY_ROOT, HASHED_FROM, PREFIX_SIZE, Leaf, leaf, root_hash
+from chain.state.nodes import HASHED_FROM
 from chain.state.proof import prove
 from chain.state.trie import Find, Update
 
@@ -110,11 +111,7 @@ class Layer:
         layers, anchor = _line_of(self)
         changed: dict[bytes, bytes | None] = {}
         for layer in reversed(layers):
-            keys = layer.keys
-            at = bisect_left(keys, prefix) if after is None or after < prefix else bisect_right(keys, after)
-            while at < len(keys) and keys[at].startswith(prefix):
-                changed[keys[at]] = layer.changes[keys[at]]
-                at += 1
+            changed.update(_within(layer.keys, layer.changes, prefix, after))
         below = anchor.iterate(prefix, after)
         return _merged(changed, below) if changed else below
 
@@ -131,15 +128,36 @@ class Layer:
 class FinalState:
     """The state after the last final block."""
 
-    def __init__(self, flat: KeyValue, version: StateVersion = StateVersion.V1) -> None:
-        """Build the trie over `flat`: 3 us per key."""
+    def __init__(
+        self, flat: KeyValue, version: StateVersion = StateVersion.V1, trunk: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Take the trunk of the trie over `flat`, or build it: 3 us per key.
+
+        Raises:
+            StateDamaged: the trunk contradicts itself. That it is the one of `flat`, its root shows.
+        """
         self.version: Final = version
         self.hashed_from: Final = HASHED_FROM[version]
         self._flat = flat
         self.anchor = Anchor(self, flat)
         self._tip: Layer | None = None  # the layer absorbed last; what is built on it rests on the anchor through it
-        self.nodes: Final[Nodes] = {}
-        self._root = self._build()
+        self.nodes: Final = HeldNodes(flat, self.hashed_from, trunk)
+        self._root = self.nodes.root()
+
+    @classmethod
+    def resumed(
+        cls, flat: KeyValue, trunk: Mapping[str, bytes], before: Changes, version: StateVersion = StateVersion.V1
+    ) -> FinalState:
+        """Return the state in `flat`, given the trunk of an earlier one and what the keys that changed since held then.
+
+        Raises:
+            StateDamaged: these do not belong together.
+        """
+        final = cls(_Earlier(flat, before), version, trunk)
+        layer = final.child({key: flat.get(key) for key in before})
+        final._flat = final.nodes.view = flat
+        final.absorb(layer)
+        return final
 
     @classmethod
     def in_memory(cls, pairs: Changes, version: StateVersion = StateVersion.V1) -> FinalState:
@@ -165,7 +183,16 @@ class FinalState:
 
     def prove(self, keys: Iterable[bytes], /) -> list[bytes]:
         """Return the trie nodes and hashed values that show the values of `keys`, or their absence."""
-        return prove(self._flat, self.nodes.get, keys, self.hashed_from)
+        return prove(self._flat, self.nodes.__getitem__, keys, self.hashed_from)
+
+    def trunk(self) -> dict[str, bytes]:
+        """Return what lets the state be made again without building the trie."""
+        return self.nodes.trunk()
+
+    @property
+    def trunk_size(self) -> int:
+        """The number of nodes in it."""
+        return self.nodes.trunk_size
 
     def absorb(self, layer: Layer, past: KeyValue | None = None) -> None:
         """Make `layer`, a child of the final state, the final state; its changes are already in the flat state.
@@ -182,21 +209,36 @@ class FinalState:
         self._tip = layer
         self.anchor.retire(past)
         self.anchor = layer.parent = Anchor(self, self._flat)
-        nodes = self.nodes
-        nodes.update(layer.nodes)
-        for path, node in layer.nodes.items():
-            if node is None:
-                del nodes[path]
+        self.nodes.absorb(layer.nodes, grew=None in layer.before.values())
         layer.nodes = {}
         self._root = layer.root
 
-    def _build(self) -> Hash32:
-        subtree = build(self._flat.iterate(b""), 0, self.hashed_from, self.nodes)
-        if subtree is None:
-            return EMPTY_ROOT
-        if isinstance(subtree, Leaf):
-            return root_hash(leaf(subtree.key, 0, subtree.value, self.hashed_from))
-        return root_hash((self.nodes[""] or b"")[PREFIX_SIZE:])
+
+class _Earlier:
+    """An earlier state: a present one, and what the keys that changed since held."""
+
+    def __init__(self, present: KeyValue, before: Changes) -> None:
+        self._present = present
+        self._before = before
+        self._keys = sorted(before)
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return the value of `key`, or None."""
+        return self._before[key] if key in self._before else self._present.get(key)
+
+    def iterate(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the pairs whose key starts with `prefix`, ascending, those greater than `after` only."""
+        return _merged(_within(self._keys, self._before, prefix, after), self._present.iterate(prefix, after))
+
+
+def _within(keys: Sequence[bytes], changes: Changes, prefix: bytes, after: bytes | None) -> Changes:
+    """Return the `changes`, whose sorted keys are given, of keys that start with `prefix` and come after `after`."""
+    at = bisect_left(keys, prefix) if after is None or after < prefix else bisect_right(keys, after)
+    found: dict[bytes, bytes | None] = {}
+    while at < len(keys) and keys[at].startswith(prefix):
+        found[keys[at]] = changes[keys[at]]
+        at += 1
+    return found
 
 
 def _line_of(layer: Layer) -> tuple[list[Layer], Anchor]:
@@ -228,7 +270,7 @@ def _trie_of(state: Layer | Anchor) -> tuple[Anchor, Find]:
     layers, anchor = _line_of(state) if isinstance(state, Layer) else ([], state)
     if not anchor.live:
         raise StateDiscarded("the final state has moved on; nothing can be built or proven here")
-    resident = anchor.final.nodes.get
+    resident = anchor.final.nodes.__getitem__
     overlays = [layer.nodes for layer in layers if layer.nodes]
     if not overlays:
         return anchor, resident

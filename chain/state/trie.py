@@ -27,7 +27,7 @@ from typing import Final, TypeAlias
 from aitoken.errors import Bug
 from aitoken.types import Hash32
 from chain.state.base import KeyValue
-from chain.state.build import Nodes, Subtree, build
+from chain.state.build import Nodes, Subtree, build, pairs_below
 from chain.state.nodes import (
     EMPTY_ROOT,
     PREFIX,
@@ -56,14 +56,8 @@ _DEEP_GROUP: Final = 24  # from this many keys on, bisecting beats looking at ea
 
 def find_leaf(view: KeyValue, path: str) -> Leaf:
     """Return the one key of `view` that starts with the nibbles of `path`."""
-    even = path[: len(path) & ~1]
-    prefix = bytes.fromhex(even)
-    after = None
-    if len(path) & 1 and (nibble := _NIBBLE[path[-1]]):
-        after = prefix + bytes([nibble * 16 - 1]) + b"\xff" * 64  # less than every key that starts with path
-    for key, value in view.iterate(prefix, after):
-        if key.hex().startswith(path):
-            return Leaf(key, value)
+    for key, value in pairs_below(view, path):
+        return Leaf(key, value)
     raise Bug(f"the trie has a key below {path} that the state does not have")
 
 

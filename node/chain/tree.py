@@ -245,6 +245,7 @@ class Chain:
         def written() -> None:
             self._database.settle(pending)
             self._became_final(path)
+            self._write_trunk()
             if done is not None:
                 done()
 
@@ -270,6 +271,15 @@ class Chain:
                 listener.on_best(self._final)
         for listener in tuple(self._listeners):
             listener.on_finalized(path, pruned)
+
+    def _write_trunk(self) -> None:
+        write = self._database.trunk_to_write()
+        if write is None:
+            return
+        if self._background is None:
+            write()
+        else:
+            self._background(write, lambda: None)
 
     def _path_to(self, block_hash: Hash32) -> list[Block]:
         path = []

@@ -1,4 +1,4 @@
-"""Does everything in a database fit together? What `open` does not look at: all blocks, all links, all past values.
+"""Does everything in a database fit together? What `open` does not look at: all blocks, all values, now and before.
 
 The node must not run meanwhile. Nothing is changed.
 """
@@ -12,6 +12,7 @@ from typing import Final
 from aitoken.errors import AiTokenError
 from aitoken.proto.header import Header
 from aitoken.types import BlockNumber, Hash32
+from chain.state.layer import FinalState
 from chain.state.ordered import ordered_root
 from node.store.database import Database
 
@@ -30,7 +31,8 @@ def check(database: Database) -> Iterator[Finding | BlockNumber]:
     """Yield what is wrong, and every thousandth block number as progress.
 
     Each block must have a header with its hash, its number and the hash of the block before; a body with the root the
-    header names; and the way back through the past values must lead to the state root of the oldest block kept.
+    header names. The whole state must have the root of the last block, and the way back through the past values must
+    lead to that of the oldest block kept.
     Where the database was made from a state, it begins with the block of that state.
     """
     first = database.first
@@ -46,6 +48,12 @@ def check(database: Database) -> Iterator[Finding | BlockNumber]:
             wrong = str(error)
         if wrong:
             yield Finding(number, wrong)
+    last = database.finalized()[0]
+    try:
+        if FinalState(database.state).root != database.state.root:
+            yield Finding(last, "the state is not the one after this block")
+    except AiTokenError as error:
+        yield Finding(last, str(error))
     oldest = BlockNumber(database.oldest)
     try:
         layer = database.state.child(database.undo(oldest, _ALL))

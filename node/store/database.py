@@ -4,17 +4,19 @@ Everything that a final block changes is written in one synced batch: state, pas
 consensus wants to change with it. Between batches the database is consistent; a power cut loses whole batches only,
 and none that `commit` returned from. What may not be lost is asked for before it is told to anybody.
 
-The trie is not stored. `open` builds it from the flat state, 3 us per key, and its root must be that of the last
-header: a wrong value, a lost file, a copied-back file show there.
+Of the trie only the trunk is stored (`node.store.trunk`). `open` takes it and what changed since, or builds the trie
+from the flat state; the root must be that of the last header. Other parts of the trie are grown from the flat state
+when they are needed, and must have the hash the trunk holds: a wrong value, a lost file, a copied-back file show there.
 
-A directory holds `leveldb/`, `lock` and `floor`. `create` makes it, and nothing else does.
+A directory holds `leveldb/`, `lock`, `floor` and `trunk`. `create` makes it, and nothing else does.
 """
 
 from __future__ import annotations
 
 import gc
+import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,9 +27,9 @@ import msgpack
 from aitoken.errors import invariant
 from aitoken.proto.header import Header
 from aitoken.types import BlockNumber, Hash32
-from chain.state.base import Changes, StateDiscarded
+from chain.state.base import Changes, StateDamaged, StateDiscarded
 from chain.state.layer import FinalState
-from node.store import schema
+from node.store import schema, trunk
 from node.store.errors import Damaged, Exists, Missing, RolledBack, WrongGenesis, WrongSchema, write_failed
 from node.store.files import sync_directory
 from node.store.flat import CACHED_VALUES, FlatState
@@ -41,7 +43,13 @@ HISTORY_BLOCKS: Final = 256
 """By default the states of so many blocks before the last one can be read."""
 _PRUNED_PER_BLOCK: Final = 4  # to catch up where fewer blocks are to be kept than before
 _PAIRS_PER_BATCH: Final = 50_000
+TRUNK: Final = "trunk"
+_CHANGES_PER_TRUNK: Final = (1_000, 50_000)
+"""After so many changed keys the trunk is written anew: between these bounds four times as many as it has nodes."""
+_RESUMED_MAX: Final = 200_000  # so many changed keys are taken in at most; building is faster then
 _ADVICE: Final = "move the directory away, run `aitoken init`, synchronise"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,10 @@ class Pending:
 class Database:
     """The database of one node, open; see `open` and `create`."""
 
-    def __init__(self, db: LevelDb, lock: DirectoryLock, floor: Floor, keep: int | None, cached_values: int) -> None:
+    def __init__(
+        self, path: Path, db: LevelDb, lock: DirectoryLock, floor: Floor, keep: int | None, cached_values: int
+    ) -> None:
+        self._path = path
         self._db = db
         self._lock = lock
         self._floor = floor
@@ -81,7 +92,9 @@ class Database:
         self._final = _final_of(db)
         self._oldest = int.from_bytes(_needed(db, schema.META_OLDEST), "big")
         self._writing = False
-        self.state: Final = _without_collections(self._flat)
+        self._changed_since_trunk = 0
+        self._check_final()
+        self.state: Final = self._resumed() or self._built()
         """The state after the last final block, with its trie. Whoever commits also makes it absorb the layers."""
 
     @staticmethod
@@ -128,7 +141,7 @@ class Database:
         history_blocks: int | None = HISTORY_BLOCKS,
         cached_values: int = CACHED_VALUES,
     ) -> Database:
-        """Open the database at `path` and build the trie.
+        """Open the database at `path`.
 
         Args:
             path: the directory `create` made.
@@ -151,8 +164,7 @@ class Database:
             db = LevelDb.open(path / "leveldb")
             _check_identity(db, path, genesis_hash)
             floor = Floor(path / "floor")
-            database = cls(db, lock, floor, history_blocks, cached_values)
-            database._check(path)
+            database = cls(path, db, lock, floor, history_blocks, cached_values)
         except BaseException:
             if db is not None:
                 db.close()
@@ -161,7 +173,7 @@ class Database:
             lock.release()
             raise
         gc.collect()
-        gc.freeze()  # the trie stays; a full collection need not walk it
+        gc.freeze()  # the trunk stays; a full collection need not walk it
         return database
 
     def commit(self, blocks: Sequence[CommittedBlock], consensus_meta: Mapping[bytes, bytes | None]) -> None:
@@ -222,8 +234,20 @@ class Database:
     def settle(self, pending: Pending) -> None:
         """Let everybody read what was written."""
         self._flat.changed(pending.changes)
+        self._changed_since_trunk += len(pending.changes)
         self._final, self._oldest = pending.final, pending.oldest
         self._writing = False
+
+    def trunk_to_write(self) -> Callable[[], None] | None:
+        """Return what writes the trunk where it is time to; any thread may call it. The state has absorbed all layers.
+
+        Calling it raises:
+            WriteFailed: the disk refuses.
+        """
+        least, most = _CHANGES_PER_TRUNK
+        if self._changed_since_trunk < min(max(least, 4 * self.state.trunk_size), most):
+            return None
+        return self._trunk_writer()
 
     def finalized(self) -> tuple[BlockNumber, Hash32]:
         """Return number and hash of the last final block."""
@@ -314,10 +338,18 @@ class Database:
         return undone
 
     def close(self) -> None:
-        """Close everything; nothing may be read any more."""
-        self._db.close()
-        self._floor.close()
-        self._lock.release()
+        """Close everything; nothing may be read any more.
+
+        Raises:
+            WriteFailed: the disk refuses; everything is closed nevertheless.
+        """
+        try:
+            if self._changed_since_trunk and not self._writing and self.state.root == self._final_root:
+                self._trunk_writer()()
+        finally:
+            self._db.close()
+            self._floor.close()
+            self._lock.release()
 
     def _put_block(self, batch: Batch, block: CommittedBlock) -> None:
         number = schema.number(block.number)
@@ -350,15 +382,47 @@ class Database:
         past_keys: list[bytes] = msgpack.unpackb(_needed(self._db, schema.CHANGED + schema.number(number)))
         return past_keys
 
-    def _check(self, path: Path) -> None:
+    def _check_final(self) -> None:
         number, block_hash = self._final
         if number < (floor := self._floor.read()):
-            raise RolledBack(f"the database in {path} ends at block {number}, but {floor} was final: {_ADVICE}")
+            raise RolledBack(f"the database in {self._path} ends at block {number}, but {floor} was final: {_ADVICE}")
         data = self.header(number)
         if data is None or self.hash_of(number) != block_hash or Header.decode(data).hash != block_hash:
-            raise Damaged(f"the last final block in {path} is damaged: {_ADVICE}")
-        if self.state.root != (expected := Header.decode(data).state_root):
-            raise Damaged(f"the state in {path} has not the root {expected.hex()} of block {number}: {_ADVICE}")
+            raise Damaged(f"the last final block in {self._path} is damaged: {_ADVICE}")
+
+    @property
+    def _final_root(self) -> Hash32:
+        return Header.decode(self.header(self._final[0]) or b"").state_root
+
+    def _resumed(self) -> FinalState | None:
+        """Return the state from the trunk that was written last and what changed since; None where that fails."""
+        saved = trunk.read(self._path / TRUNK)
+        if saved is None or self.hash_of(saved.number) != saved.hash:
+            return None
+        try:
+            before = self.undo(saved.number, _RESUMED_MAX)
+            state = FinalState.resumed(self._flat, saved.nodes, before)
+        except (StateDiscarded, StateDamaged) as error:
+            log.info("the trie is built, the trunk of block %d is of no use: %s", saved.number, error)
+            return None
+        if state.root != self._final_root:
+            log.warning("the trie is built, the trunk of block %d does not lead to its root", saved.number)
+            return None
+        self._changed_since_trunk = len(before)
+        return state
+
+    def _built(self) -> FinalState:
+        state = _without_collections(self._flat)
+        if state.root != (expected := self._final_root):
+            number = self._final[0]
+            raise Damaged(f"the state in {self._path} has not the root {expected.hex()} of block {number}: {_ADVICE}")
+        self._changed_since_trunk = _RESUMED_MAX
+        return state
+
+    def _trunk_writer(self) -> Callable[[], None]:
+        self._changed_since_trunk = 0
+        saved = trunk.Trunk(*self._final, self.state.trunk())
+        return lambda: trunk.write(self._path / TRUNK, saved)
 
 
 def _without_collections(flat: FlatState) -> FinalState:

@@ -2,7 +2,7 @@
 
 While pieces arrive, the directory has another name, and each batch holds the pairs of a piece together with what is
 still to be fetched. So it can be interrupted at any time and goes on where it was; `finish` writes the blocks and gives
-the directory its name. Opening it builds the trie and compares the root, as always.
+the directory its name. Opening it builds the trie, of which no trunk is stored yet, and compares the root.
 
 | key | value |
 | --- | --- |

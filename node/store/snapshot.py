@@ -19,6 +19,8 @@ from aitoken.proto.digest import next_epoch_of
 from aitoken.proto.header import Header
 from aitoken.types import BlockNumber, Hash32
 from chain.state.base import StateDiscarded
+from chain.state.build import pairs_below
+from chain.state.held import NoBranch
 from chain.state.layer import FinalState
 from chain.state.nodes import PREFIX, PREFIX_SIZE, partial_of
 from node.store.database import Database
@@ -97,7 +99,7 @@ class Held:
             raise StateDiscarded("the history of this state is no longer whole")
         pairs: list[tuple[bytes, bytes]] = []
         size = 0
-        for key, value in self._below(path):
+        for key, value in pairs_below(self._view, path):
             size += len(key) + len(value) + LEAF_OVERHEAD
             if pairs and size > budget:
                 return self._branch(path)
@@ -108,23 +110,13 @@ class Held:
         """Let go of it."""
         self._reader.close()
 
-    def _below(self, path: str) -> Iterator[tuple[bytes, bytes]]:
-        prefix = bytes.fromhex(path[: len(path) & ~1])
-        after = None
-        if len(path) & 1 and (nibble := int(path[-1], 16)):
-            after = prefix + bytes([nibble * 16 - 1]) + b"\xff" * 64  # less than every key that starts with path
-        inside = False
-        for key, value in self._view.iterate(prefix, after):
-            if key.hex().startswith(path):
-                inside = True
-                yield key, value
-            elif inside:
-                return
-
     def _branch(self, path: str) -> Leaves | Branch:
-        node = self._trie.nodes.get(path) if self._trie is not None else None
+        try:
+            node = self._trie.nodes[path] if self._trie is not None else None
+        except NoBranch:  # whoever asks made the path up
+            node = None
         if node is None:
-            return Leaves(())  # no place in the trie: whoever asks made it up
+            return Leaves(())
         count = PREFIX.unpack_from(node)[3]
         encoding = node[PREFIX_SIZE:]
         key = path + partial_of(node, count)

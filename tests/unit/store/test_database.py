@@ -12,9 +12,11 @@ import pytest
 from aitoken.errors import Bug
 from aitoken.proto.trie import verify
 from aitoken.types import BlockNumber, Hash32
-from chain.state.base import StateDiscarded
+from chain.state.base import StateDamaged, StateDiscarded
 from chain.state.layer import FinalState
-from node.store.database import Database
+from node.store import trunk
+from node.store.check import Finding, check
+from node.store.database import TRUNK, Database
 from node.store.errors import (
     Damaged,
     DiskFull,
@@ -299,6 +301,72 @@ def test_a_changed_value_is_noticed_by_the_root(path: Path) -> None:
 
     with pytest.raises(Damaged, match="root"):
         Database.open(path, GENESIS.hash)
+
+
+def test_a_changed_value_is_noticed_where_the_trie_is_grown_over_it_and_by_a_check(path: Path) -> None:
+    Database.open(path, GENESIS.hash).close()
+    raw = plyvel.DB(str(path / "leveldb"))
+    raw.put(b"sa\x00", b"forged")
+    raw.close()
+    database = Database.open(path, GENESIS.hash)
+
+    found = list(check(database))
+
+    assert any("not the one" in each.what for each in found if isinstance(each, Finding))
+    with pytest.raises(StateDamaged):
+        database.state.child({b"a": b"new"})
+    database.close()
+
+
+def test_the_trunk_is_written_when_enough_has_changed_and_when_the_database_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.store.database._CHANGES_PER_TRUNK", (4, 4))
+    database = Database.open(path, GENESIS.hash)
+    write = database.trunk_to_write()
+    assert write is not None  # there was none
+    write()
+    chain = Chain(database)
+    chain.add({b"x": b"1"})
+    assert database.trunk_to_write() is None
+    chain.add(run_of_changes(2))
+    write = database.trunk_to_write()
+    assert write is not None
+    write()
+    saved = trunk.read(path / TRUNK)
+    assert saved is not None
+    assert (saved.number, saved.hash) == database.finalized()
+    chain.add(run_of_changes(3))
+    database.close()
+
+    again = trunk.read(path / TRUNK)
+
+    assert again is not None
+    assert again.number == 3
+
+
+def test_every_flipped_bit_of_a_trunk_costs_no_more_than_a_build(path: Path) -> None:
+    Database.open(path, GENESIS.hash).close()
+    data = (path / TRUNK).read_bytes()
+    for at in range(0, len(data), 7):
+        (path / TRUNK).write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
+        assert trunk.read(path / TRUNK) is None
+        database = Database.open(path, GENESIS.hash)
+        assert database.state.root == GENESIS.state_root
+        database.close()
+
+
+def test_a_trunk_of_another_state_is_of_no_use(path: Path) -> None:
+    database = Database.open(path, GENESIS.hash)
+    other = FinalState.in_memory({**PAIRS, b"a": b"other"}).trunk()
+    trunk.write(path / TRUNK, trunk.Trunk(*database.finalized(), other))
+    database._changed_since_trunk = 0
+    database.close()
+
+    database = Database.open(path, GENESIS.hash)
+
+    assert database.state.root == GENESIS.state_root
+    database.close()
 
 
 def test_every_flipped_bit_of_a_table_or_log_is_noticed_or_harmless(tmp_path: Path) -> None:

@@ -1,0 +1,188 @@
+"""The branch nodes of the final trie that are in memory: its trunk, and the boughs that are in use.
+
+A *bough* is a subtree of at most `BOUGH_NODES` branches: some ten keys. The *trunk* are the branches with more than
+that below them; it is always held, one node for 140 keys or so. A bough is grown from the flat state when one of its
+nodes is first asked for, and must then have the Merkle value its parent holds: nothing is built on what does not fit
+the root. Of what has not been used for long the memory is given back; it can be grown again at any time.
+
+So a state is there as soon as its trunk is (`node.store.trunk` keeps it), and what a node holds does not grow with what
+nobody uses.
+
+Growing serves every state above the final one as well: a branch that no layer has in its overlay is the same in all.
+
+What goes and what stays: new nodes and those that are used are young. When more than `YOUNG_MAX` are, all of them
+become old, and what was old is dropped; an old one that is used is young again. The trunk only grows: a bough with too
+many branches is made part of it, with all above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from aitoken.errors import Bug
+from aitoken.types import Hash32
+from chain.state.base import KeyValue, StateDamaged
+from chain.state.build import Nodes, build, pairs_below
+from chain.state.nodes import (
+    EMPTY_ROOT,
+    PREFIX,
+    PREFIX_SIZE,
+    children_in,
+    leaf,
+    merkle_value,
+    partial_of,
+    root_hash,
+)
+
+BOUGH_NODES: Final = 8
+YOUNG_MAX: Final = 200_000
+"""Twice as many nodes besides the trunk are held at most: 100 MB."""
+
+_DIGITS: Final = "0123456789abcdef"
+
+
+class NoBranch(Bug):
+    """No branch of the trie hangs there."""
+
+    code = "state.no_branch"
+
+
+class HeldNodes(dict[str, bytes]):
+    """Branch nodes by path. `nodes[path]` finds every branch there is, and None for the root of a trie without one."""
+
+    def __init__(self, view: KeyValue, hashed_from: int, trunk: Mapping[str, bytes] | None = None) -> None:
+        """Take the trunk, or find it by building everything: 3 us per key.
+
+        Raises:
+            StateDamaged: what was given is no trunk.
+        """
+        super().__init__(trunk or {})
+        self.view = view
+        self._hashed_from = hashed_from
+        self._old: dict[str, bytes] = {}
+        if trunk is None:
+            build(view.iterate(b""), 0, hashed_from, self, least=BOUGH_NODES + 1)
+        else:
+            self._check()
+        self._trunk: dict[str, None] = dict.fromkeys(self)
+
+    def __missing__(self, path: str) -> bytes | None:
+        node = self._old.pop(path, None)
+        if node is not None:
+            self[path] = node
+            return node
+        if not path:
+            return None
+        above = path[:-1]
+        while above and above not in self and above not in self._old:
+            above = above[:-1]
+        place, expected = self._next(above, path)
+        grown: dict[str, bytes] = {}
+        subtree = build(pairs_below(self.view, place), len(place), self._hashed_from, grown)
+        if subtree != expected:
+            raise StateDamaged(f"the state below {place} is not the one that became final")
+        self.update(grown)
+        if len(grown) > BOUGH_NODES:
+            self._sort(place)
+        return self[path]
+
+    def root(self) -> Hash32:
+        """Return the root of the trie."""
+        node = self.get("")
+        if node is not None:
+            return root_hash(node[PREFIX_SIZE:])
+        pair = next(self.view.iterate(b""), None)
+        return EMPTY_ROOT if pair is None else root_hash(leaf(pair[0], 0, pair[1], self._hashed_from))
+
+    def trunk(self) -> dict[str, bytes]:
+        """Return the trunk as it is now."""
+        return {path: self[path] for path in self._trunk}
+
+    @property
+    def trunk_size(self) -> int:
+        """The number of nodes in the trunk."""
+        return len(self._trunk)
+
+    def absorb(self, changed: Nodes, *, grew: bool) -> None:
+        """Take over the nodes of a layer; `grew` unless it added no key."""
+        if len(self) > YOUNG_MAX + len(self._trunk):
+            trunk, self._old = self.trunk(), dict(self)
+            self.clear()
+            self.update(trunk)
+        fresh = sorted(changed.keys() - self.keys() - self._old.keys()) if grew else []
+        self.update(changed)  # type: ignore[arg-type]  # None goes at once
+        if None in changed.values():
+            for path, node in changed.items():
+                if node is None:
+                    del self[path]
+                    self._old.pop(path, None)
+                    self._trunk.pop(path, None)
+        if "" in self:
+            self._trunk[""] = None
+        for path in fresh:
+            if path in self:
+                self._sort(self._bough_of(path))
+
+    def _bough_of(self, path: str) -> str:
+        """Return where the bough hangs that the branch at `path` belongs to."""
+        above = place = path
+        while above not in self._trunk:
+            if above in self or above in self._old:
+                place = above
+            above = above[:-1]
+        return place
+
+    def _sort(self, place: str) -> None:
+        """Make what hangs at `place` part of the trunk as far as it is too large for a bough."""
+        places = [place]
+        while places:
+            place = places.pop()
+            if place not in self._trunk and self._is_large(place):
+                path = ""
+                while path != place:
+                    self._trunk[path] = None
+                    path = self._next(path, place)[0]
+                self._trunk[place] = None
+                places += self._branches_of(place)
+
+    def _is_large(self, place: str) -> bool:
+        """Whether more branches hang there than in a bough; one that is not held counts as one."""
+        found = [place]
+        for each in found:
+            found += self._branches_of(each)
+            if len(found) > BOUGH_NODES:
+                return True
+        return False
+
+    def _branches_of(self, path: str) -> list[str]:
+        """Return where the branches below a branch hang; of one that is not held that is not known."""
+        node = self.get(path) or self._old.get(path)
+        if node is None:
+            return []
+        branches, _, _, count, _ = PREFIX.unpack_from(node)
+        full = path + partial_of(node, count) if branches else ""
+        return [full + digit for nibble, digit in enumerate(_DIGITS) if branches >> nibble & 1]
+
+    def _next(self, path: str, goal: str) -> tuple[str, bytes]:
+        """Return where the branch below that at `path` hangs on the way to `goal`, and its Merkle value."""
+        node = self[path]
+        if node is not None:
+            branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
+            full = path + partial_of(node, count)
+            nibble = int(goal[len(full)], 16) if goal.startswith(full) and goal != full else 0
+            if branches >> nibble & 1 and goal.startswith(full + _DIGITS[nibble]):
+                if not plain:
+                    return full + _DIGITS[nibble], children_in(node, bitmap, start)[nibble] or b""
+                at = start + 1 + 33 * (bitmap & ((1 << nibble) - 1)).bit_count()
+                return full + _DIGITS[nibble], node[at : at + 32]
+        raise NoBranch(f"no branch of the trie hangs at {goal}")
+
+    def _check(self) -> None:
+        for path in sorted(self):
+            if path:
+                above = path[:-1]
+                while above and above not in self:
+                    above = above[:-1]
+                if above not in self or self._next(above, path) != (path, merkle_value(self[path][PREFIX_SIZE:])):
+                    raise StateDamaged(f"the node at {path} is not the one the node above it holds")
