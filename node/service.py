@@ -49,7 +49,7 @@ from node.store.background import Background
 from node.store.evidence_file import EvidenceFile
 from node.store.files import DiskFiles
 from node.store.journal import Journal
-from node.store.journal_thread import JournalThread
+from node.store.journal_writer import JournalWriter
 from node.store.voting_record import VotingRecordFile
 from node.tasks import cancel, spawn
 from node.telemetry.metrics import Metrics, ProcessMetrics
@@ -77,7 +77,7 @@ class Node:
         network: Network,
         pool: Pool,
         rpc: Rpc,
-        journal: JournalThread,
+        journal: JournalWriter,
         disk: Background,
         process: ProcessMetrics,
         operator: OperatorMetrics,
@@ -182,9 +182,9 @@ def assemble(config: NodeConfig) -> Node:
     rotation = Rotation(signer, config.data_dir, opened.genesis_hash)
     consensus = ConsensusFace(chain, network, rotation, fail, reports.take)
     journaling = metrics.histogram("store_journal_ms", "What writing own votes to the journal took, sync included.")
-    journal_thread = JournalThread(journal, fail, journaling.observe)
+    writer = JournalWriter(journal, fail, journaling.observe)
     driver = Driver(
-        Ports(clock, journal_thread, record, network, executor, executor, signer, ed25519.verify, consensus),
+        Ports(clock, writer, record, network, executor, executor, signer, ed25519.verify, consensus),
         _pace(spec.params),
         _start_point(config, opened, journal),
     )
@@ -205,7 +205,7 @@ def assemble(config: NodeConfig) -> Node:
     )
     operator = OperatorMetrics(metrics, config.data_dir, driver.round_state, lambda: len(list(network.open_peers())))
     process = ProcessMetrics(metrics)
-    return Node(opened, driver, network, pool, rpc, journal_thread, disk, process, operator, failed, reports, signer)
+    return Node(opened, driver, network, pool, rpc, writer, disk, process, operator, failed, reports, signer)
 
 
 def _open(config: NodeConfig, clock: SystemClock, fail: Callable[[BaseException], None]) -> OpenChain:

@@ -123,25 +123,35 @@ class Journal:
         self._disk.append(record)
 
     def barrier(self, done: Callable[[], None]) -> None:
-        """Sync after a while; a disk that lies (a planted bug) says so at once."""
+        """Sync after a while, a quick disk before this returns; one that lies (a planted bug) only says so."""
         self._tick()
         if self._lie:
             done()
             return
-        upto = len(self._disk.journal or ())
-        self._later(self._fsync_ms(), self._synced, upto, done)
+        self._after_sync(self._synced, len(self._disk.journal or ()), done)
 
     def restart(self, records: Sequence[bytes], done: Callable[[], None]) -> None:
         """Write a new segment, sync it, and drop the old one."""
         self._tick()
         self._size = sum(len(record) for record in records)
         self._disk.pending_restart = list(records)
-        self._later(self._fsync_ms(), self._restarted, len(records), done)
+        self._after_sync(self._restarted, len(records), done)
+
+    def _after_sync(
+        self, call: Callable[[int, Callable[[], None]], None], count: int, done: Callable[[], None]
+    ) -> None:
+        delay_ms = self._fsync_ms()
+        if delay_ms:
+            self._later(delay_ms, call, count, done)
+        else:
+            call(count, done)
 
     def _synced(self, upto: int, done: Callable[[], None]) -> None:
         self._disk.sync(upto)
+        self._tick()
         done()
 
     def _restarted(self, count: int, done: Callable[[], None]) -> None:
         self._disk.finish_restart(count)
+        self._tick()
         done()

@@ -134,7 +134,11 @@ class Execution:
         path.reverse()
         self._world.invariants.committing(self._node, certificate, path[-1])
         self._node.disk.begin_commit(path, certificate)
-        self._node.later(self._world.fsync_ms(), self._committed, path, done)
+        delay_ms = self._world.fsync_ms()
+        if delay_ms:
+            self._node.later(delay_ms, self._committed, path, done)
+        else:
+            self._committed(path, done)
 
     def read(self, header: bytes, extrinsics: tuple[bytes, ...]) -> Block:
         """Return the block with this header."""

@@ -480,7 +480,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "terminal-not-voted-for-again": Mutation(_terminal_not_voted_for_again, 200, tweak=_lossy_short_epochs),
     "ended-epoch-not-told": Mutation(_ended_epoch_not_told, 200, tweak=_lossy_short_epochs),
     "rotated-key-not-chosen": Mutation(_rotated_key_not_chosen, 60, tweak=_rotations),
-    "journal-of-the-old-key-refused": Mutation(_journal_of_the_old_key_refused, 100, tweak=_rotations),
+    "journal-of-the-old-key-refused": Mutation(_journal_of_the_old_key_refused, 100, tweak=_rotations, first=100),
 }
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgpack
 
@@ -35,8 +35,8 @@ RECENT_FINAL_BLOCKS: Final = 32
 UNFINALIZED_MAX: Final = 1024
 """Executed blocks above the final one; the consensus window keeps it to a handful."""
 
-RunBehind: TypeAlias = Callable[[Callable[[], None], Callable[[], None]], None]
-"""Does its first argument in a thread, then calls the second one on the event loop."""
+SHORT_COMMIT: Final = 256
+"""Extrinsics whose effects are written within a few milliseconds."""
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,13 @@ class TooManyUnfinalized(Unavailable):
     """More blocks wait for finality than this node keeps."""
 
     code = "chain.too_many_unfinalized"
+
+
+class RunBehind(Protocol):
+    """Writes without holding up the event loop for long (`node.store.background`)."""
+
+    def __call__(self, work: Callable[[], None], done: Callable[[], None], /, *, short: bool) -> None:
+        """Do `work`, then call `done` on the event loop; `short` work may be done at once."""
 
 
 class _Subscription:
@@ -86,7 +93,7 @@ class Chain:
         self._listeners: list[ChainListener] = []
 
     def write_behind(self, run: RunBehind) -> None:
-        """Write final blocks beside the event loop from now on; one at a time, as callers of `finalize` see to."""
+        """Write final blocks in this way from now on; one at a time, as callers of `finalize` see to."""
         self._background = run
 
     @property
@@ -253,7 +260,8 @@ class Chain:
             self._database.write(pending)
             written()
         else:
-            self._background(lambda: self._database.write(pending), written)
+            short = sum(len(block.body) for block in path) <= SHORT_COMMIT
+            self._background(lambda: self._database.write(pending), written, short=short)
 
     def _became_final(self, path: list[Block]) -> None:
         for block in path:

@@ -41,6 +41,8 @@ PAUSE_MIN_S: Final = 0.05
 WRITE_BUFFER_HIGH: Final = 128 * KIB
 """What is beyond our control once written: a vote may wait behind it."""
 FLUSH_SIZE: Final = 64 * KIB
+AT_ONCE: Final = frozenset({Channel.VOTES, Channel.PROPOSALS})
+"""What is written as soon as it is queued: others wait for it. The rest goes out together, once a turn of the loop."""
 
 
 class State(Enum):
@@ -159,7 +161,9 @@ class Peer(asyncio.Protocol):
         except QueueFull as full:
             self.disconnect(Reason.TOO_SLOW, str(full))
             return False
-        if not self._flush_due and not self._write_paused:
+        if channel in AT_ONCE:
+            self._flush()
+        elif not self._flush_due and not self._write_paused:
             self._flush_due = True
             self._loop.call_soon(self._flush)
         return queued

@@ -23,7 +23,7 @@ the old segment removed. A damaged one is kept, under another name.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Final
 from zlib import crc32
@@ -85,12 +85,24 @@ class Journal:
         Raises:
             WriteFailed: the disk refuses, now or before; the process must end.
         """
+        self.append_all((record,))
+
+    def append_all(self, records: Iterable[bytes]) -> None:
+        """Write records, in order and with one call of the disk; they are there only after `flush`.
+
+        Raises:
+            WriteFailed: the disk refuses, now or before; the process must end.
+        """
         file = self._ready()
-        if not 0 < len(record) <= RECORD_SIZE_MAX:
-            raise Bug(f"a journal record of {len(record)} bytes")
-        data = _framed(record, self._size, self._seed)
-        self._write(file, data)
-        self._size += len(data)
+        parts = []
+        size = self._size
+        for record in records:
+            if not 0 < len(record) <= RECORD_SIZE_MAX:
+                raise Bug(f"a journal record of {len(record)} bytes")
+            parts.append(_framed(record, size, self._seed))
+            size += len(parts[-1])
+        self._write(file, b"".join(parts))
+        self._size = size
 
     def flush(self) -> None:
         """Return when everything appended is on disk. Another thread may call it, one at a time.

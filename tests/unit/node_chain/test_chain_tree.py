@@ -183,7 +183,7 @@ def test_while_a_block_is_being_written_everybody_still_reads_the_state_before_i
     second = build(opened, first)
     chain.set_best(second.hash)
     chain.subscribe(ear)
-    chain.write_behind(lambda work, done: behind.append((work, done)))
+    chain.write_behind(lambda work, done, *, short: behind.append((work, done)))
 
     chain.finalize(second.hash, b"c")
     work, done = behind[0]

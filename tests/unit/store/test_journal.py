@@ -10,7 +10,7 @@ from aitoken.errors import Bug
 from node.store.errors import Damaged, DiskFull, WriteFailed, write_failed
 from node.store.files import DiskFiles
 from node.store.journal import Journal
-from node.store.journal_thread import JournalThread
+from node.store.journal_writer import JournalWriter
 from node.store.voting_record import VotingRecordFile
 from tests.support.crashing_files import CrashingFiles, PowerCut
 
@@ -229,51 +229,43 @@ def test_on_a_real_disk_it_is_the_same(tmp_path: Path) -> None:
     assert Journal(DiskFiles(tmp_path / "consensus")).found == [b"\x01epoch"]
 
 
-async def test_the_thread_calls_back_in_order_when_all_is_on_disk() -> None:
+async def test_the_writer_calls_back_when_all_is_on_disk_with_one_write() -> None:
     files = CrashingFiles()
     failures: list[BaseException] = []
-    thread = JournalThread(journal(files), failures.append)
+    writer = JournalWriter(journal(files), failures.append)
     calls: list[str] = []
-    done = asyncio.Event()
 
-    thread.restart(OPENING, lambda: calls.append("restarted"))
-    thread.append(b"\x02vote")
+    writer.restart(OPENING, lambda: calls.append("restarted"))
+    writer.append(b"\x02vote")
+    writer.append(b"\x04block")
+    before = len(next(iter(files.directory.values())).data)
 
     def on_disk() -> None:
-        calls.append("on disk")
         (inode,) = files.directory.values()
-        calls.append("synced" if inode.synced == len(inode.data) else "not synced")
-        done.set()
+        calls.append("synced" if before < inode.synced == len(inode.data) else "not synced")
 
-    thread.barrier(on_disk)
-    await asyncio.wait_for(done.wait(), 5)
-    thread.append(b"\x03left over")
-    thread.close()
+    writer.barrier(on_disk)
+    calls.append("returned")
+    writer.append(b"\x03left over")
+    writer.close()
 
-    assert calls == ["restarted", "on disk", "synced"]
+    assert calls == ["restarted", "synced", "returned"]
     assert failures == []
-    assert journal(files).found == [*OPENING, b"\x02vote", b"\x03left over"]
+    assert journal(files).found == [*OPENING, b"\x02vote", b"\x04block", b"\x03left over"]
 
 
-async def test_a_failure_in_the_thread_is_told_once_and_nothing_calls_back() -> None:
+async def test_a_failure_of_the_writer_is_told_once_and_nothing_calls_back() -> None:
     files = CrashingFiles()
     opened = journal(files)
     opened.restart(OPENING)
-    failed = asyncio.Event()
     failures: list[BaseException] = []
-
-    def on_failure(failure: BaseException) -> None:
-        failures.append(failure)
-        failed.set()
-
-    thread = JournalThread(opened, on_failure)
+    writer = JournalWriter(opened, failures.append)
     files.sync_fails = True
     called: list[str] = []
-    thread.append(b"\x02vote")
-    thread.barrier(lambda: called.append("first"))
-    thread.barrier(lambda: called.append("second"))
-    await asyncio.wait_for(failed.wait(), 5)
-    thread.close()
+    writer.append(b"\x02vote")
+    writer.barrier(lambda: called.append("first"))
+    writer.barrier(lambda: called.append("second"))
+    writer.close()
     await asyncio.sleep(0)
 
     assert called == []

@@ -1,7 +1,7 @@
-"""The journal as the consensus driver wants it: a thread writes, the event loop goes on (`node.driver.ports.Journal`).
+"""The journal as the consensus driver wants it (`node.driver.ports.Journal`), written as `node.store.background` says.
 
-Everything that touches the file happens in one thread, in the order in which it was asked for. Appended records are
-handed over with the next barrier; those without one behind them may be lost in a crash, which is allowed.
+Appended records are kept until the next barrier and go to the file with it, in one write and one sync; those without a
+barrier behind them may be lost in a crash, which is allowed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from node.store.journal import Journal
 _HANDED_OVER_BYTES: Final = 1 << 20  # so much is not held back for a barrier
 
 
-class JournalThread:
-    """A journal and the thread that writes it."""
+class JournalWriter:
+    """A journal and what writes it."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class JournalThread:
         on_failure: Callable[[BaseException], None],
         observe_ms: Callable[[float], None] | None = None,
     ) -> None:
-        """Start the thread; `on_failure` is called on the running event loop, `observe_ms` with what a write took."""
+        """Be ready; `on_failure` is called on the running event loop, `observe_ms` with what a write took."""
         self._journal = journal
         self._background = Background("journal", on_failure, observe_ms)
         self._pending: list[bytes] = []
@@ -42,18 +42,18 @@ class JournalThread:
         self._pending_bytes += len(record)
         self._size += len(record)
         if self._pending_bytes > _HANDED_OVER_BYTES:
-            self._background.run(_writing(self._journal, self._taken()))
+            records = self._taken()
+            self._background.run(lambda: self._journal.append_all(records), short=True)
 
     def barrier(self, done: Callable[[], None]) -> None:
-        """Call `done` when everything appended is on disk."""
+        """Call `done` when everything appended is on disk; before this returns where the disk is quick."""
         records = self._taken()
 
         def work() -> None:
-            for record in records:
-                self._journal.append(record)
+            self._journal.append_all(records)
             self._journal.flush()
 
-        self._background.run(work, done)
+        self._background.run(work, done, short=True)
 
     def restart(self, records: Sequence[bytes], done: Callable[[], None]) -> None:
         """Begin a new segment that holds exactly `records`, durable before `done`; the old one is gone only then."""
@@ -61,24 +61,16 @@ class JournalThread:
         self._pending_bytes = 0
         kept = list(records)
         self._size = sum(map(len, kept))
-        self._background.run(lambda: self._journal.restart(kept), done)
+        self._background.run(lambda: self._journal.restart(kept), done, short=True)
 
     def close(self) -> None:
-        """Write and sync what is left, and end the thread; waits for it."""
+        """Write and sync what is left, and let go of the file."""
         records = self._taken()
         if records:
-            self._background.run(_writing(self._journal, records))
+            self._background.run(lambda: self._journal.append_all(records), short=True)
         self._background.close()
         self._journal.close()
 
     def _taken(self) -> list[bytes]:
         records, self._pending, self._pending_bytes = self._pending, [], 0
         return records
-
-
-def _writing(journal: Journal, records: Sequence[bytes]) -> Callable[[], None]:
-    def work() -> None:
-        for record in records:
-            journal.append(record)
-
-    return work
