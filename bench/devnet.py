@@ -17,10 +17,6 @@ from bench.raw import rate
 from bench.row import Row
 
 VALIDATORS = 4
-FAST_BLOCK_MS = 100
-"""Block time of a second network: at a fixed rate, half a block time is what a transfer waits for a block."""
-
-
 def run(quick: bool) -> list[Row]:
     return asyncio.run(_measure(quick))
 
@@ -52,10 +48,6 @@ async def _measure(quick: bool) -> list[Row]:
             efficiency = outcome["tps"] * VALIDATORS / ((os.cpu_count() or 1) * raw)
             rows.append(Row(f"devnet saturated {transport}", "efficiency", efficiency, "of signatures possible"))
         rows.append(Row("devnet after load", "memory, greatest of the nodes", max(devnet.memory_mb()), "MB"))
-    async with network(VALIDATORS, accounts, params={"blockTimeMs": FAST_BLOCK_MS}) as devnet:
-        await asyncio.sleep(5)
-        outcome = await devnet.load(rate=500, seconds=seconds, accounts=accounts, transport="ws")
-        rows += _rows(f"devnet 500/s ws, blocks of {FAST_BLOCK_MS} ms", outcome)
     return rows
 
 

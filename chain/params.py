@@ -48,7 +48,7 @@ class Params:
         grace_blocks_min: the least number of blocks for claims between the request to close a session and its end.
     """
 
-    block_time_ms: int = 250
+    block_time_ms: int = 100
     idle_interval_ms: int = 2000
     session_blocks: int = 30
     sessions_per_era: int = 3
@@ -60,7 +60,7 @@ class Params:
     symbol: str = "AIT"
     fee_base: Balance = _FEE_BASE
     fee_per_byte: Balance = _FEE_PER_BYTE
-    block_weight_ms: int = 200
+    block_weight_ms: int = 120
     block_length_max: int = 2 * 1024 * 1024
     max_issuance: Balance = _MAX_ISSUANCE
     oracle_window_ms: int = 5_000

@@ -62,6 +62,8 @@ EXIT_FAILED: Final = 70
 """Something that must not go on: EX_SOFTWARE of BSD sysexits."""
 BUILD_SHARE: Final = 4
 """A leader takes transactions for a quarter of the block time; verifying costs everybody else as much."""
+BUILD_MS_MIN: Final = 50
+"""But for so long at least: what every block costs, however full, would else be most of the work of short ones."""
 DELTA_MS_MAX: Final = 1000
 
 log = logging.getLogger(__name__)
@@ -176,8 +178,8 @@ def assemble(config: NodeConfig) -> Node:
     ahead = _ahead(config, opened, verifier)
     network.sync.attach_ahead(ahead)
     jobs = JobRunner(loop.call_soon, fail)
-    build_budget_ms = spec.params.block_time_ms // BUILD_SHARE
-    executor = Executor(chain, opened.database, runtime, pool, jobs, build_budget_ms, bodies, ahead)
+    build_ms = max(spec.params.block_time_ms // BUILD_SHARE, BUILD_MS_MIN)
+    executor = Executor(chain, opened.database, runtime, pool, jobs, build_ms, bodies, ahead)
     reports = _reports(config, opened, pool, network)
     rotation = Rotation(signer, config.data_dir, opened.genesis_hash)
     consensus = ConsensusFace(chain, network, rotation, fail, reports.take)
