@@ -17,6 +17,8 @@ from bench.raw import rate
 from bench.row import Row
 
 VALIDATORS = 4
+
+
 def run(quick: bool) -> list[Row]:
     return asyncio.run(_measure(quick))
 
