@@ -56,7 +56,8 @@ class Challenges:
             "resource": {"url": url, "description": f"AI by the unit: {model}", "mimeType": "application/json"},
             "accepts": x402.offers(self._terms, needed, single, {**self._provider, **wanted}),
         }
-        mpp = _url64({"recipient": self._terms.pay_to, "currency": x402.ASSET, "network": self.network, **wanted})
+        place = {"provider": self._catalogue.provider, "network": self.network}
+        mpp = _url64({"recipient": self._terms.pay_to, "currency": x402.ASSET, **place, **wanted})
         identity = code_of(refusal).replace(".", "-")
         return {
             REQUIRED: _url64({**self._provider, "code": code_of(refusal), **wanted}),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--suri-file", type=click.Path(path_type=Path), help="File with the secret phrase of ACCOUNT.")
 @click.option("--url", envvar="AITOKEN_URL", default=DEFAULT_URL, show_default=True, help="The node to ask.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", default=8403, show_default=True, help="Where to listen; 0 takes any free port.")
+@click.option("--port", default=8404, show_default=True, help="Where to listen; 0 takes any free port.")
 @click.option("--log-json", is_flag=True, help="One JSON object a line.")
 def facilitator(
     account: str | None,

@@ -207,7 +207,7 @@ class SessionScheme:
         told = context.settle_response
         extra: Mapping[str, Any] = (told.extra or {}) if told is not None else {}
         if told is not None and isinstance(extra.get("receipt"), str):
-            self._accept(extra["receipt"])
+            self.accept(extra["receipt"])
             return None
         if context.payment_required is None:
             return None
@@ -235,7 +235,7 @@ class SessionScheme:
         self._tab.session.give_up(promise)
         receipt = next((offer.extra.get("receipt") for offer in required.accepts if offer.extra), None)
         if required.error == OutOfStep.code and isinstance(receipt, str):
-            self._accept(receipt)
+            self.accept(receipt)
         elif required.error == LaneUnknown.code:
             lane.stopped = "the gateway does not take this lane any more"
             self._payer.purse.put_lane(self._tab.kept.id, lane)
@@ -246,7 +246,23 @@ class SessionScheme:
             return None
         return Recovered()
 
-    def _accept(self, text: str) -> None:
+    def go_on_from(self, receipt: str) -> None:
+        """Take a receipt that a refusal brought: the lane of the voucher is there, and its request was not served.
+
+        Raises:
+            PayRejected: it is not what was agreed.
+        """
+        promise = self._at_work.pop(Receipt.decode(decode_signed(receipt)[0]).lane, None)
+        if promise is not None:
+            self._tab.session.give_up(promise)
+            self.accept(receipt)
+
+    def accept(self, text: str) -> None:
+        """Take a receipt.
+
+        Raises:
+            PayRejected: it is not what was agreed.
+        """
         signed = Signed(*decode_signed(text))
         lane = Receipt.decode(signed.statement).lane
         try:
