@@ -287,7 +287,7 @@ class Chain:
         if self._background is None:
             write()
         else:
-            self._background(write, lambda: None)
+            self._background(write, lambda: None, short=False)
 
     def _path_to(self, block_hash: Hash32) -> list[Block]:
         path = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -201,6 +201,24 @@ def test_while_a_block_is_being_written_everybody_still_reads_the_state_before_i
     assert ear.told == [("block", 3), ("final", [2])]
     assert opened.database.state.get(number) == (2).to_bytes(4, "little")
     assert third.state.get(number) == (3).to_bytes(4, "little")
+
+
+def test_few_extrinsics_are_a_short_write_and_the_trunk_is_a_long_one(
+    opened: OpenChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, ways, written = opened.chain, [], []
+
+    def run(work: Callable[[], None], done: Callable[[], None], *, short: bool) -> None:
+        ways.append(short)
+        work()
+        done()
+
+    chain.write_behind(run)
+    monkeypatch.setattr(opened.database, "trunk_to_write", lambda: lambda: written.append("trunk"))
+    chain.finalize(build(opened, chain.finalized).hash, None)
+
+    assert ways == [True, False]
+    assert written == ["trunk"]
 
 
 def test_an_epoch_no_number_can_name_has_no_end(opened: OpenChain) -> None:
