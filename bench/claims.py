@@ -152,6 +152,10 @@ CLAIMS: Final = (
         ratio=row(POSTED, "accepted, of one core, over ed25519 verifications"),
     ),
     Claim(
+        "system_health of a node that is sent ten times what the network can take, p99", "overload",
+        row("overload", "system_health, p99"), "ms", 500, 100, lower=True,
+    ),
+    Claim(
         "start of a node with 1,000,000 accounts, until a new block is final", "start",
         row("node with 1,000,000 accounts", "start until a new block is final"), "s", 8, 4, lower=True,
     ),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from node.rpc.dispatch import Dispatcher
     from node.rpc.limits import Backlog, Limits
     from node.rpc.origins import Hosts
+    from node.rpc.turn import Turn
 
 HEAD_MAX: Final = 8 << 10
 CACHED_HEAD_MAX: Final = 1 << 10
@@ -99,8 +100,9 @@ class Counter:
         cut: how many connections were, because they did not read.
     """
 
-    def __init__(self, dispatcher: Dispatcher, limits: Limits, backlog: Backlog, hosts: Hosts) -> None:
+    def __init__(self, dispatcher: Dispatcher, limits: Limits, backlog: Backlog, hosts: Hosts, turn: Turn) -> None:
         self.dispatcher = dispatcher
+        self.turn = turn
         self.limits = limits
         self.backlog = backlog
         self.hosts = hosts
@@ -176,7 +178,16 @@ class Guest(Guarded):
                 self.asked()
             body, data = data[body_at:size], data[size:]
             self._answer(body)
+            if data and counter.turn.is_over() and not self._is_busy:
+                self._is_busy = True
+                self._loop.call_soon(self._next_turn)
         self._rest = data
+        if self._buffer_paused and (not self._is_busy or len(data) <= WAITING_MAX):
+            self._resume_reading_for_buffer()
+
+    def _next_turn(self) -> None:
+        self._is_busy = False
+        self._go_on()
 
     def _answer(self, body: bytes) -> None:
         outcome = self._counter.dispatcher.process(body, Caller(self.bucket(), source=self.address))
@@ -237,11 +248,8 @@ class Guest(Guarded):
         """Take what came meanwhile."""
         if self._is_busy or self.transport is None:
             return
-        if self._buffer_paused:
-            self._resume_reading_for_buffer()
-        if self._rest:
-            data, self._rest = self._rest, b""
-            self._take(data)
+        data, self._rest = self._rest, b""
+        self._take(data)
 
     def _give_up(self) -> None:
         """A body does not come: aiohttp waits for the rest."""
@@ -251,6 +259,8 @@ class Guest(Guarded):
     def _give_away(self, data: bytes) -> None:
         """Let aiohttp have the connection for good."""
         self._is_aiohttps = True
+        if self._buffer_paused:
+            self._resume_reading_for_buffer()
         super().data_received(data)
 
     def _stop_waiting(self) -> None:

@@ -33,13 +33,12 @@ from node.rpc.outgoing import Outgoing
 from node.rpc.posts import JSON, SMALL_BYTES, Counter
 from node.rpc.render import failure
 from node.rpc.session import Session
+from node.rpc.turn import Turn
 from node.tasks import cancel, spawn
 
 log = logging.getLogger(__name__)
 
 PREFLIGHT_AGE_S: Final = "600"
-READ_SLICE_S: Final = 0.005
-"""A connection that sends request after request lets others run after so much work."""
 SHUTDOWN_S: Final = 2.0
 GUARD: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -71,7 +70,8 @@ class RpcServer:
         self._backlog = Backlog(limits.outgoing_total)
         self._origins = origins
         self._hosts = hosts
-        self._posts = Counter(dispatcher, limits, self._backlog, hosts)
+        self._turn = Turn(asyncio.get_running_loop())
+        self._posts = Counter(dispatcher, limits, self._backlog, hosts, self._turn)
         self._pages = pages
         self._sockets: dict[web.WebSocketResponse, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -278,7 +278,6 @@ class RpcServer:
     ) -> None:
         loop = asyncio.get_running_loop()
         slots = asyncio.Semaphore(self._limits.requests_in_flight)
-        slice_ends = 0.0
 
         def deliver_deferred(answer: Answer) -> None:
             slots.release()
@@ -302,9 +301,8 @@ class RpcServer:
                 running.add(task)
                 task.add_done_callback(running.discard)
             await session.out.wait_for_room()
-            if loop.time() > slice_ends:
+            if self._turn.is_over():
                 await asyncio.sleep(0)
-                slice_ends = loop.time() + READ_SLICE_S
 
 
 def _deliver(session: Session, answer: Answer) -> None:

@@ -1,0 +1,42 @@
+"""What all callers together may take of a turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from node.rpc.turn import SHARE_S, Turn
+
+
+class SlowLoop(asyncio.AbstractEventLoop):
+    """A loop whose clock and turns are moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 5.0
+        self.soon: list[object] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, callback: object, *_: object, context: object = None) -> asyncio.Handle:  # type: ignore[override]
+        self.soon.append(callback)
+        return None  # type: ignore[return-value]
+
+    def turn(self) -> None:
+        due, self.soon = self.soon, []
+        for call in due:
+            call()  # type: ignore[operator]
+
+
+def test_a_share_is_used_up_by_all_together_and_there_is_a_new_one_each_turn() -> None:
+    loop = SlowLoop()
+    turn = Turn(loop)
+
+    assert not turn.is_over()
+    loop.now += SHARE_S / 2
+    assert not turn.is_over()
+    loop.now += SHARE_S
+    assert turn.is_over()
+    assert turn.is_over()
+
+    loop.turn()
+    assert not turn.is_over()
