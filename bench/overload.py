@@ -48,7 +48,7 @@ PATIENCE_S = 30.0
 
 
 def run(quick: bool) -> list[Row]:
-    return asyncio.run(_measure(*((12_000, 3.0) if quick else (60_000, 6.0))))
+    return asyncio.run(_measure(*((12_000, 3.0) if quick else (100_000, 5.0))))
 
 
 @dataclass(slots=True)
