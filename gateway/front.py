@@ -164,6 +164,7 @@ class Front:
     Attributes:
         connections: those that are open.
         quick: how many requests were served here and not by aiohttp's server.
+        serving: how many are being served here.
     """
 
     def __init__(
@@ -174,6 +175,7 @@ class Front:
         self.connections: set[Connection] = set()
         self.closing = False
         self.quick = 0
+        self.serving = 0
         self._runner = runner
         self._server: asyncio.Server | None = None
 
@@ -326,6 +328,7 @@ class Connection(asyncio.Protocol):
                     break
                 raw, data = (data, b"") if len(data) == size else (data[:size], data[size:])
                 call = QuickCall(head.path, head.headers, raw[end + 4 :], head.host)
+                self._front.serving += 1
                 self.task = self._loop.create_task(self._serve(call, raw))
             else:
                 raw, data = data[:size], data[size:]
@@ -353,6 +356,7 @@ class Connection(asyncio.Protocol):
             return
         finally:
             self.task = None
+            self._front.serving -= 1
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(answer)
             self._used = self._loop.time()

@@ -28,6 +28,7 @@ from gateway.apis.all import APIS
 from gateway.apis.base import Api, Ask
 from gateway.catalogue import Catalogue
 from gateway.challenges import Challenges, openai_error
+from gateway.checks import Checks
 from gateway.claimer import Claimer, ClaimPolicy
 from gateway.control import Control
 from gateway.door import Asked, Door
@@ -119,9 +120,10 @@ class Gateway:
             catalogue, self.sessions, self._places, store, chain, clock, settings.operator, self._count
         )  # fmt: skip
         self._served = Served(settings.upstreams, settings.timing)
+        self.checks = Checks(lambda: 0 if self.front is None else self.front.serving)
         self.straight = Straight(
-            catalogue, settings.upstreams, self._door, self._served, self.sessions, self._places, store, clock,
-            settings.operator, self._count,
+            catalogue, settings.upstreams, self._door, self._served, self.sessions, self._places,
+            self.checks, store, clock, settings.operator, self._count,
         )  # fmt: skip
         relay = settings.relay
         payee = None if relay is None else relay.payee
@@ -167,6 +169,7 @@ class Gateway:
                 ("sessions", self.sessions.follow()),
                 ("claims", self.claimer.run()),
                 ("forget", self._forget()),
+                ("checks", self.checks.run()),
                 *([("orders", self._once.run())] if self._once is not None else []),
             )
         ]

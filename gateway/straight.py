@@ -42,6 +42,7 @@ from aitoken.types import Balance, Hash32, Moment
 from gateway.apis.base import COUNT_LIMIT, FRAMING_TOKENS, OUTPUT_MAX
 from gateway.apis.text import Chat
 from gateway.catalogue import Catalogue
+from gateway.checks import Check, Checks
 from gateway.door import Door
 from gateway.front import QuickCall
 from gateway.headers import RARE, read_key, show_ait, unit_name
@@ -104,6 +105,18 @@ class Line(msgspec.Struct, frozen=True):
         return -(-max(total, self.least) * RATE_ONE // self.denominator)
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """A usual request that was read; `key` is its `Idempotency-Key`, or "" where it has none."""
+
+    known: Known
+    statement: bytes
+    signature: bytes
+    voucher: Voucher
+    told: dict[str, Any]
+    body: bytes
+    key: str
+
+
 class Work(msgspec.Struct):
     """A request that was admitted."""
 
@@ -130,12 +143,13 @@ class Straight:
 
     def __init__(
         self, catalogue: Catalogue, upstreams: Mapping[str, Upstream], door: Door, served: Served, sessions: Sessions,
-        places: Places, store: Store, clock: Clock, operator: Pair, done: Callable[[Settled], None],
+        places: Places, checks: Checks, store: Store, clock: Clock, operator: Pair, done: Callable[[Settled], None],
     ) -> None:  # fmt: skip
         self._door = door
         self._served = served
         self._sessions = sessions
         self._places = places
+        self._checks = checks
         self._store = store
         self._clock = clock
         self._operator = operator
@@ -150,7 +164,16 @@ class Straight:
         Raises:
             StoreFailed: the receipt must not leave.
         """
-        work = self._admit(call)
+        asked = self._read(call)
+        if asked is None:
+            return None
+        checked = b""
+        if self._checks.crowded:
+            checked = asked.known.seller.key
+            good = await self._checks.good(Check(asked.signature, asked.statement, checked))
+            if not good or self._sessions.at_hand(asked.known.seller.id) is not asked.known:
+                return None
+        work = self._admit(asked, checked)
         if work is None:
             return None
         paid: Paid | None = None
@@ -178,52 +201,60 @@ class Straight:
 
     # ------------------------------------------------------------------------------------------- admission
 
-    def _admit(self, call: QuickCall) -> Work | None:
-        headers = call.headers
-        if call.path != Chat.path or self._store.may_have_offers:
+    def _read(self, call: QuickCall) -> Asked | None:
+        headers, body = call.headers, call.body or b""
+        vouchers = headers.getall(_VOUCHER, ())
+        text = read_key(headers)
+        if call.path != Chat.path or len(vouchers) != 1 or text is None:
             return None
         for name in RARE:
             if name in headers:
                 return None
-        vouchers = headers.getall(_VOUCHER, ())
-        if len(vouchers) != 1:
-            return None
         try:
             statement, signature = decode_signed(vouchers[0])
             voucher = Voucher.decode(statement)
-            told = _decode(call.body or b"")
+            told = _decode(body)
         except (PayRejected, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         known = self._sessions.at_hand(voucher.session_id)
-        if known is None or known.facts.passes or not _usual(told):
+        if known is None or not _usual(told):
             return None
-        line = self.lines.get((told["model"], known.facts.book_version))
-        text = read_key(headers)
-        key = blake2_256(text.encode("ascii")) if text else None
-        if line is None or text is None or (key is not None and not self._door.is_new((known.seller.id, key))):
+        return Asked(known, statement, signature, voucher, told, body, text)
+
+    def _admit(self, asked: Asked, checked: bytes) -> Work | None:
+        """Reserve, in one step without a pause."""
+        known, told, body, voucher = asked.known, asked.told, asked.body, asked.voucher
+        facts, seller = known.facts, known.seller
+        line = self.lines.get((told["model"], facts.book_version))
+        key = blake2_256(asked.key.encode("ascii")) if asked.key else None
+        if line is None or facts.passes or self._store.may_have_offers:
             return None
-        size, longest = len(call.body or b""), line.leg.model.max_output
+        if key is not None and not self._door.is_new((seller.id, key)):
+            return None
+        longest = line.leg.model.max_output
         limit = min(told.get("max_tokens") or longest, longest)
-        most = line.charge(size * line.byte + limit * line.token)
-        payer = known.facts.payer
+        most = line.charge(len(body) * line.byte + limit * line.token)
+        payer = facts.payer
         if most > voucher.ceiling - voucher.acked or most >= _AMOUNT_LIMIT or not self._places.enter_now(payer):
             return None
         now = self._clock.now()
         try:
-            admission = known.seller.admit(statement, signature, now, Balance(most), Balance(most), voucher)
+            admission = seller.admit(
+                asked.statement, asked.signature, now, Balance(most), Balance(most), voucher, checked
+            )  # fmt: skip
             lane = admission.lane
             if lane.signed_voucher is None:
                 raise Bug("a lane is admitted without a voucher")
-            self._store.put_voucher(known.seller.id, lane.number, lane.signed_voucher, retired=lane.retired)
+            self._store.put_voucher(seller.id, lane.number, lane.signed_voucher, retired=lane.retired)
         except PayRejected:
             self._places.leave(payer)
             return None
         except BaseException:
             self._places.leave(payer)
             raise
-        body_hash = blake2_256(call.body or b"")
-        request = request_hash(call.body or b"", text) if text else body_hash
-        return Work(line, known, admission, told, size, limit, request, now, key, body_hash)
+        body_hash = blake2_256(body)
+        request = request_hash(body, asked.key) if asked.key else body_hash
+        return Work(line, known, admission, told, len(body), limit, request, now, key, body_hash)
 
     def _plain(self, work: Work) -> Paid:
         """Return what the plain rooms know an admitted request as."""

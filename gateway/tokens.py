@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 PIECES: Final = "pieces@1"
@@ -19,9 +20,16 @@ def pieces(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
-def _count_pieces(text: str) -> int:
-    return len(_PIECE.findall(text))
+def first_pieces(text: str, limit: int) -> tuple[list[str], bool]:
+    """Return at most `limit` tokens of `pieces@1`, and whether there are more."""
+    found = [match[0] for match in islice(_PIECE.finditer(text), limit + 1)]
+    return found[:limit], len(found) > limit
 
 
-TOKENIZERS: Final[dict[str, Callable[[str], int]]] = {PIECES: _count_pieces}
+def count_pieces(text: str) -> int:
+    """Count the tokens of `pieces@1` without making them."""
+    return sum([(len(run) + 3) // 4 for run in text.split()]) + text[-1:].isspace()
+
+
+TOKENIZERS: Final[dict[str, Callable[[str], int]]] = {PIECES: count_pieces}
 """Name to counting function."""

@@ -256,19 +256,7 @@ class BuyerSession:
     def _sign(self, lane: BuyerLane, ceiling: Balance, now: Moment, holds_ms: int) -> Promise:
         voucher, signed = self._taken_ahead(lane, ceiling, now, holds_ms)
         until = Moment(now + holds_ms) if voucher is None else voucher.valid_until
-        at_risk, others = max(lane.at_risk(now), ceiling - lane.total), 0
-        for other in self.lanes.values():
-            if other is lane:
-                continue
-            if other.ceiling > other.total:
-                at_risk += other.at_risk(now)
-                others += other.ceiling
-            else:  # most are idle: nothing is at risk there
-                others += other.total
-        if at_risk > self.exposure_max:
-            raise ExposureTooHigh(f"{at_risk} would be at risk, the cap is {self.exposure_max}")
-        if others + max(lane.ceiling, ceiling) > self.deposit:
-            raise OverDeposit(f"all lanes would come to more than the deposit of {self.deposit}")
+        self._check_limits(lane, ceiling, now)
         if voucher is None or signed is None:
             voucher = self._voucher(lane, ceiling, until)
             signed = self._signed(voucher)
@@ -276,6 +264,19 @@ class BuyerSession:
         lane.ceiling = Balance(max(lane.ceiling, ceiling))
         lane.ceiling_until = Moment(max(lane.ceiling_until, until))
         return Promise(lane, voucher, signed)
+
+    def _check_limits(self, lane: BuyerLane, ceiling: Balance, now: Moment) -> None:
+        """Refuse a ceiling with which too much would be at risk, or all lanes come to too much."""
+        lanes = self.lanes.values()
+        ceilings = sum([one.ceiling for one in lanes]) + max(ceiling - lane.ceiling, 0)
+        # Ceilings that have ended are at risk no more, which is looked at only if it makes a difference.
+        if ceilings - sum([one.total for one in lanes]) > self.exposure_max:
+            others = sum([one.at_risk(now) for one in lanes if one is not lane])
+            at_risk = others + max(lane.at_risk(now), ceiling - lane.total)
+            if at_risk > self.exposure_max:
+                raise ExposureTooHigh(f"{at_risk} would be at risk, the cap is {self.exposure_max}")
+        if ceilings > self.deposit:
+            raise OverDeposit(f"all lanes would come to more than the deposit of {self.deposit}")
 
     @staticmethod
     def _taken_ahead(

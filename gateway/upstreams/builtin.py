@@ -22,7 +22,7 @@ from aitoken.crypto.hashing import blake2_256
 from gateway.apis.base import texts_of
 from gateway.ports import Answer, Event, Flow
 from gateway.sse import DONE
-from gateway.tokens import pieces
+from gateway.tokens import count_pieces, first_pieces, pieces
 
 OUTPUT_MAX: Final = 4096
 CREATED: Final = 1_700_000_000
@@ -83,9 +83,8 @@ def _json(value: dict[str, Any], status: int = 200) -> Answer:
 
 def reply(model: str, prompt: str, limit: int) -> tuple[list[str], bool]:
     """Return a model's answer in tokens, and whether it was cut at `limit`."""
-    limit = max(1, min(limit, OUTPUT_MAX))
-    whole = pieces(walk(prompt)) if model.startswith("markov") else pieces(prompt)
-    return whole[:limit], len(whole) > limit
+    text = walk(prompt) if model.startswith("markov") else prompt
+    return first_pieces(text, max(1, min(limit, OUTPUT_MAX)))
 
 
 def walk(prompt: str, words: int = 48) -> str:
@@ -112,7 +111,7 @@ def _prompt(messages: object) -> str:
 
 
 def _input_tokens(*values: object) -> int:
-    return sum(len(pieces(text)) for value in values for text in texts_of(value))
+    return sum([count_pieces(text) for value in values for text in texts_of(value)])
 
 
 def _openai_usage(request: dict[str, Any], output: int) -> dict[str, Any]:
@@ -121,8 +120,11 @@ def _openai_usage(request: dict[str, Any], output: int) -> dict[str, Any]:
     return {"prompt_tokens": tokens, "completion_tokens": output, "total_tokens": tokens + output}
 
 
-def _limit(request: dict[str, Any], *names: str) -> int:
-    return next((int(request[name]) for name in names if isinstance(request.get(name), int)), OUTPUT_MAX)
+def _limit(request: dict[str, Any], *names: str, otherwise: int = OUTPUT_MAX) -> int:
+    for name in names:
+        if isinstance(limit := request.get(name), int):
+            return int(limit)
+    return otherwise
 
 
 def _name(request: dict[str, Any], prefix: str) -> str:
@@ -132,7 +134,7 @@ def _name(request: dict[str, Any], prefix: str) -> str:
 def _chat_reply(request: dict[str, Any]) -> tuple[list[str], str, int]:
     limit = _limit(request, "max_completion_tokens", "max_tokens")
     tokens, cut = reply(str(request["model"]), _prompt(request.get("messages")), limit)
-    return tokens, "length" if cut else "stop", _limit({**request, "n": request.get("n", 1)}, "n")
+    return tokens, "length" if cut else "stop", _limit(request, "n", otherwise=1)
 
 
 def _chat(request: dict[str, Any]) -> dict[str, Any]:
