@@ -124,10 +124,11 @@ class Checks:
     async def _with_process(self) -> None:
         """Have a process until it is lost."""
         helper = _Helper(self.take)
-        transport, _ = await asyncio.get_running_loop().subprocess_exec(
+        start = asyncio.get_running_loop().subprocess_exec(
             lambda: helper, sys.executable, "-m", "gateway.checks", stderr=None,
             start_new_session=True,  # Ctrl-C is for the gateway, which closes the pipe
         )  # fmt: skip
+        transport, _ = await finished(start)  # half a start would leave its pipes open
         try:
             self._to = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
             self.process = transport.get_pid()
