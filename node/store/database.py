@@ -205,11 +205,12 @@ class Database:
             changes.update(block.changes)
             oldest = self._prune(batch, number, oldest)
             prune_certificate(self._db, batch, number)
+        put, state = batch.put, schema.STATE
         for key, value in changes.items():
             if value is None:
-                batch.delete(schema.STATE + key)
+                batch.delete(state + key)
             else:
-                batch.put(schema.STATE + key, value)
+                put(state + key, value)
         for name, record in consensus_meta.items():
             if record is None:
                 batch.delete(schema.META_CONSENSUS + name)
@@ -359,9 +360,9 @@ class Database:
         batch.put(schema.BODY + number, msgpack.packb(list(block.body)))
         if block.justification is not None:
             batch.put(schema.JUSTIFICATION + number, block.justification)
-        past_keys, put, before = schema.past_keys(block.changes), batch.put, block.before
-        for past_key, key in zip(past_keys, block.changes, strict=True):
-            put(past_key + number, schema.past_value(before[key]))
+        past_keys, put = schema.past_keys(block.before), batch.put
+        for past_key, value in zip(past_keys, schema.past_values(block.before.values()), strict=True):
+            put(past_key + number, value)
         batch.put(schema.CHANGED + number, msgpack.packb(past_keys))
 
     def _prune(self, batch: Batch, number: int, oldest: int) -> int:

@@ -74,9 +74,9 @@ def past_parts(stored: bytes) -> tuple[bytes, int]:
     return stored[1:-6].replace(b"\x00\xff", b"\x00"), int.from_bytes(stored[-4:], "big")
 
 
-def past_value(value: bytes | None) -> bytes:
-    """Return what is stored for a past value."""
-    return b"" if value is None else _PRESENT + value
+def past_values(values: Iterable[bytes | None]) -> list[bytes]:
+    """Return what is stored for past values; there are as many."""
+    return [b"" if value is None else _PRESENT + value for value in values]
 
 
 def past_value_of(stored: bytes) -> bytes | None:
