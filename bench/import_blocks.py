@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from aitoken.collector import collect_rarely
 from aitoken.crypto import ed25519
 from aitoken.crypto.derive import pair_from_uri
 from aitoken.crypto.signature import verify_multi
@@ -135,12 +136,13 @@ def run(quick: bool) -> list[Row]:
         print(f"import_blocks: {accounts:,} accounts", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
             importer = Importer(Path(folder) / "db", accounts)
-            gc.collect()
-            gc.freeze()
+            thresholds = gc.get_threshold()
+            collect_rarely()  # as a node does
             for size in (1_000,) if quick else (1_000, 5_000):
                 rows += _block_size(importer, accounts, size)
             importer.database.close()
             gc.unfreeze()
+            gc.set_threshold(*thresholds)
     return rows
 
 
