@@ -10,14 +10,14 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.accounts import with_accounts
 from bench.node_client import WsClient
-from cli.devnet.plan import Plan, make_plan, port_is_free, prepare
+from cli.devnet.plan import Plan, check_ports, make_plan, port_is_free, prepare
 from cli.devnet.processes import NodeProcess, start, stop, wait_until_serving
 from cli.specs import read_spec, write_spec
 
@@ -59,6 +59,7 @@ class Network:
     async def restart(self) -> tuple[float, float]:
         """Stop all nodes and start them again; seconds until they answer, and until a block after the last is final."""
         await stop(self.nodes)
+        check_ports(self.plan)
         began = time.perf_counter()
         self.nodes[:] = [await start(self.plan, node, *self.extra) for node in self.plan.nodes]
         for running in self.nodes:
@@ -66,7 +67,10 @@ class Network:
                 raise RuntimeError(f"node {running.plan.index} does not serve")
         serving = time.perf_counter() - began
         await _next_final(self.urls[0])
-        return serving, time.perf_counter() - began
+        final = time.perf_counter() - began
+        if not all(running.alive and _listens(running) for running in self.nodes):
+            raise RuntimeError("somebody else answered: another program has taken the ports of these nodes")
+        return serving, final
 
     async def load(self, **options: Any) -> dict[str, Any]:
         """Run the load generator in a process of its own; its outcome, and the nodes' processor time as `node_cpu`."""
@@ -150,6 +154,18 @@ async def _next_final(url: str, after: int | None = None) -> None:
                 await asyncio.sleep(0.05)
     finally:
         await client.close()
+
+
+def _listens(node: NodeProcess) -> bool:
+    """Whether it is this process that listens on the RPC port."""
+    wanted = f":{node.plan.rpc_port:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    sockets = {f"socket:[{each[9]}]" for each in lines if each[1].endswith(wanted) and each[3] == "0A"}
+    for link in Path(f"/proc/{node.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed just now
+            if str(link.readlink()) in sockets:
+                return True
+    return False
 
 
 def cpu_seconds_of(process: int) -> float:

@@ -1,7 +1,7 @@
 """The branch nodes of the final trie that are in memory: its trunk, and the boughs that are in use.
 
-A *bough* is a subtree of at most `BOUGH_NODES` branches: some ten keys. The *trunk* are the branches with more than
-that below them; it is always held, one node for 140 keys or so. A bough is grown from the flat state when one of its
+A *bough* is a subtree of at most `BOUGH_NODES` branches: two or three keys. The *trunk* are all other branches; it is
+always held, one node for twelve keys or so. A bough is grown from the flat state when one of its
 nodes is first asked for, and must then have the Merkle value its parent holds: nothing is built on what does not fit
 the root. Of what has not been used for long the memory is given back; it can be grown again at any time.
 
@@ -35,9 +35,10 @@ from chain.state.nodes import (
     root_hash,
 )
 
-BOUGH_NODES: Final = 8
+BOUGH_NODES: Final = 1
+"""Larger boughs make a smaller trunk, and the first change of a key dearer: see ADR 41 for the figures."""
 YOUNG_MAX: Final = 200_000
-"""Twice as many nodes besides the trunk are held at most: 100 MB."""
+"""Twice as many nodes besides the trunk are held at most."""
 
 _DIGITS: Final = "0123456789abcdef"
 

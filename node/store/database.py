@@ -5,8 +5,9 @@ consensus wants to change with it. Between batches the database is consistent; a
 and none that `commit` returned from. What may not be lost is asked for before it is told to anybody.
 
 Of the trie only the trunk is stored (`node.store.trunk`). `open` takes it and what changed since, or builds the trie
-from the flat state; the root must be that of the last header. Other parts of the trie are grown from the flat state
-when they are needed, and must have the hash the trunk holds: a wrong value, a lost file, a copied-back file show there.
+from the flat state; the root must be that of the last header. A lost or copied-back file shows there. Boughs are grown
+from the flat state when they are needed and must have the hash the trunk holds; every value is looked at by
+`node.store.check`.
 
 A directory holds `leveldb/`, `lock`, `floor` and `trunk`. `create` makes it, and nothing else does.
 """

@@ -303,7 +303,10 @@ def test_a_changed_value_is_noticed_by_the_root(path: Path) -> None:
         Database.open(path, GENESIS.hash)
 
 
-def test_a_changed_value_is_noticed_where_the_trie_is_grown_over_it_and_by_a_check(path: Path) -> None:
+def test_a_changed_value_is_noticed_where_the_trie_is_grown_over_it_and_by_a_check(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chain.state.held.BOUGH_NODES", 8)  # the few keys here are a bough, not trunk
     Database.open(path, GENESIS.hash).close()
     raw = plyvel.DB(str(path / "leveldb"))
     raw.put(b"sa\x00", b"forged")
