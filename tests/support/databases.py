@@ -17,7 +17,7 @@ from urllib.parse import quote
 WHERE = "/usr/lib/postgresql/*/bin"
 MISSING = f"no PostgreSQL (initdb and postgres in PATH or {WHERE}), or psycopg is not installed"
 START_S = 60
-REQUIRED = os.environ.get("AITOKEN_POSTGRES") == "required"
+REQUIRED = os.environ.get("REQUIRE_POSTGRES") == "1"
 """Whether a test that finds no PostgreSQL fails; else it is skipped."""
 
 
