@@ -19,7 +19,7 @@ UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 KINDS: Final = (
     "Feedback", "Evaluation", "Testing", "BugReport", "Workflow", "Tutorial", "Tool", "Data", "Moderation",
 )  # fmt: skip
-SEED: Final = Path("~/.aitoken/seals.seed")
+SEED: Final = Path("~/.aitoken/seals/seed")
 SEED_BYTES: Final = 32
 WIDTH: Final = 720
 HEIGHT: Final = 300

@@ -56,7 +56,9 @@ for command in (stake, join, attest, challenge, hire, retire):
 @click.option("--issuers", type=click.IntRange(1, 8), default=1, show_default=True, help="How many vouch for a person.")
 @click.option("--per-day", type=click.IntRange(min=1), default=100, show_default=True, help="Works of all in a day.")
 @click.option("--stake", metavar="AIT", help="A submission puts at risk; the least that the chain asks if not given.")
-@click.option("--step", default="1d", show_default=True, help="How long each of the four phases lasts: 10m, 2h, 1d.")
+@click.option(
+    "--step", default="1d", show_default=True, help="How long each of the four phases lasts, at least 1m: 10m, 2h, 1d."
+)
 @click.option("--vesting", default="0", show_default=True, help="Over how long a reward is paid; 0 for at once.")
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="How long work is taken.")
 @click.option("--decay", type=int, nargs=3, default=(0, 0, 10_000), metavar="EVERY FALL LEAST",

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
+from aitoken.client.pay.purse import open_purse
 from cli import works
 from cli.campaigns import parse_duration, parse_persons, secret, show_duration
 from cli.exits import BadInput
+from cli.paying import PURSE
 from cli.works import TOLD_BYTES_MAX, WORK_BYTES_MAX, Check, Library, hash_of, publish, read_work
 
 ENDLESS = 64 << 20
@@ -169,3 +171,13 @@ def test_the_secret_of_seals_is_made_once_and_read_again(tmp_path: Path) -> None
     (folder / "other").chmod(0o600)
     with pytest.raises(BadInput):
         secret(folder / "other")
+
+
+def test_the_secret_of_seals_is_found_where_a_purse_was_made_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A purse makes the folder of all that is kept, with the mode that folders usually have."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    open_purse(PURSE.expanduser()).close()
+
+    assert secret(None) == secret(None)
