@@ -17,7 +17,7 @@ from cli.money import show_money
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
 from cli.signing import Signer, facts_of, signer_options, submit_final
-from cli.wallet import account_of, write_new
+from cli.wallet import account_of
 
 if TYPE_CHECKING:
     from aitoken.client.client import Client as Library
@@ -262,7 +262,11 @@ def end(number: int, signer: Signer, session: Session, out: Output) -> None:
 
 @campaign.command()
 @number_argument
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of it: an SVG file.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a picture of it: an SVG file, anew each time.",
+)
 @node_option
 @output_option
 def report(number: int, plot: Path | None, session: Session, out: Output) -> None:
@@ -278,7 +282,7 @@ def report(number: int, plot: Path | None, session: Session, out: Output) -> Non
 
     found, works, ledger = session.run(look)
     if plot is not None:
-        write_new(plot, words.plot(found, works).encode())
+        plot.write_text(words.plot(found, works), encoding="utf-8")
     if not out.json:
         out.result(None, words.in_words(words.describe(found)) + "\n")
     rows = [row | {"since": work.facts["since"]} for row, work in zip(words.report_rows(ledger), works, strict=True)]
