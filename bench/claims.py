@@ -105,7 +105,7 @@ VOTES: Final = "a block: all of that"
 POSTED: Final = "submissions, one POST each"
 STEADY: Final = "devnet 500/s ws"
 LONE: Final = "validator with a worker"
-FULL_SYNC: Final = "full sync, 1,000 a block"
+FULL_SYNC: Final = "full sync, 500 a block"
 
 CLAIMS: Final = (
     Claim(

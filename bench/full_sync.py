@@ -33,7 +33,7 @@ from node.chain.opening import OpenChain, open_chain
 from node.chain.tree import terminal_key
 from node.ports import Block
 
-TRANSFERS = 1_000
+TRANSFERS = 500
 """In a block."""
 SYNC_SECONDS = 600
 RPC_PORT, P2P_PORT = 19_844, 19_854
@@ -53,7 +53,7 @@ class SyncPlan(Plan):
 
 
 def run(quick: bool) -> list[Row]:
-    blocks, accounts = (20, 5_000) if quick else (100, 20_000)
+    blocks, accounts = (40, 5_000) if quick else (200, 20_000)
     print(f"full_sync: making {blocks} blocks of {TRANSFERS:,} transfers", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="aitoken-bench-") as name:
         plan = _plan(Path(name))
