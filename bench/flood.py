@@ -63,7 +63,7 @@ class Spout(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        self.transport = transport  # type: ignore[assignment]
+        self.transport = transport  # type: ignore[assignment]  # uvloop's is none by its class
 
     def data_received(self, data: bytes) -> None:
         """Count answers by what they must contain."""
@@ -74,7 +74,7 @@ class Spout(asyncio.Protocol):
         for code in CODE.findall(whole):
             self._outcome.refused[code.decode()] += 1
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         """Say so."""
         self.closed = True
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -37,6 +38,7 @@ from chain.genesis import build_genesis
 from chain.runtime import build_runtime
 from chain.spec import ChainSpec, parse_spec
 from chain.state.base import State
+from chain.state.layer import Layer
 from chain.state.ordered import ordered_root
 from node.store.database import CommittedBlock, Database
 
@@ -120,12 +122,12 @@ class Importer:
         return spent, wall
 
     def _commit(self, executed: ExecutedBlock, body: list[bytes]) -> tuple[float, float]:
-        layer = executed.state
+        layer = cast("Layer", executed.state)
         start, wall = time.process_time(), time.perf_counter()
         header, parent = executed.header, self.header
-        block = CommittedBlock(header.number, header.hash, header.encode(), body, b"", layer.changes, layer.before)  # type: ignore[attr-defined]
+        block = CommittedBlock(header.number, header.hash, header.encode(), body, b"", layer.changes, layer.before)
         self.database.commit([block], {})
-        self.database.state.absorb(layer, self.database.view_at(parent.number))  # type: ignore[arg-type]
+        self.database.state.absorb(layer, self.database.view_at(parent.number))
         self.header = header
         return time.process_time() - start, time.perf_counter() - wall
 
@@ -157,7 +159,10 @@ def _block_size(importer: Importer, accounts: int, size: int) -> list[Row]:
     def median(value: Callable[[tuple[dict[str, float], float]], float]) -> float:
         return sorted(value(each) for each in runs)[BLOCKS // 2] / size * 1e6
 
-    rows = [Row(name, stage, median(lambda each, s=stage: each[0][s]), "us/transfer") for stage in STAGES]  # type: ignore[misc]
+    def of(stage: str) -> float:
+        return median(lambda each: each[0][stage])
+
+    rows = [Row(name, stage, of(stage), "us/transfer") for stage in STAGES]
     rows.append(Row(name, "commit, wall", median(lambda each: each[1]), "us/transfer"))
     whole = median(lambda each: sum(each[0].values()))
     known = median(lambda each: sum(each[0].values()) - each[0]["signatures"])

@@ -57,7 +57,7 @@ class Poster(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = transport  # type: ignore[assignment]  # uvloop's is none by its class
         self._next()
 
     def data_received(self, data: bytes) -> None:

@@ -191,7 +191,7 @@ def _no_nullification_check() -> Patches:
 
 
 def _parent_not_checked() -> Patches:
-    real = ancestry._judge_fresh  # noqa: SLF001 - bugs are planted inside
+    real = ancestry._judge_fresh
 
     def careless(state: State, offer: Any, parent_hash: Any) -> int:
         block = state.blocks.get(offer.hash)
@@ -201,7 +201,7 @@ def _parent_not_checked() -> Patches:
 
 
 def _wrong_leader_accepted() -> Patches:
-    real = ancestry._judge_fresh  # noqa: SLF001
+    real = ancestry._judge_fresh
 
     def careless(state: State, offer: Any, parent_hash: Any) -> int:
         block = state.blocks.get(offer.hash)
@@ -222,7 +222,7 @@ def _not_validated() -> Patches:
 
 
 def _terminal_extended() -> Patches:
-    real = ancestry._judge_fresh  # noqa: SLF001
+    real = ancestry._judge_fresh
 
     def never_terminal(call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(state: State, *rest: Any) -> Any:
@@ -238,7 +238,7 @@ def _terminal_extended() -> Patches:
 
 
 def _not_persisted(kind: type[object]) -> Patches:
-    real = Driver._persist  # noqa: SLF001
+    real = Driver._persist
 
     def forgetful(self: Driver, at: Core, effect: Persist) -> None:
         if not isinstance(effect.record, kind):
@@ -265,12 +265,12 @@ def _no_ancestry_repair() -> Patches:
 
 
 def _lock_dropped_at_restart() -> Patches:
-    real = core._on_start  # noqa: SLF001
+    real = core._on_start
 
     def forgetful(state: State, event: inputs.Start) -> None:
         real(state, inputs.Start(event.committed, event.certificates, [], event.blocks))
 
-    handlers = dict(core._HANDLERS)  # noqa: SLF001
+    handlers = dict(core._HANDLERS)
     handlers[inputs.Start] = forgetful
     no_twin = _patch(tally, "_meet_doppelganger", lambda *_: None)
     return [_open_table(), no_twin, _patch(core, "_HANDLERS", handlers)]
@@ -319,7 +319,7 @@ def _no_retry() -> Patches:
 
 def _timers_not_reset() -> Patches:
     """A timer of an earlier view is left to run, and the new one is not set."""
-    real = Driver._set_timer  # noqa: SLF001
+    real = Driver._set_timer
     due: dict[tuple[int, TimerKind], int] = {}
 
     def stubborn(self: Driver, at: Core, effect: SetTimer) -> None:
@@ -347,7 +347,7 @@ def _begun_with(change: Callable[[Epoch, Epoch], Epoch]) -> Patches:
         running.append(epoch)
         real(self, epoch, *rest)
 
-    real = Driver._begin  # noqa: SLF001
+    real = Driver._begin
     running: list[Epoch] = []
     return [_patch(driver_module, "epoch_after", wrong), _patch(Driver, "_begin", begin)]
 
@@ -380,7 +380,7 @@ def _seat_of_another_epoch() -> Patches:
 
 def _old_epoch_goes_on() -> Patches:
     """The last block is final and committed, and for a while the core of its epoch goes on."""
-    real = Driver._between_effects  # noqa: SLF001
+    real = Driver._between_effects
     ended: dict[Hash32, int] = {}
 
     def late(self: Driver) -> None:
@@ -406,7 +406,7 @@ def _begun_on_a_notarized_end() -> Patches:
 
 
 def _terminal_not_proposed_again() -> Patches:
-    real = proposing._propose  # noqa: SLF001
+    real = proposing._propose
 
     def only_new(state: State, found: Any, parent_view: int, block: Block, *, again: bool) -> None:
         if again:

@@ -112,7 +112,7 @@ class Extrinsic:
         try:
             if raw[at + 1] == 0:
                 self.address_kind = 0
-                self.signer = raw[at + 2 : at + 34]  # type: ignore[assignment]
+                self.signer = raw[at + 2 : at + 34]  # type: ignore[assignment]  # unwrapped: hot path
                 at += 34
             else:
                 self.signer = None
@@ -134,14 +134,14 @@ class Extrinsic:
                 at += 1
             first = raw[at]
             if first & 3:
-                self.nonce, at = compact_read(raw, at, _U32_LIMIT)  # type: ignore[assignment]
+                self.nonce, at = compact_read(raw, at, _U32_LIMIT)  # type: ignore[assignment]  # unwrapped: hot path
             else:
-                self.nonce, at = first >> 2, at + 1  # type: ignore[assignment]
+                self.nonce, at = first >> 2, at + 1  # type: ignore[assignment]  # unwrapped: hot path
             first = raw[at]
             if first & 3:
-                self.tip, at = compact_read(raw, at)  # type: ignore[assignment]
+                self.tip, at = compact_read(raw, at)  # type: ignore[assignment]  # unwrapped: hot path
             else:
-                self.tip, at = first >> 2, at + 1  # type: ignore[assignment]
+                self.tip, at = first >> 2, at + 1  # type: ignore[assignment]  # unwrapped: hot path
             mode = raw[at]
         except IndexError:
             raise truncated(1, raw, at) from None

@@ -454,7 +454,7 @@ class _AnyMap(Item[K, V]):
         for hasher, codec in zip(self.info.hashers, self.info.keys, strict=True):
             part, at = codec.read(raw, at + hasher.prefix_size)
             parts.append(part)
-        return parts[0] if len(parts) == 1 else tuple(parts)  # type: ignore[return-value]
+        return parts[0] if len(parts) == 1 else tuple(parts)  # type: ignore[return-value]  # what was declared
 
 
 class OptionMap(_AnyMap[K, V]):

@@ -29,6 +29,7 @@ from gateway.store import (
     Wanted,
     open_store,
 )
+from tests.support.gateway_fleet import buyer_of
 from tests.support.gateways import (
     DATABASES,
     DONE,
@@ -226,14 +227,9 @@ def receipt_of(seller: SellerSession, admission: Any, charge: int) -> tuple[Rece
     return receipt, seller.settle(admission, receipt, OPERATOR)
 
 
-class NoShop:
-    clock = type("Clock", (), {"now": lambda self: Moment(1000)})()
-    chain = type("Chain", (), {"open": lambda self, facts: None})()
-
-
 async def test_shared_steps_of_a_session_wait_for_each_other_and_see_what_is_reserved(tmp_path: Path) -> None:
     async with two_stores(tmp_path) as (one, two):
-        buyer = Buyer(NoShop(), 5, 10**12, 10**12, 3, 16)  # type: ignore[arg-type]
+        buyer = buyer_of(5, 10**12, 16)
         seller = SellerSession(buyer.id, buyer.key.public, Balance(10**9), 16)
         promise, order = buyer.promise(700), list[str]()
 
@@ -255,7 +251,7 @@ async def test_shared_steps_of_a_session_wait_for_each_other_and_see_what_is_res
 
 async def test_shared_a_gateway_taken_for_dead_commits_no_receipt_and_what_it_committed_stays(tmp_path: Path) -> None:
     async with two_stores(tmp_path) as (one, two):
-        buyer = Buyer(NoShop(), 6, 10**12, 10**12, 3, 16)  # type: ignore[arg-type]
+        buyer = buyer_of(6, 10**12, 16)
         seller, admission = await admitted(one, buyer, 0, 500)
         receipt, signed = receipt_of(seller, admission, 300)
         one.put_receipt(receipt, signed)
@@ -303,7 +299,7 @@ async def test_shared_duties_keys_and_units_of_a_dead_gateway_are_free_again(tmp
 
 async def test_shared_a_gateway_that_slept_too_long_begins_again_with_a_new_number(tmp_path: Path) -> None:
     async with two_stores(tmp_path, lease_s=0.5) as (one, two):
-        buyer = Buyer(NoShop(), 7, 10**12, 10**12, 3, 16)  # type: ignore[arg-type]
+        buyer = buyer_of(7, 10**12, 16)
         seller, admission = await admitted(one, buyer, 0, 500)
         numbers = {one.number, two.number}
         DATABASES[-1].bury(str(tmp_path))

@@ -27,7 +27,7 @@ def test_everything_adds_up_whatever_is_sent() -> None:
 
 def _no_references(original: Any) -> Any:
     def start(self: Session, validators: Any) -> Any:
-        self._system = type("Nobody", (), {"increase_consumers": lambda *_: None})()  # type: ignore[assignment]
+        self._system = type("Nobody", (), {"increase_consumers": lambda *_: None})()  # type: ignore[assignment]  # a bug is planted
         return original(self, validators)
 
     return start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from unittest.mock import patch
 
 import msgspec
@@ -29,7 +30,7 @@ steps = st.lists(
     max_size=25,
 )
 
-Step = tuple[str, object, object]
+Step = tuple[str, Any, Any]
 
 
 async def heard(history: list[Step]) -> list[list[object]]:
@@ -43,17 +44,17 @@ async def heard(history: list[Step]) -> list[list[object]]:
     sinks = []
     for kind, what, more in history:
         if kind == "block":
-            parent = blocks[-1 - min(what, len(blocks) - 1)]  # type: ignore[operator, call-overload]
-            blocks.append(chain.add(parent, more))  # type: ignore[arg-type]
+            parent = blocks[-1 - min(what, len(blocks) - 1)]
+            blocks.append(chain.add(parent, more))
         elif kind == "head":
-            chain.set_best(blocks[what % len(blocks)])  # type: ignore[operator]
+            chain.set_best(blocks[what % len(blocks)])
         elif kind == "watch":
             lines.append(Line())
             sinks.append(lines[-1].session.subscribe(METHOD))
-            feed.storage.add(sinks[-1], what, feed.head)  # type: ignore[arg-type]
+            feed.storage.add(sinks[-1], what, feed.head)
             sinks[-1].open()
         elif sinks:
-            sinks.pop(what % len(sinks)).close()  # type: ignore[operator]
+            sinks.pop(what % len(sinks)).close()
     for line in lines:
         line.out.flush()
     return [
@@ -61,9 +62,9 @@ async def heard(history: list[Step]) -> list[list[object]]:
     ]
 
 
-def _as_sets(told: dict[str, object]) -> object:
+def _as_sets(told: dict[str, Any]) -> object:
     """A set of changes, the order of its keys aside."""
-    return told["block"], sorted(told["changes"], key=str)  # type: ignore[call-overload]
+    return told["block"], sorted(told["changes"], key=str)
 
 
 @settings(max_examples=60, deadline=None)

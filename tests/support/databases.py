@@ -24,7 +24,7 @@ REQUIRED = os.environ.get("REQUIRE_POSTGRES") == "1"
 def binaries() -> Path | None:
     """Where initdb and postgres are; None where they are not, or the gateway cannot talk to them."""
     try:
-        import psycopg_pool  # noqa: F401
+        import psycopg_pool  # noqa: F401 - whether it can be
     except ImportError:
         return None
     found = shutil.which("initdb")

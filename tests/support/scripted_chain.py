@@ -86,8 +86,7 @@ class Scripted:
 
     def get_storage(self, params: list[Any]) -> str | None:
         if params[0] == "0x" + self.chain.storage_key("System", "Events").hex():
-            type_id = self.chain.metadata.pallets["System"].storage["Events"].kind.value  # type: ignore[attr-defined]
-            return "0x" + self.chain.coders.encode(type_id, self.events).hex()
+            return "0x" + self.chain.coders.encode(self._type_of("System", "Events"), self.events).hex()
         return self.storage.get(params[0])
 
     def submit(self, params: list[Any]) -> str:
@@ -99,9 +98,12 @@ class Scripted:
         return Stream("w", self.updates, hang_up=self.hang_up)
 
     def put(self, pallet: str, item: str, keys: tuple[Any, ...], value: Any) -> None:
-        type_id = self.chain.metadata.pallets[pallet].storage[item].kind.value  # type: ignore[attr-defined]
         key = "0x" + self.chain.storage_key(pallet, item, *keys).hex()
-        self.storage[key] = "0x" + self.chain.coders.encode(type_id, value).hex()
+        self.storage[key] = "0x" + self.chain.coders.encode(self._type_of(pallet, item), value).hex()
+
+    def _type_of(self, pallet: str, item: str) -> Any:
+        kind: Any = self.chain.metadata.pallets[pallet].storage[item].kind
+        return kind.value
 
     def record(self, index: int | None, pallet: str, name: str, fields: Any) -> None:
         phase = "Finalization" if index is None else {"ApplyExtrinsic": index}

@@ -30,7 +30,7 @@ def move(accounts: AccountMap, who: AccountId, nonce: int) -> None:
     """Do what a straight line does: give an account another nonce."""
     plain = accounts.plain.get(who) or accounts.load_plain(who)
     assert plain is not None
-    accounts.plain[who] = (nonce, *plain[1:])  # type: ignore[assignment]
+    accounts.plain[who] = (nonce, *plain[1:])  # type: ignore[assignment]  # a star hides the length
     accounts.moved[who] = None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aitoken.client.client import Client
+from aitoken.client.client import Client, Wait
 from aitoken.client.connection import connect as open_connection
 from aitoken.client.errors import (
     BadMetadata,
@@ -231,16 +231,16 @@ async def test_heads_have_the_hash_of_their_content(client: Client, script: Scri
     assert [h.number async for h in _take(client.subscribe_heads(final=False), 1)] == [3]
 
 
-async def _take(stream: AsyncIterator[Any], count: int) -> AsyncIterator[Any]:
+async def _take(stream: Any, count: int) -> AsyncIterator[Any]:
     for _ in range(count):
         yield await anext(stream)
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
 
 
 async def test_leaving_a_stream_tells_the_node(client: Client, node: FakeNode) -> None:
-    heads = client.subscribe_heads()
+    heads: Any = client.subscribe_heads()
     await anext(heads)
-    await heads.aclose()  # type: ignore[attr-defined]
+    await heads.aclose()
 
     assert node.called("chain_unsubscribeFinalizedHeads") == [["h"]]
 
@@ -360,9 +360,10 @@ async def test_a_refused_transaction(client: Client, script: Scripted) -> None:
                        "message": "Invalid Transaction", "data": why}]  # fmt: skip
     call = client.call("System", "remark", remark=b"")
 
-    for wait in ("none", "in_block", "final"):
+    waits: tuple[Wait, ...] = ("none", "in_block", "final")
+    for wait in waits:
         with pytest.raises(TransactionRefused, match="Inability to pay") as refused:
-            await client.submit(call, ALICE, wait=wait)  # type: ignore[arg-type]
+            await client.submit(call, ALICE, wait=wait)
         assert (refused.value.rpc_code, refused.value.rpc_data) == (1010, why)
 
 
@@ -377,8 +378,9 @@ async def test_a_dropped_transaction(client: Client, script: Scripted, event: st
 async def test_a_retracted_block_is_not_the_end(client: Client, script: Scripted) -> None:
     script.updates = [included("0xb1"), included(None), included("0xb3"), final("0xb3")]
 
-    for wait in ("in_block", "final"):
-        receipt = await client.submit(client.call("System", "remark", remark=b""), ALICE, wait=wait)  # type: ignore[arg-type]
+    waits: tuple[Wait, ...] = ("in_block", "final")
+    for wait in waits:
+        receipt = await client.submit(client.call("System", "remark", remark=b""), ALICE, wait=wait)
 
         assert receipt.block_number == 50
 
@@ -474,7 +476,7 @@ async def test_raw_requests(client: Client) -> None:
 
 async def test_a_client_can_be_put_on_a_connection(node: FakeNode, script: Scripted) -> None:
     connection = await open_connection(node.url)
-    client = Client(connection, script.chain, None)  # type: ignore[arg-type]
+    client = Client(connection, script.chain, None)  # type: ignore[arg-type]  # no library
 
     assert await client.nonce(BOB) == 5
     await client.close()

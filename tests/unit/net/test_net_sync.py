@@ -197,7 +197,7 @@ async def test_a_claimed_height_that_is_not_delivered_counts_for_nothing() -> No
 
 def test_of_a_range_only_what_consensus_has_not_committed_by_itself_is_offered() -> None:
     blocks = tuple(grown(6).blocks[3:])
-    found = Range(None, blocks, certify(blocks[-1]))  # type: ignore[arg-type]
+    found = Range(None, blocks, certify(blocks[-1]))  # type: ignore[arg-type]  # nobody's
 
     for own, left in {0: [3, 4, 5, 6], 2: [3, 4, 5, 6], 4: [5, 6], 5: [6]}.items():
         rest = found.above(own)

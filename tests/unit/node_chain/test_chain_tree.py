@@ -125,7 +125,9 @@ def test_old_states_are_read_from_history_until_they_are_pruned(tmp_path: Path) 
         hashes.append(block.hash)
 
     assert opened.chain.state_at(hashes[-5]).get(key) == (56).to_bytes(4, "little")
-    assert opened.chain.state_at(hashes[-5]).root == opened.chain.header(hashes[-5]).state_root  # type: ignore[union-attr]
+    header = opened.chain.header(hashes[-5])
+    assert header is not None
+    assert opened.chain.state_at(hashes[-5]).root == header.state_root
     with pytest.raises(StateDiscarded):
         opened.chain.state_at(hashes[2])
     opened.database.close()

@@ -62,7 +62,7 @@ class World:
 
     def ask(self, *params: Any) -> dict[str, Any]:
         final = SimpleNamespace(finalized=SimpleNamespace(hash=FINAL))
-        return rewards.campaign_ledger(self, final, ChainInfo(), *params)  # type: ignore[arg-type]
+        return rewards.campaign_ledger(self, final, ChainInfo(), *params)  # type: ignore[arg-type]  # stands for Query
 
     def told(self, page: dict[str, Any]) -> Any:
         import msgspec
