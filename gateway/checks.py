@@ -7,7 +7,7 @@ is checked where it is, because the way there and back takes as long as a check.
 
 Nothing is decided here: the lane's rules are applied by who asked, when the verdict is there. Where there is no second
 core, the process is not there yet, or it is lost, the loop checks; a lost one is replaced after a while.
-`python -m gateway.checks` is the process; it ends when its input does.
+`aitoken.crypto.checks` is the process.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-import struct
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import BinaryIO, Final, NamedTuple, cast
+from collections.abc import Callable, Iterable
+from typing import Final, cast
 
-from aitoken.crypto.ed25519 import PUBLIC_SIZE, SIGNATURE_SIZE, verify
+from aitoken.crypto.checks import Check, pack
 from gateway.store import finished
 
 log = logging.getLogger(__name__)
@@ -38,17 +36,6 @@ SILENCE_S: Final = 5.0
 
 AGAIN_S: Final = 60.0
 """How long to do without, once it was lost."""
-
-_HEAD: Final = struct.Struct("<I")
-_SIZE: Final = struct.Struct("<H")
-
-
-class Check(NamedTuple):
-    """A signature to check: the arguments of `ed25519.verify`."""
-
-    signature: bytes
-    statement: bytes
-    key: bytes
 
 
 _Asked = tuple[Check, asyncio.Future[bool]]
@@ -99,7 +86,7 @@ class Checks:
             _check_here(group)
         else:
             self._away.extend(group)
-            self._to.write(pack([check for check, _ in group]))
+            self._to.write(pack([check for check, _ in group], PART))
 
     def take(self, verdicts: bytes) -> None:
         """Take what the process said, a byte a verdict."""
@@ -125,7 +112,7 @@ class Checks:
         """Have a process until it is lost."""
         helper = _Helper(self.take)
         start = asyncio.get_running_loop().subprocess_exec(
-            lambda: helper, sys.executable, "-m", "gateway.checks", stderr=None,
+            lambda: helper, sys.executable, "-P", "-m", "aitoken.crypto.checks", stderr=None,
             start_new_session=True,  # Ctrl-C is for the gateway, which closes the pipe
         )  # fmt: skip
         transport, _ = await finished(start)  # half a start would leave its pipes open
@@ -180,41 +167,4 @@ async def _happens(event: asyncio.Event, seconds: float) -> bool:
 def _check_here(asked: Iterable[_Asked]) -> None:
     for check, verdict in asked:
         if not verdict.done():
-            verdict.set_result(verify(*check))
-
-
-# ------------------------------------------------------------------------------------------------- the process
-
-
-def pack(checks: Sequence[Check]) -> bytes:
-    """Return a message for the process."""
-    parts = [_SIZE.pack(len(one.statement)) + one.key + one.signature + one.statement for one in checks]
-    body = b"".join(parts)
-    return _HEAD.pack(len(body)) + body
-
-
-def unpack(body: bytes) -> list[Check]:
-    """Return the checks of a message, which comes from our own gateway and so is well-formed."""
-    checks, at = [], 0
-    while at < len(body):
-        key = at + _SIZE.size
-        signature = key + PUBLIC_SIZE
-        statement = signature + SIGNATURE_SIZE
-        end = statement + _SIZE.unpack_from(body, at)[0]
-        checks.append(Check(body[signature:statement], body[statement:end], body[key:signature]))
-        at = end
-    return checks
-
-
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Answer message after message until the input ends."""
-    while len(head := source.read(_HEAD.size)) == _HEAD.size:
-        checks = unpack(source.read(_HEAD.unpack(head)[0]))
-        for start in range(0, len(checks), PART):
-            sink.write(bytes([verify(*check) for check in checks[start : start + PART]]))
-            sink.flush()
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+            verdict.set_result(check.run())

@@ -18,8 +18,10 @@ from typing import Any, Final
 import msgspec
 from multidict import istr
 
+from aitoken.crypto.checks import Check
 from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
+from aitoken.crypto.signature import SignatureKind
 from aitoken.errors import Bug
 from aitoken.pay import units as u
 from aitoken.pay.errors import PayRejected
@@ -42,7 +44,7 @@ from aitoken.types import Balance, Hash32, Moment
 from gateway.apis.base import COUNT_LIMIT, FRAMING_TOKENS, OUTPUT_MAX
 from gateway.apis.text import Chat
 from gateway.catalogue import Catalogue
-from gateway.checks import Check, Checks
+from gateway.checks import Checks
 from gateway.door import Door
 from gateway.front import QuickCall
 from gateway.headers import RARE, read_key, show_ait, unit_name
@@ -170,7 +172,7 @@ class Straight:
         checked = b""
         if self._checks.crowded:
             checked = asked.known.seller.key
-            good = await self._checks.good(Check(asked.signature, asked.statement, checked))
+            good = await self._checks.good(Check(SignatureKind.ED25519, asked.signature, asked.statement, checked))
             if not good or self._sessions.at_hand(asked.known.seller.id) is not asked.known:
                 return None
         work = self._admit(asked, checked)

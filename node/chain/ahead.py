@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from aitoken.codec.base import DecodeError
+from aitoken.crypto.checks import Check
 from aitoken.proto.extrinsic import HASHES_METADATA, Extrinsic, additional_signed
 from aitoken.types import Hash32
 from chain.frame.schema import Schema
 from consensus.types import Block
-from node.pool.verify import Check, InlineVerifier, Verifier
+from node.pool.verify import InlineVerifier, Verifier
 from node.tasks import cancel, spawn
 
 BATCH: Final = 128

@@ -17,6 +17,7 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from aitoken.crypto.checks import Check
 from aitoken.crypto.hashing import blake2_256
 from aitoken.crypto.signature import verify_multi
 from aitoken.types import Hash32
@@ -26,7 +27,7 @@ from node.pool.fairqueue import FairQueue
 from node.pool.limits import Limits
 from node.pool.status import Watcher
 from node.pool.transactions import Candidate, TransactionPool
-from node.pool.verify import SLICE_SECONDS, Check, InlineVerifier, Verifier
+from node.pool.verify import SLICE_SECONDS, InlineVerifier, Verifier
 from node.tasks import cancel, spawn
 from node.telemetry.metrics import Metrics
 

@@ -15,14 +15,13 @@ import contextlib
 import fcntl
 import logging
 import os
-import struct
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-from aitoken.crypto.signature import verify_multi
+from aitoken.crypto.checks import Check, pack
 from aitoken.errors import Unavailable
 from node.tasks import cancel, spawn
 
@@ -35,27 +34,7 @@ REST_SECONDS: Final = 5.0
 """How long after a loss nothing is given to a worker."""
 PIPE_BYTES: Final = 256 * 1024
 """Checks for some 80 ms, so that the worker has work while the loop is held up."""
-FRAME: Final = struct.Struct("<II")
-"""Bytes that follow, checks in them."""
-CHECK: Final = struct.Struct("<BB32sI")
-"""Kind, signature length, public key, payload length; signature and payload follow."""
-COUNT: Final = struct.Struct("<I")
-"""Verdicts that follow, a byte each."""
-
 log = logging.getLogger(__name__)
-
-
-class Check(NamedTuple):
-    """One signature to check: the arguments of `verify_multi`."""
-
-    kind: int
-    signature: bytes
-    payload: bytes
-    public: bytes
-
-    def run(self) -> bool:
-        """Check it here and now."""
-        return verify_multi(self.kind, self.signature, self.payload, self.public)
 
 
 class WorkerLost(Unavailable):
@@ -102,29 +81,6 @@ class InlineVerifier:
         """Nothing to give back."""
 
 
-def pack(checks: Sequence[Check]) -> bytes:
-    """A frame for the worker."""
-    parts: list[bytes] = [b""]
-    for kind, signature, payload, public in checks:
-        parts += (CHECK.pack(kind, len(signature), public, len(payload)), signature, payload)
-    parts[0] = FRAME.pack(sum(map(len, parts)), len(checks))
-    return b"".join(parts)
-
-
-def unpack(body: bytes, count: int) -> list[Check]:
-    """The checks of a frame, which came from our own process and is trusted to be well-formed."""
-    checks: list[Check] = []
-    offset = 0
-    for _ in range(count):
-        kind, signature_size, public, payload_size = CHECK.unpack_from(body, offset)
-        offset += CHECK.size
-        signature = body[offset : offset + signature_size]
-        offset += signature_size
-        checks.append(Check(kind, signature, body[offset : offset + payload_size], public))
-        offset += payload_size
-    return checks
-
-
 class _Worker:
     """A running process; frames are answered in the order in which they were sent."""
 
@@ -139,7 +95,7 @@ class _Worker:
     @staticmethod
     async def start() -> _Worker:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "node.pool.worker"),
+            *(sys.executable, "-P", "-m", "aitoken.crypto.checks"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the node, which closes the pipe
@@ -160,7 +116,7 @@ class _Worker:
             raise WorkerLost("it has ended")
         answer: asyncio.Future[list[bool] | None] = asyncio.get_running_loop().create_future()
         self._asked.append((len(batch), answer))
-        self._to.write(pack(batch))
+        self._to.write(pack(batch, len(batch)))
         await self._to.drain()
         verdicts = await answer
         if verdicts is None:
@@ -170,10 +126,10 @@ class _Worker:
     async def _read(self) -> None:
         try:
             while True:
-                (count,) = COUNT.unpack(await self._back.readexactly(COUNT.size))
-                verdicts = await self._back.readexactly(count)
-                if not self._asked or self._asked[0][0] != count:
+                first = await self._back.readexactly(1)
+                if not self._asked:
                     return  # what it says is no answer to us
+                verdicts = first + await self._back.readexactly(self._asked[0][0] - 1)
                 _, answer = self._asked.popleft()
                 if not answer.done():
                     answer.set_result([verdict == 1 for verdict in verdicts])

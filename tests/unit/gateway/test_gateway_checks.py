@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aitoken.crypto.checks import Check, pack, serve, unpack
 from aitoken.crypto.ed25519 import Pair
 from gateway import checks as c
-from gateway.checks import Check, Checks
+from gateway.checks import Checks
 from gateway.tokens import count_pieces, first_pieces, pieces
 from tests.support.gateways import Reply, shop
 
@@ -28,7 +29,7 @@ RIGHT = [number % 3 != 0 for number in range(20)]
 
 def check(number: int, *, good: bool) -> Check:
     statement = bytes([number]) * (124 if number % 2 else 176)
-    return Check(KEY.sign(statement) if good else bytes(64), statement, KEY.public)
+    return Check(0, KEY.sign(statement) if good else bytes(64), statement, KEY.public)
 
 
 CHECKS = [check(number, good=good) for number, good in enumerate(RIGHT)]
@@ -54,9 +55,9 @@ needs_two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="t
 
 def test_the_process_gives_a_verdict_on_each_in_order() -> None:
     sink = io.BytesIO()
-    c.serve(io.BytesIO(c.pack(CHECKS) + c.pack(CHECKS[:1]) + b"\x01"), sink)
+    serve(io.BytesIO(pack(CHECKS, 3) + pack(CHECKS[:1], 1) + b"\x01"), sink)
     assert [verdict == 1 for verdict in sink.getvalue()] == [*RIGHT, RIGHT[0]]
-    assert c.unpack(c.pack(CHECKS)[4:]) == CHECKS
+    assert unpack(pack(CHECKS, 3)[8:]) == CHECKS
 
 
 def test_who_is_nearly_alone_is_not_crowded() -> None:

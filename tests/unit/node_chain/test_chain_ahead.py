@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aitoken.crypto.checks import Check
 from aitoken.crypto.hashing import blake2_256
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.header import Header
@@ -20,7 +21,6 @@ from consensus.types import Block
 from node.chain import ahead as module
 from node.chain.ahead import Ahead
 from node.driver.headers import read_block
-from node.pool.verify import Check
 from tests.support.real_chain import remark
 from tests.unit.node_chain.test_chain_executor import Rig
 

@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 
+from aitoken.crypto.checks import Check, pack, unpack
 from aitoken.crypto.hashing import blake2_256
 from aitoken.crypto.signature import verify_multi
 from aitoken.errors import Rejected
@@ -15,7 +16,7 @@ from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, TooLa
 from node.pool.fairqueue import FairQueue
 from node.pool.limits import Limits
 from node.pool.pool import Pool
-from node.pool.verify import Check, InlineVerifier, pack, unpack
+from node.pool.verify import InlineVerifier
 from node.telemetry.metrics import Metrics
 from tests.support.pool_fakes import ADDITIONAL, GENESIS, PAIRS, FakeChain, FakeClock, FakeRuntime, child, make_xt
 
@@ -73,7 +74,7 @@ def checks(monkeypatch) -> list[bytes]:
         return verify_multi(kind, signature, payload, public)
 
     monkeypatch.setattr("node.pool.pool.verify_multi", verify)
-    monkeypatch.setattr("node.pool.verify.verify_multi", verify)
+    monkeypatch.setattr("aitoken.crypto.checks.verify_multi", verify)
     return seen
 
 
@@ -309,8 +310,8 @@ def make_checks() -> list[Check]:
 
 def test_frames_to_the_worker_keep_everything() -> None:
     checks = make_checks()
-    frame = pack(checks)
-    assert unpack(frame[8:], len(checks)) == checks
+    frame = pack(checks, len(checks))
+    assert unpack(frame[8:]) == checks
 
 
 async def test_inline_verifier_answers_in_order_and_yields() -> None:

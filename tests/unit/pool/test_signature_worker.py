@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
+from aitoken.crypto.checks import Check
 from node.pool import verify
-from node.pool.verify import Check, WorkerVerifier, usable_cores
+from node.pool.verify import WorkerVerifier, usable_cores
 from tests.support.pool_fakes import PAIRS
 
 pytestmark = pytest.mark.slow
