@@ -8,7 +8,7 @@ import functools
 import signal as signals
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
@@ -16,9 +16,13 @@ from aitoken.errors import Unavailable
 from cli import campaigns as words
 from cli.exits import BadInput
 from cli.render import Output
+from cli.session import Client, Session
+from cli.signing import Signer, facts_of, submit_final
 
 if TYPE_CHECKING:
     from cli.works import Library
+
+_STAKED: Final = ("ArbiterRegistered", "AttesterStaked")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,6 +53,28 @@ def judging_options(command: Command) -> Command:
     ):  # fmt: skip
         decorated = option(decorated)
     return cast("Command", decorated)
+
+
+def put_at_stake(session: Session, signer: Signer, out: Output, call: tuple[str, str], **amount: int) -> dict[str, Any]:
+    """Put something at stake by a call, "Pallet" and name; return its facts, with all that is at stake then."""
+    pair = signer.pair()
+
+    async def put(client: Client) -> dict[str, Any]:
+        receipt = await submit_final(client, pair, [client.call(*call, **amount)], out)
+        whole = next(event.fields["stake"] for event in receipt.events if event.name in _STAKED)
+        return facts_of(receipt) | {"stake": whole}
+
+    return session.run(put)
+
+
+def take_stake_back(session: Session, signer: Signer, out: Output, call: tuple[str, str]) -> None:
+    """Judge no more, by a call, and say that the stake is there again."""
+    pair = signer.pair()
+
+    async def leave(client: Client) -> dict[str, Any]:
+        return facts_of(await submit_final(client, pair, [client.call(*call)], out))
+
+    out.result(session.run(leave), "the stake is yours again")
 
 
 @contextlib.asynccontextmanager

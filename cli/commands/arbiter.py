@@ -7,16 +7,16 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
 from cli import campaigns as words
 from cli.amounts import parse_amount, show_amount
-from cli.judging import judging_options, library_at, serve
+from cli.judging import judging_options, library_at, put_at_stake, serve, take_stake_back
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
-from cli.signing import Signer, facts_of, signer_options, submit_final
+from cli.signing import Signer, signer_options
 
 if TYPE_CHECKING:
     from aitoken.client.client import Client as Library
@@ -47,15 +47,7 @@ def stake(amount: str, signer: Signer, session: Session, out: Output) -> None:
 
     Arbiters are drawn for disputes about payments too, which are judged by the calls `Disputes.commit` and `reveal`.
     """
-    pair, value = signer.pair(), parse_amount(amount)
-
-    async def put(client: Client) -> dict[str, Any]:
-        call = client.call("Disputes", "register_arbiter", stake=value)
-        receipt = await submit_final(client, pair, [call], out)
-        whole = next(event.fields["stake"] for event in receipt.events if event.name == "ArbiterRegistered")
-        return facts_of(receipt) | {"stake": whole}
-
-    told = session.run(put)
+    told = put_at_stake(session, signer, out, ("Disputes", "register_arbiter"), stake=parse_amount(amount))
     out.result(told, f"{show_amount(told['stake'])} are at stake: keep `aitoken arbiter judge --service` running")
 
 
@@ -65,12 +57,7 @@ def stake(amount: str, signer: Signer, session: Session, out: Output) -> None:
 @output_option
 def retire(signer: Signer, session: Session, out: Output) -> None:
     """Be drawn no more, and take the stake back; not while you sit on a panel."""
-    pair = signer.pair()
-
-    async def leave(client: Client) -> dict[str, Any]:
-        return facts_of(await submit_final(client, pair, [client.call("Disputes", "retire_arbiter")], out))
-
-    out.result(session.run(leave), "the stake is yours again")
+    take_stake_back(session, signer, out, ("Disputes", "retire_arbiter"))
 
 
 @arbiter.command()

@@ -12,7 +12,7 @@ import click
 from cli import campaigns as words
 from cli.amounts import parse_amount, show_amount
 from cli.exits import BadInput
-from cli.judging import judging_options, library_at, serve
+from cli.judging import judging_options, library_at, put_at_stake, serve, take_stake_back
 from cli.render import Output, output_option
 from cli.session import Client, Session, node_option
 from cli.signing import Signer, facts_of, signer_options, submit_final
@@ -34,14 +34,7 @@ number_argument = click.argument("number", type=click.IntRange(0, 2**64 - 1))
 @output_option
 def stake(amount: str, signer: Signer, session: Session, out: Output) -> None:
     """Put AMOUNT at stake to judge work, beside what is there; who accepts a fraud loses all of it."""
-    pair, value = signer.pair(), parse_amount(amount)
-
-    async def put(client: Client) -> dict[str, Any]:
-        receipt = await submit_final(client, pair, [client.call("Rewards", "stake", amount=value)], out)
-        whole = next(event.fields["stake"] for event in receipt.events if event.name == "AttesterStaked")
-        return facts_of(receipt) | {"stake": whole}
-
-    told = session.run(put)
+    told = put_at_stake(session, signer, out, ("Rewards", "stake"), amount=parse_amount(amount))
     out.result(told, f"{show_amount(told['stake'])} are at stake")
 
 
@@ -51,12 +44,7 @@ def stake(amount: str, signer: Signer, session: Session, out: Output) -> None:
 @output_option
 def retire(signer: Signer, session: Session, out: Output) -> None:
     """Judge no more, and take the stake back; it is free once it stands for no campaign."""
-    pair = signer.pair()
-
-    async def leave(client: Client) -> dict[str, Any]:
-        return facts_of(await submit_final(client, pair, [client.call("Rewards", "retire")], out))
-
-    out.result(session.run(leave), "the stake is yours again")
+    take_stake_back(session, signer, out, ("Rewards", "retire"))
 
 
 @click.command()
