@@ -5,7 +5,7 @@ r"""The trunk of the state's trie in a file, so that a start need not build the 
 The file is of a final block that may lie some blocks back; what changed since is found in the history and taken in at
 the start (`Database.open`). It is written at intervals and when the node stops. Nothing is believed of it: the digest
 is blake2-256 of what follows, each node must have the Merkle value its parent holds, and the root must be the one the
-header names. Where it does not fit, or there is none, the trie is built: 5 to 7 us per key.
+header names. Where it does not fit, or there is none, the trie is built: 5 to 7 us per key, the reading included.
 """
 
 from __future__ import annotations
