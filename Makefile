@@ -18,16 +18,17 @@ PYTHON ?=
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# What runs a node, installed by hash; the marker makes a second call free.
+# What runs a node, installed by hash; the marker makes a second call free. The lists are whole, so pip looks for nothing
+# else (--no-deps): what others release tomorrow changes nothing here.
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	@PYTHON=$(PYTHON) sh scripts/make-venv $(VENV)
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/runtime.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/runtime.txt
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # What develops one: the runtime, the checkers and the test tools.
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
 runtime: $(VENV)/.runtime  ## only what runs a node (VENV=folder PYTHON=python3.12)
