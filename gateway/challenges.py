@@ -56,7 +56,7 @@ class Challenges:
             "resource": {"url": url, "description": f"AI by the unit: {model}", "mimeType": "application/json"},
             "accepts": x402.offers(self._terms, needed, single, {**self._provider, **wanted}),
         }
-        place = {"provider": self._catalogue.provider, "network": self.network}
+        place = {name: self._provider[name] for name in ("provider", "operator", "network")}
         mpp = _url64({"recipient": self._terms.pay_to, "currency": x402.ASSET, **place, **wanted})
         identity = code_of(refusal).replace(".", "-")
         return {

@@ -2,7 +2,7 @@
 
     AI-Voucher           the voucher; the other two are the same in the dress of other protocols
     PAYMENT-SIGNATURE    x402 version 2: base64 of JSON with `payload.voucher`, or another payment: `gateway.x402`
-    Authorization        "Payment" scheme (MPP): base64url of JSON with `payload.voucher`
+    Authorization        "Payment" scheme (MPP): base64url of JSON with `payload.voucher`, perhaps with an opening
     AI-Max-Cost          the client's own cap, in base units or as "0.5 AIT"
     AI-Quote             a signed offer for this request
     AI-Window            output tokens that the voucher is for, if it will be raised while the answer flows
@@ -79,8 +79,8 @@ def read_all_headers(headers: CIMultiDictProxy[str]) -> PaymentHeaders:
     Raises:
         BadPaymentHeader: one is malformed, there twice, or two say different things.
     """
-    dressed = _x402(headers)
-    vouchers = [text for text in (_voucher(headers), dressed.voucher, _mpp(headers)) if text]
+    dressed, credential = _x402(headers), _mpp(headers)
+    vouchers = [text for text in (_voucher(headers), dressed.voucher, credential.voucher) if text]
     if len(set(vouchers)) > 1:
         raise BadPaymentHeader("several payment headers with different vouchers")
     if vouchers and dressed.order is not None:
@@ -92,7 +92,7 @@ def read_all_headers(headers: CIMultiDictProxy[str]) -> PaymentHeaders:
         quote=_signed(quote) if quote else None,
         window=_window(_single(headers, WINDOW)),
         key=_key(_single(headers, IDEMPOTENCY)),
-        opening=dressed.opening,
+        opening=dressed.opening or credential.opening,
         order=dressed.order,
         x402=bool(dressed.voucher) or dressed.order is not None,
     )
@@ -118,14 +118,14 @@ def _x402(headers: CIMultiDictProxy[str]) -> Payload:
     return read_payload(read_json(text, X402), X402) if text else Payload()
 
 
-def _mpp(headers: CIMultiDictProxy[str]) -> str:
+def _mpp(headers: CIMultiDictProxy[str]) -> Payload:
     for value in headers.getall(AUTHORIZATION, []):
         scheme, _, credential = value.partition(" ")
         if scheme.lower() == "payment":
             if len(value) > DRESSED_TEXT_MAX:
                 raise BadPaymentHeader("Authorization is too long")
-            return read_payload(read_json(credential.strip(), AUTHORIZATION), AUTHORIZATION).voucher
-    return ""
+            return read_payload(read_json(credential.strip(), AUTHORIZATION), AUTHORIZATION)
+    return Payload()
 
 
 def _signed(text: str) -> Signed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -253,7 +253,16 @@ async def test_without_a_chain_nothing_is_served(tmp_path: Path) -> None:
         assert (await it.ask(order)).status == 200
 
 
-async def test_a_session_is_opened_for_who_only_signs(tmp_path: Path) -> None:
+def as_credential(payload: dict[str, Any]) -> dict[str, str]:
+    """What is paid with, in the dress of MPP."""
+    text = base64.urlsafe_b64encode(msgspec.json.encode({"challenge": {}, "payload": payload})).decode().rstrip("=")
+    return {"Authorization": f"Payment {text}"}
+
+
+@pytest.mark.parametrize("dress", [header, as_credential], ids=["x402", "mpp"])
+async def test_a_session_is_opened_for_who_only_signs(
+    tmp_path: Path, dress: Callable[[dict[str, Any]], dict[str, str]]
+) -> None:
     async with here(tmp_path) as it:
         key = Pair(b"\x66" * 32)
         params = OpenParams(7, 3, key.public, 0, BlockNumber(500_000), 300, 4, bytes(16))
@@ -268,17 +277,21 @@ async def test_a_session_is_opened_for_who_only_signs(tmp_path: Path) -> None:
         }  # fmt: skip
         voucher = encode_signed(first, key.sign(first))
         bad = {**opening, "deposit": str(10**8 + 1)}
-        reply = await it.shop.post(CHAT, HELLO, header({"voucher": voucher, "opening": bad}))
+        reply = await it.shop.post(CHAT, HELLO, dress({"voucher": voucher, "opening": bad}))
         assert (reply.status, reply.json["code"]) == (402, "gateway.bad_order")
         assert not it.relay.moved
 
-        reply = await it.shop.post(CHAT, HELLO, header({"voucher": voucher, "opening": opening}))
+        reply = await it.shop.post(CHAT, HELLO, dress({"voucher": voucher, "opening": opening}))
         assert (reply.status, reply.text) == (200, "hello paid world")
-        told = settled(reply.headers)
-        assert (told["transaction"], told["amount"]) == ("", str(COST))
+        assert Receipt.decode(decode_signed(reply.headers["AI-Receipt"])[0]).charge == COST
+        if dress is header:
+            told = settled(reply.headers)
+            assert (told["transaction"], told["amount"]) == ("", str(COST))
+        else:
+            assert "PAYMENT-RESPONSE" not in reply.headers
         assert it.relay.moved == [(it.payer.id, 10**8)]
         # Sent again it opens nothing; the voucher has been used.
-        again = await it.shop.post(CHAT, HELLO, header({"voucher": voucher, "opening": opening}))
+        again = await it.shop.post(CHAT, HELLO, dress({"voucher": voucher, "opening": opening}))
         assert (again.status, again.json["code"]) == (402, "pay.out_of_step")
         assert len(it.relay.moved) == 1
 
