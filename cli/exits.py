@@ -48,6 +48,12 @@ class CallFailed(Rejected):
     code = "chain.call_failed"
 
 
+class WouldFail(Rejected):
+    """The call would fail, so it was not sent, and cost nothing."""
+
+    code = "chain.would_fail"
+
+
 class Unusable(Unavailable):
     """A folder, port, key or lock of this machine cannot be used."""
 

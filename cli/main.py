@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cli.commands.allowance:allowance",
         "Let other keys spend your money within limits, and stop them.",
     ),
-    "arbiter": ("cli.commands.arbiter:arbiter", "Say whether challenged work of campaigns is a fraud."),
+    "arbiter": ("cli.commands.arbiter:arbiter", "Judge challenged work of campaigns, and disputes about payments."),
     "ask": ("cli.commands.ask:ask", "Ask a model, pay, and show the answer and what it cost."),
     "audit": (
         "cli.commands.audit:audit",
@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Make, print, claim and cancel codes that are worth tokens or credit.",
     ),
     "devnet": ("cli.commands.devnet:devnet", "Run a network of validators on this machine."),
+    "dispute": ("cli.commands.dispute:dispute", "Complain about what you have paid for, and answer complaints."),
     "doctor": ("cli.commands.doctor:doctor", "Say in words what is wrong with a node."),
     "facilitator": ("cli.commands.facilitator:facilitator", "Settle x402 payments until SIGTERM or Ctrl-C."),
     "gateway": ("cli.commands.gateway:gateway", "Sell AI by the unit until SIGTERM or Ctrl-C."),

@@ -46,6 +46,9 @@ class Client(Protocol):
     def call(self, pallet: str, name: str, /, **arguments: Any) -> Any:
         """Make a call."""
 
+    async def rehearse(self, call: Any, pair: Any) -> Any:
+        """Why a call would fail now; None if it would not, or the node does not say."""
+
     async def submit(self, call: Any, pair: Any, wait: Wait = "none", tip: int = 0) -> Any:
         """Sign and send a call; wait for `none`, `in_block` or `final`."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from cli.exits import CallFailed
+from cli.exits import CallFailed, WouldFail
 from cli.render import Output
 from cli.session import Client
 from cli.wallet import address_of, load_pair
@@ -62,13 +62,17 @@ def signer_options(command: Command) -> Command:
 
 
 async def submit_final(client: Client, pair: Any, calls: Sequence[Any], out: Output) -> Any:
-    """Send calls in one transaction and wait until it is final.
+    """Send calls in one transaction and wait until it is final. What would fail is not sent: failing costs the fee.
 
     Raises:
+        WouldFail: it would do nothing, as the chain is now; nothing was sent.
         CallFailed: it was included and did nothing.
     """
-    out.progress(f"sending {', '.join(_short(call) for call in calls)} for {address_of(pair.public)}")
     call = calls[0] if len(calls) == 1 else client.call("Utility", "batch_all", calls=calls)
+    problem = await client.rehearse(call, pair)
+    if problem is not None:
+        raise WouldFail(f"it would fail, so nothing was sent: {problem.name}. {problem.docs}")
+    out.progress(f"sending {', '.join(_short(call) for call in calls)} for {address_of(pair.public)}")
     receipt = await client.submit(call, pair, wait="final")
     if receipt.success is False:
         raise CallFailed(f"it failed and changed nothing; the fee was paid: {receipt.error}. {receipt.reason}")

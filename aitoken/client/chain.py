@@ -305,6 +305,15 @@ class Chain:
                     return DispatchProblem(f"{pallet.name}.{found.name}", " ".join(found.docs).strip())
         return DispatchProblem(f"Module({pallet_index}).{index}")
 
+    def problem_in(self, applied: bytes) -> DispatchProblem | None:
+        """Read an `ApplyExtrinsicResult`: why its call failed; None where it did not, or was not reached."""
+        if applied[:2] != b"\x00\x01":
+            return None
+        for number, info in enumerate(self.metadata.types):
+            if list(info.path[-1:]) == ["DispatchError"]:
+                return self.problem(self.coders.decode(number, applied[2:]))
+        return None
+
     def _variant_at(self, type_id: int, index: int) -> VariantInfo | None:
         definition = self.metadata.type_info(type_id).definition
         variants = definition.variants if isinstance(definition, VariantDef) else []

@@ -21,7 +21,7 @@ from typing import Any, Final, Literal, Self
 
 from aitoken.client import answers
 from aitoken.client.answers import Head, Receipt, RuntimeVersion, SignedBlock, Token, convert, unhex
-from aitoken.client.chain import Call, Chain, Event
+from aitoken.client.chain import Call, Chain, DispatchProblem, Event
 from aitoken.client.connection import TIMEOUT_SECONDS, Connection
 from aitoken.client.connection import connect as open_connection
 from aitoken.client.dynamic import Coders
@@ -286,6 +286,15 @@ class Client:
             era, birth_hash = Era.mortal(self._period(), head.number), unhex(head.hash, "chain_getHeader")
         own_nonce = convert(next_index, int, "system_accountNextIndex") if nonce is None else nonce
         return self.chain.sign(call, pair, nonce=own_nonce, tip=tip, era=era, birth_hash=birth_hash)
+
+    async def rehearse(self, call: Call, pair: Signer) -> DispatchProblem | None:
+        """Return why a call would fail in the next block; None if it would not, or the node does not say."""
+        raw = await self.sign(call, pair)
+        try:
+            answer = await self.request("system_dryRun", ["0x" + raw.hex()])
+        except NodeRefused:
+            return None
+        return self.chain.problem_in(unhex(answer, "system_dryRun"))
 
     async def submit(
         self,

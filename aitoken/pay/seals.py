@@ -57,3 +57,8 @@ def juror_salt(secret: bytes, submission: int, since: int) -> bytes:
     """Return the salt of what somebody says as a juror about a challenge of that time, the same each time."""
     moment = since.to_bytes(8, "little")
     return blake2_256(SALT_MAGIC + secret + b"rule" + submission.to_bytes(8, "little") + moment)
+
+
+def award_salt(secret: bytes, case: int, panel: int) -> bytes:
+    """Return the salt of somebody's vote on a panel about a payment, the same each time."""
+    return blake2_256(SALT_MAGIC + secret + b"case" + case.to_bytes(8, "little") + bytes((panel,)))

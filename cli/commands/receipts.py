@@ -32,7 +32,7 @@ def receipts(last: int, folder: Path, out: Output) -> None:
                 found.append(
                     {
                         "finished": receipt.finished, "provider": kept.provider, "session": kept.id.hex(),
-                        "lane": receipt.lane, "seq": receipt.seq, "status": Status(receipt.status).name.lower(),
+                        "lane": receipt.lane, "seq": receipt.seq, "hash": receipt.hash.hex(), "status": Status(receipt.status).name.lower(),
                         "charge": receipt.charge,
                         "usage": {UNITS[u].name if u in UNITS else str(u): n for u, n in receipt.usage},
                         "signed": encode_signed(signed.statement, signed.signature),
@@ -40,9 +40,19 @@ def receipts(last: int, folder: Path, out: Output) -> None:
                 )  # fmt: skip
     found.sort(key=lambda one: (one["finished"], one["session"], one["lane"], one["seq"]), reverse=True)
     lines = [_line(one) for one in found[:last]]
+    sessions: dict[str, dict[str, Any]] = {}
+    for one in found:
+        row = sessions.setdefault(one["session"], {"provider": one["provider"], "count": 0, "total": 0})
+        row["count"] += 1
+        row["total"] += one["charge"]
+    lines += [
+        f"session {number}: provider {row['provider']}, {row['count']} receipts, {show_amount(row['total'])}"
+        for number, row in sessions.items()
+    ]
     total = sum(one["charge"] for one in found)
     lines.append(f"{len(found)} receipts, {show_amount(total)} in all")
-    out.result({"receipts": found[:last], "count": len(found), "total": total}, "\n".join(lines))
+    data = {"receipts": found[:last], "sessions": sessions, "count": len(found), "total": total}
+    out.result(data, "\n".join(lines))
 
 
 def _line(one: dict[str, Any]) -> str:

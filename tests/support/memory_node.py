@@ -9,11 +9,13 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from aitoken.client.answers import Head, Receipt, receipt_of
-from aitoken.client.chain import Call, Chain
+from aitoken.client.chain import Call, Chain, DispatchProblem
 from aitoken.client.metadata import parse
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.types import AccountId
 from cli.main import main
+from node.rpc.dry_run import dry_run
+from node.rpc.errors import RpcError
 from tests.support.pay_chain import PayChain
 
 
@@ -36,9 +38,13 @@ class MemoryNode:
         raw = self.blocks.state.get(self.chain.storage_key(pallet, item, *keys))
         return self.chain.decode_value(pallet, item, raw)
 
-    async def query_map(self, pallet: str, item: str, *keys: Any) -> AsyncIterator[tuple[tuple[Any, ...], Any]]:
+    async def query_map(
+        self, pallet: str, item: str, *keys: Any, wanted: Callable[[tuple[Any, ...]], bool] = lambda _: True
+    ) -> AsyncIterator[tuple[tuple[Any, ...], Any]]:
         for key, raw in self.blocks.state.iterate(self.chain.storage_key(pallet, item, *keys)):
-            yield self.chain.decode_keys(pallet, item, key), self.chain.decode_value(pallet, item, raw)
+            names = self.chain.decode_keys(pallet, item, key)
+            if wanted(names):
+                yield names, self.chain.decode_value(pallet, item, raw)
 
     async def runtime_call(self, api: str, method: str, *arguments: Any) -> Any:
         found, coders = self.chain.metadata.apis[api][method], self.chain.coders
@@ -54,10 +60,22 @@ class MemoryNode:
     def call(self, pallet: str, name: str, /, **arguments: Any) -> Call:
         return self.chain.call(pallet, name, **arguments)
 
-    async def submit(self, call: Call, pair: Any, wait: str = "none", tip: int = 0) -> Receipt:
-        assert wait in ("in_block", "final")
-        nonce = self.blocks.system.account.get(AccountId(pair.public)).nonce
-        return await self.send(self.chain.sign(call, pair, nonce=nonce, tip=tip))
+    async def rehearse(self, call: Call, pair: Any) -> DispatchProblem | None:
+        raw, blocks = self.chain.sign(call, pair, nonce=await self.nonce(pair)), self.blocks
+        try:
+            return self.chain.problem_in(dry_run(blocks.runtime, blocks.header, blocks.state, raw))
+        except RpcError:
+            return None
+
+    async def nonce(self, pair: Any) -> int:
+        return int(self.blocks.system.account.get(AccountId(pair.public)).nonce)
+
+    async def submit(
+        self, call: Call, pair: Any, wait: str = "none", tip: int = 0, *, nonce: int | None = None
+    ) -> Receipt:
+        own = await self.nonce(pair)
+        assert nonce in (None, own)
+        return await self.send(self.chain.sign(call, pair, nonce=own, tip=tip))
 
     async def send(self, raw: bytes, wait: str = "final") -> Receipt:
         assert wait in ("in_block", "final")

@@ -49,6 +49,9 @@ class FakeClient:
     def call(self, pallet: str, name: str, **arguments: Any) -> Any:
         return (pallet, name, arguments)
 
+    async def rehearse(self, call: Any, pair: Any) -> None:
+        """Say nothing, as a node of another kind may."""
+
     async def submit(self, call: Any, pair: Any, wait: str = "none", tip: int = 0) -> Any:
         self.submitted.append((call, pair.public, wait, tip))
         if isinstance(self.receipt, Exception):

@@ -350,6 +350,24 @@ async def test_a_failed_call_is_named(client: Client, script: Scripted) -> None:
     assert client.chain.problem({"Odd": 5}).name == "Odd"
 
 
+@pytest.mark.parametrize(
+    ("applied", "name"),
+    [("0x0000", None), ("0x010004", None), ("0x000102", "BadOrigin"), ("0x00010702", "Token.BelowMinimum"), ("", None)],
+)
+async def test_a_call_is_rehearsed_where_the_node_does_that(
+    client: Client, script: Scripted, applied: str, name: str | None
+) -> None:
+    def answer(params: list[Any]) -> str:
+        if not applied:
+            raise Refusal(-32601, "Method not found")
+        assert Extrinsic(unhex(params[0])).signer == ALICE.public
+        return applied
+
+    script.methods["system_dryRun"] = answer
+    problem = await client.rehearse(client.call("System", "remark", remark=b""), ALICE)
+    assert (problem and problem.name, script.sent) == (name, [])
+
+
 async def test_a_refused_transaction(client: Client, script: Scripted) -> None:
     def refuse(params: list[Any]) -> Any:
         raise Refusal(1010, "Invalid Transaction", "Inability to pay some fees (e.g. account balance too low)")
