@@ -18,6 +18,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final, cast
 
 from aitoken.crypto.checks import Check, pack
@@ -31,6 +32,9 @@ CROWD: Final = 4
 PART: Final = 4
 """After how many checks the process answers, so that the loop need not wait for a whole group."""
 
+VERDICTS_MAX: Final = 4096
+"""How many verdicts are read at a time."""
+
 SILENCE_S: Final = 5.0
 """A process that owes an answer and is silent for so long is lost."""
 
@@ -38,7 +42,7 @@ AGAIN_S: Final = 60.0
 """How long to do without, once it was lost."""
 
 
-_Asked = tuple[Check, asyncio.Future[bool]]
+_Asked = tuple[Check, Callable[[bool], None]]
 
 
 class Checks:
@@ -63,7 +67,7 @@ class Checks:
 
     @property
     def crowded(self) -> bool:
-        """Whether it is worth while to ask `good` before a signature is needed."""
+        """Whether it is worth while to `ask` before a signature is needed."""
         if self._at_once() < CROWD:
             return False
         if self._to is None:
@@ -71,14 +75,11 @@ class Checks:
             return False
         return True
 
-    async def good(self, check: Check) -> bool:
-        """Tell whether a signature is good, as soon as that is known."""
-        loop = asyncio.get_running_loop()
-        verdict: asyncio.Future[bool] = loop.create_future()
+    def ask(self, check: Check, then: Callable[[bool], None]) -> None:
+        """Tell `then` whether a signature is good, as soon as that is known."""
         if not self._waiting:
-            loop.call_soon(self._send)  # after all requests of this turn
-        self._waiting.append((check, verdict))
-        return await verdict
+            asyncio.get_running_loop().call_soon(self._send)  # after all requests of this turn
+        self._waiting.append((check, then))
 
     def _send(self) -> None:
         group, self._waiting = self._waiting, []
@@ -92,9 +93,7 @@ class Checks:
         """Take what the process said, a byte a verdict."""
         self.helped += len(verdicts)
         for good in verdicts:
-            verdict = self._away.popleft()[1]
-            if not verdict.done():
-                verdict.set_result(good == 1)
+            self._away.popleft()[1](good == 1)
 
     async def run(self) -> None:
         """Keep the process while it is wanted, until cancelled."""
@@ -118,6 +117,8 @@ class Checks:
         transport, _ = await finished(start)  # half a start would leave its pipes open
         try:
             self._to = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
+            with suppress(AttributeError):  # asyncio's own only; it would make room for 256 KiB each time
+                transport.get_pipe_transport(1).max_size = VERDICTS_MAX  # type: ignore[union-attr]
             self.process = transport.get_pid()
             self.ready.set()
             before = -1
@@ -130,8 +131,8 @@ class Checks:
             self._to = self.process = None
             self.ready.clear()
             transport.close()
-            _check_here(self._away)
-            self._away.clear()
+            left, self._away = self._away, deque()
+            _check_here(left)
             await finished(helper.over.wait())
 
 
@@ -165,6 +166,5 @@ async def _happens(event: asyncio.Event, seconds: float) -> bool:
 
 
 def _check_here(asked: Iterable[_Asked]) -> None:
-    for check, verdict in asked:
-        if not verdict.done():
-            verdict.set_result(check.run())
+    for check, then in asked:
+        then(check.run())

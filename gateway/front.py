@@ -1,10 +1,10 @@
-"""The way in: most paid requests are plain enough to be read and answered without aiohttp's server.
+"""The way in: the usual paid request is read, served and answered here, all others by aiohttp's server and the rooms.
 
 aiohttp's server takes as long for a small request as the admission and the receipt do. So a connection looks at each
-request first. One that is a POST to an API, in the one spelling nobody can read in two ways, whole and not too long, is
-served here, in one task. Everything else is handed on byte by byte to aiohttp, which stays the reference: other
-endpoints, answers that flow, odd or long requests, and whatever it has to refuse. What cannot even be framed with
-certainty (chunks, upgrades, obsolete lines) hands the whole connection over for good.
+request first. One that is a POST of a chat completion with a voucher, in the one spelling nobody can read in two ways,
+whole and not too long, is offered to `gateway.straight`. What is not so, or not wanted there, is handed on byte by byte
+to aiohttp, which stays the reference. What cannot even be framed with certainty (chunks, upgrades, obsolete lines)
+hands the whole connection over for good.
 
 One request of a connection is served at a time; what a client sends meanwhile waits, and beyond some bytes unread.
 """
@@ -14,129 +14,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Collection
-from functools import lru_cache
-from re import compile as regex
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
-import msgspec
 from aiohttp import web
-from multidict import CIMultiDict, CIMultiDictProxy, istr
-from yarl import URL
 
-from gateway.reply import Flows, Reply
+from gateway.apis.text import Chat
+from gateway.head import FIELD_MAX, read_head
+from gateway.reply import Reply
+from gateway.straight import Asked, Straight
 
 log = logging.getLogger(__name__)
 
 HEAD_MAX: Final = 32 << 10
-FIELD_MAX: Final = 16_384
-FIELDS_MAX: Final = 100
 QUICK_BODY_MAX: Final = 256 << 10
 """A longer body is aiohttp's, which reads it piece by piece."""
 
 WAITING_MAX: Final = 64 << 10
 """Bytes read ahead while a request is served."""
 
-SHORT_LINE: Final = 128
+READ_MAX: Final = 64 << 10
+"""Bytes that are taken from a connection at a time."""
+
 IDLE_S: Final = 3600.0
 NEVER_S: Final = 1e9
-
-_TOKEN: Final = regex(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_LINE: Final = regex(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[^ ]*) HTTP/1\.1")
-_LENGTH: Final = regex(r"0|[1-9][0-9]{0,9}")
-_JSON: Final = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
-_UNFRAMED: Final = frozenset({"transfer-encoding", "upgrade", "sec-websocket-key", "http2-settings"})
-_ODD: Final = frozenset({"content-encoding", "expect", "te", "trailer", "x-forwarded-proto", "forwarded"})
-
-
-class Head(msgspec.Struct):
-    """What is known of a request by its head.
-
-    Attributes:
-        length: of its body.
-        path: of the API, if the request is served here.
-        host: where the client believes to be.
-        headers: all of them.
-    """
-
-    length: int
-    path: str
-    host: str
-    headers: CIMultiDictProxy[str]
-
-
-class QuickCall(msgspec.Struct):
-    """A request that is served here."""
-
-    path: str
-    headers: CIMultiDictProxy[str]
-    body: bytes | None
-    host: str
-    flowing: web.Request | None = None
-
-    @property
-    def url(self) -> str:
-        """The whole address, as the client wrote it."""
-        return str(URL.build(scheme="http", authority=self.host).join(URL.build(path=self.path, encoded=True)))
-
-
-_PLAIN, _LENGTH_IS, _TYPE_IS, _HOST_IS, _LEFT, _BAD = range(6)
-"""What a line means for how a request is served: nothing, what it says, aiohttp serves it, it cannot be framed."""
-
-_MEANINGS: Final = {"content-length": _LENGTH_IS, "content-type": _TYPE_IS, "host": _HOST_IS}
-
-
-def _read_line(text: str) -> tuple[int, tuple[istr, str]]:
-    """Read one line of a head."""
-    name, colon, value = text.partition(":")
-    small, value = name.lower(), value.strip(" ")
-    if not colon or not _TOKEN.fullmatch(name) or small in _UNFRAMED:
-        return _BAD, (istr(), "")
-    meaning = _MEANINGS.get(small, _PLAIN)
-    if small in _ODD or len(value) > FIELD_MAX - 1024 or (small == "connection" and value.lower() != "keep-alive"):
-        meaning = _LEFT
-    return meaning, (istr(name), value)
-
-
-_line = lru_cache(1024)(_read_line)
-"""The same for short lines, which nearly all requests of a client have in common."""
-
-
-def read_head(head: bytes, paths: Collection[str]) -> Head | None:
-    """Read a head without its empty line; None where the request cannot be framed with certainty.
-
-    `path` of the result is empty where the request is not plain enough to be served here.
-    """
-    if not head.isascii():
-        return None
-    lines = head.decode("ascii").split("\r\n")
-    line = _LINE.fullmatch(lines[0])
-    if line is None or len(lines) > FIELDS_MAX or not "".join(lines).isprintable():
-        return None
-    quick = line[1] == "POST" and line[2] in paths
-    fields: list[tuple[istr, str]] = []
-    hosts, lengths, types = [], [], []
-    for text in lines[1:]:
-        meaning, field = _line(text) if len(text) < SHORT_LINE else _read_line(text)
-        fields.append(field)
-        if meaning == _PLAIN:
-            continue
-        if meaning == _LENGTH_IS:
-            lengths.append(field[1])
-        elif meaning == _TYPE_IS:
-            types.append(field[1])
-        elif meaning == _HOST_IS:
-            hosts.append(field[1])
-        elif meaning == _LEFT:
-            quick = False
-        else:
-            return None
-    if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
-        return None
-    quick = quick and len(lengths) == 1 and len(hosts) == 1 and len(types) == 1 and types[0].lower() in _JSON
-    host = hosts[0] if quick else ""
-    return Head(int(lengths[0]) if lengths else 0, line[2] if quick and host else "", host,
-                CIMultiDictProxy(CIMultiDict(fields)))  # fmt: skip
 
 
 class _Plain(web.RequestHandler):
@@ -162,22 +63,33 @@ class Front:
     """All connections.
 
     Attributes:
+        straight: serves the usual request.
+        serve: the same, and counts it.
+        line: the first line of a request that may be a usual one.
         connections: those that are open.
-        quick: how many requests were served here and not by aiohttp's server.
-        serving: how many are being served here.
+        buffer: what a connection has received, until it has looked at it.
+        serving: how many requests are being served here.
     """
 
     def __init__(
-        self, runner: web.AppRunner, serve: Callable[[QuickCall], Awaitable[Reply]], paths: Collection[str]
+        self, runner: web.AppRunner, straight: Straight, serve: Callable[[Asked], Awaitable[Reply | None]]
     ) -> None:
+        self.straight = straight
         self.serve = serve
-        self.paths = frozenset(paths)
+        self.line = f"POST {Chat.path} HTTP/1.1"
         self.connections: set[Connection] = set()
         self.closing = False
-        self.quick = 0
         self.serving = 0
+        self.buffer = memoryview(bytearray(READ_MAX))
         self._runner = runner
         self._server: asyncio.Server | None = None
+        self._over: asyncio.Future[None] | None = None
+
+    def served(self) -> None:
+        """Count a request that is served here no more."""
+        self.serving -= 1
+        if not self.serving and self._over is not None and not self._over.done():
+            self._over.set_result(None)
 
     async def listen(self, host: str, port: int) -> int:
         """Listen; return the port."""
@@ -201,9 +113,10 @@ class Front:
         self.closing = True
         if self._server is not None:
             self._server.close()
+        if self.serving:
+            self._over = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._over], timeout=seconds)
         tasks = [task for one in self.connections if (task := one.task) is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -211,11 +124,14 @@ class Front:
             one.close_if_idle()
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection.
 
+    For a protocol without a buffer asyncio makes one of 256 KiB whenever bytes come, which takes twice as long as all
+    that is done to read them.
+
     Attributes:
-        task: what serves its request, if one is served here.
+        task: what serves its request, once that is admitted here.
     """
 
     def __init__(self, front: Front, loop: asyncio.AbstractEventLoop) -> None:
@@ -224,6 +140,8 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._plain: _Plain | None = None
+        self._served: bytes | None = None
+        """The request that is served here, in case it has to be handed on."""
         self._handed = 0
         """Requests that aiohttp has not answered yet."""
         self._passing = 0
@@ -267,6 +185,14 @@ class Connection(asyncio.Protocol):
             self._plain.resume_writing()
         self._go_on()
 
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - there is one
+        """Return where bytes are to be put: all connections have one place, because it is read out at once."""
+        return self._front.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take bytes."""
+        self.data_received(bytes(self._front.buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
         if self._passing and self._plain is not None:
@@ -291,7 +217,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _busy(self) -> bool:
-        return self.task is not None or self._handed > 0 or self._full
+        return self._served is not None or self._handed > 0 or self._full
 
     def _go_on(self) -> None:
         """Take the next request, if it is there."""
@@ -317,47 +243,56 @@ class Connection(asyncio.Protocol):
             if end < 0 and len(data) <= HEAD_MAX:
                 self._need = len(data) + 1
                 break
-            head = read_head(data[:end], self._front.paths) if 0 <= end <= HEAD_MAX else None
+            head = read_head(data[:end], self._front.line) if 0 <= end <= HEAD_MAX else None
             if head is None:
                 self._give_away(data)
                 return
             size = end + 4 + head.length
-            if head.path and head.length <= QUICK_BODY_MAX:
-                if len(data) < size:
-                    self._need = size
-                    break
-                raw, data = (data, b"") if len(data) == size else (data[:size], data[size:])
-                call = QuickCall(head.path, head.headers, raw[end + 4 :], head.host)
-                self._front.serving += 1
-                self.task = self._loop.create_task(self._serve(call, raw))
-            else:
-                raw, data = data[:size], data[size:]
+            quick = head.usual and head.length <= QUICK_BODY_MAX
+            if quick and len(data) < size:
+                self._need = size
+                break
+            raw, data = (data, b"") if len(data) == size else (data[:size], data[size:])
+            asked = self._front.straight.read(head, raw[end + 4 :]) if quick else None
+            if asked is None:
                 self._passing = size - len(raw)
                 self._hand_on(raw)
+            else:
+                self._served = raw
+                self._front.serving += 1
+                self._front.straight.check(asked, self._checked)
         self._rest += data
 
-    async def _serve(self, call: QuickCall, raw: bytes) -> None:
+    def _checked(self, asked: Asked, good: bool) -> None:  # noqa: FBT001 - a callback
+        """Serve a request whose signature is good, as far as that was looked at."""
+        if good and self._transport is not None:
+            self.task = self._loop.create_task(self._serve(asked))
+        else:
+            self._answer(None)
+
+    async def _serve(self, asked: Asked) -> None:
+        answer: bytes | None = b""
         try:
-            answer = (await self._front.serve(call)).render()
-            self._front.quick += 1
-        except Flows:
-            self.task = None
-            self._hand_on(raw)
-            return
+            reply = await self._front.serve(asked)
+            answer = None if reply is None else reply.render()
         except ConnectionError:
-            self._close()
-            return
-        except asyncio.CancelledError:
-            self._close()
-            raise
+            log.debug("a client is hung up on")
         except Exception:
             log.exception("an answer cannot be written")
-            self._close()
-            return
         finally:
-            self.task = None
-            self._front.serving -= 1
-        if self._transport is not None and not self._transport.is_closing():
+            self._answer(answer)
+
+    def _answer(self, answer: bytes | None) -> None:
+        """End what is served here: with an answer, with none (b""), or by handing the request on."""
+        raw, self._served, self.task = self._served, None, None
+        self._front.served()
+        if self._transport is None or self._transport.is_closing():
+            return
+        if answer is None:
+            self._hand_on(raw or b"")
+        elif not answer:
+            self._close()
+        else:
             self._transport.write(answer)
             self._used = self._loop.time()
             if self._rest or self._front.closing:
@@ -411,7 +346,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close it, unless aiohttp still has to answer."""
-        if self.task is None and not self._handed:
+        if self._served is None and not self._handed:
             self._close()
 
     def _end(self) -> None:

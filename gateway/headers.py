@@ -32,7 +32,7 @@ from gateway.x402 import OpeningOrder, Payload, read_json, read_payload
 
 AUTHORIZATION: Final = "Authorization"
 _VOUCHER: Final = istr(VOUCHER)
-RARE: Final = tuple(istr(name) for name in (X402, AUTHORIZATION, MAX_COST, WINDOW, QUOTE))
+_RARE: Final = tuple(istr(name) for name in (X402, AUTHORIZATION, MAX_COST, WINDOW, QUOTE))
 """Payment headers that most requests do not have."""
 
 _KEY_NAME: Final = istr(IDEMPOTENCY)
@@ -64,7 +64,7 @@ def read_headers(headers: CIMultiDictProxy[str]) -> PaymentHeaders:
     Raises:
         BadPaymentHeader: one is malformed, there twice, or two say different things.
     """
-    for name in RARE:
+    for name in _RARE:
         if name in headers:
             break
     else:
@@ -158,16 +158,13 @@ def _window(text: str) -> int | None:
     return int(text)
 
 
-def read_key(headers: CIMultiDictProxy[str]) -> str | None:
-    """Return the `Idempotency-Key`, "" where there is none; None where something is wrong with it."""
-    if _KEY_NAME not in headers:
-        return ""
-    keys = headers.getall(_KEY_NAME)
-    return keys[0] if len(keys) == 1 and _KEY.fullmatch(keys[0]) else None
+def is_key(text: str) -> bool:
+    """Tell whether a text can be an `Idempotency-Key`."""
+    return _KEY.fullmatch(text) is not None
 
 
 def _key(text: str) -> str:
-    if text and _KEY.fullmatch(text) is None:
+    if text and not is_key(text):
         raise BadPaymentHeader(f"{IDEMPOTENCY} is 1 to 255 visible characters")
     return text
 

@@ -1,67 +1,17 @@
-"""A request to an API and its answer, apart from the HTTP server that read the one and writes the other."""
+"""A whole answer, apart from who writes it: aiohttp's server or `gateway.front`."""
 
 from __future__ import annotations
 
 import time
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
-from multidict import CIMultiDictProxy
 
 from aitoken.errors import Bug
-
-
-class Call(Protocol):
-    """A request to an API.
-
-    Attributes:
-        path: of the API.
-        headers: as they came.
-        url: the whole address, as the client wrote it.
-        body: where it has been read.
-        flowing: where an answer can flow; None where only a whole one can be written.
-    """
-
-    @property
-    def path(self) -> str: ...  # noqa: D102 - above
-    @property
-    def headers(self) -> CIMultiDictProxy[str]: ...  # noqa: D102 - above
-    @property
-    def url(self) -> str: ...  # noqa: D102 - above
-    @property
-    def body(self) -> bytes | None: ...  # noqa: D102 - above
-    @property
-    def flowing(self) -> web.Request | None: ...  # noqa: D102 - above
-
-
-class AiohttpCall(msgspec.Struct):
-    """A request that aiohttp's server read; its body is still to be read."""
-
-    flowing: web.Request
-    body: bytes | None = None
-
-    @property
-    def path(self) -> str:
-        """Of the API."""
-        return self.flowing.path
-
-    @property
-    def headers(self) -> CIMultiDictProxy[str]:
-        """As they came."""
-        return self.flowing.headers
-
-    @property
-    def url(self) -> str:
-        """The whole address, as the client wrote it."""
-        return str(self.flowing.url)
-
-
-class Flows(Exception):
-    """The answer is to flow, and this way into the gateway writes whole ones; nothing has been done for it."""
 
 
 class Reply(msgspec.Struct):

@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
-from aitoken.errors import Bug
 from aitoken.pay.headers import RECEIPT, REPEATED, decode_signed, request_hash
 from aitoken.pay.layouts import Receipt, Status
 from aitoken.types import AIT, Balance, Hash32, Moment
@@ -26,13 +25,14 @@ from gateway import refusals as r
 from gateway import x402
 from gateway.apis.all import APIS
 from gateway.apis.base import Api, Ask
+from gateway.apis.text import Chat
 from gateway.catalogue import Catalogue
 from gateway.challenges import Challenges, openai_error
 from gateway.checks import Checks
 from gateway.claimer import Claimer, ClaimPolicy
 from gateway.control import Control
 from gateway.door import Asked, Door
-from gateway.front import Front, QuickCall
+from gateway.front import Front
 from gateway.headers import PaymentHeaders, read_headers
 from gateway.metrics import CONTENT_TYPE as METRICS_TYPE
 from gateway.metrics import Metrics
@@ -41,11 +41,12 @@ from gateway.openings import Openings
 from gateway.paid import Settled, receipt_headers
 from gateway.places import Places
 from gateway.ports import ChainSide, Clock, RelaySide, Upstream
-from gateway.reply import AiohttpCall, Call, Flows, Reply
+from gateway.reply import Reply
 from gateway.serve import Served, Timing, ending
 from gateway.sessions import Known, Sessions
 from gateway.sse import CONTENT_TYPE
 from gateway.store import LaneLost, Store, StoredAnswer, StoreFailed
+from gateway.straight import Asked as UsuallyAsked
 from gateway.straight import Straight
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ LEAST_SINGLE: Final = Balance(AIT // 1000)
 """The least a single payment is charged: about the fee of its transaction."""
 
 _decode: Final = msgspec.json.Decoder().decode
+_Answer = TypeVar("_Answer", bound=web.StreamResponse | Reply | None)
 _STATUS_NAMES: Final = {int(status): status.name.lower() for status in Status}
 
 
@@ -183,7 +185,7 @@ class Gateway:
             max_line_size=16_384, max_field_size=16_384,
         )  # fmt: skip
         await self._runner.setup()
-        self.front = Front(self._runner, self._quick, self._apis)
+        self.front = Front(self._runner, self.straight, self._straightly)
         self.port = await self.front.listen(self._host, self.port)
         return self
 
@@ -208,54 +210,45 @@ class Gateway:
     # ------------------------------------------------------------------------------------------- requests
 
     async def _by_aiohttp(self, request: web.Request) -> web.StreamResponse:
-        answer = await self._handle(AiohttpCall(request))
+        api = self._apis[request.path]
+        answer = await self._counted(api, self._handle(request, api), time.monotonic())
         return answer.response() if isinstance(answer, Reply) else answer
 
-    async def _quick(self, call: QuickCall) -> Reply:
-        answer = await self._handle(call)
-        if not isinstance(answer, Reply):
-            raise Bug("an answer flowed where it cannot")
-        return answer
+    async def _straightly(self, asked: UsuallyAsked) -> Reply | None:
+        return await self._counted(self._apis[Chat.path], self.straight.serve(asked), asked.begun)
 
-    async def _handle(self, call: Call) -> Reply | web.StreamResponse:
-        api = self._apis[call.path]
-        begun = time.monotonic()
-        ask, body = None, b""
-        answer: Reply | web.StreamResponse
+    async def _counted(self, api: Api, work: Awaitable[_Answer], begun: float) -> _Answer | Reply:
+        """Await an answer, and count how it ends."""
+        answer: _Answer | Reply
         try:
-            usual = await self.straight.serve(call) if isinstance(call, QuickCall) else None
-            if usual is not None:
-                answer = usual
-            else:
-                body = call.body or await self._body(call)
-                ask = self._read_for(api, body)
-                if ask.stream and call.flowing is None:
-                    raise Flows
-                answer = await self._serve(call, api, ask, body)
-        except r.Refusal as refusal:
-            if isinstance(refusal, r.PaymentRefusal) and ask is not None:
-                await self._price(refusal, call, api, ask, body)
-            answer = self._refuse(refusal, call.url, "" if ask is None else ask.models[0])
+            answer = await work
         except (StoreFailed, LaneLost) as failure:
-            answer = self._refuse(_not_kept(failure), call.url, "")
-        except Flows:
-            raise
-        except Exception as failure:
-            if isinstance(failure, ConnectionError):
-                self.metrics.requests.add(api.kind, "gone")
-                raise
-            log.exception("a request failed", extra={"api": api.kind})
-            answer = _failed()
-        except asyncio.CancelledError:
+            answer = self._refuse(_not_kept(failure), "", "")
+        except (ConnectionError, asyncio.CancelledError):
             self.metrics.requests.add(api.kind, "gone")
             raise
-        self.metrics.requests.add(api.kind, str(answer.status))
-        self.metrics.took.add(api.kind, (time.monotonic() - begun) * 1000)
+        except Exception:
+            log.exception("a request failed", extra={"api": api.kind})
+            answer = _failed()
+        if answer is not None:
+            self.metrics.requests.add(api.kind, str(answer.status))
+            self.metrics.took.add(api.kind, (time.monotonic() - begun) * 1000)
         return answer
 
-    async def _serve(self, call: Call, api: Api, ask: Ask, body: bytes) -> Reply | web.StreamResponse:
+    async def _handle(self, request: web.Request, api: Api) -> Reply | web.StreamResponse:
+        ask, body = None, b""
+        try:
+            body = await self._body(request)
+            ask = self._read_for(api, body)
+            return await self._serve(request, api, ask, body)
+        except r.Refusal as refusal:
+            if isinstance(refusal, r.PaymentRefusal) and ask is not None:
+                await self._price(refusal, request, api, ask, body)
+            return self._refuse(refusal, str(request.url), "" if ask is None else ask.models[0])
+
+    async def _serve(self, request: web.Request, api: Api, ask: Ask, body: bytes) -> Reply | web.StreamResponse:
         self._door.check_models(api, ask)
-        payment = read_headers(call.headers)
+        payment = read_headers(request.headers)
         if payment.order is not None:
             if self._once is None:
                 raise r.NoSinglePayments("single payments are not taken here")
@@ -264,22 +257,22 @@ class Gateway:
             await self._openings.open(payment.opening, payment.voucher)
         known, voucher = await self._door.session_of(payment)
         asked = Asked(api, ask, body, payment, known, voucher)
-        answer = await (self._from_session(call, asked) if payment.key else self._answer(call, asked, None))
+        answer = await (self._from_session(request, asked) if payment.key else self._answer(request, asked, None))
         if payment.x402 and isinstance(answer, Reply) and RECEIPT in answer.headers:
             answer.headers[x402.RESPONSE] = self._told(known, answer.headers[RECEIPT])
         return answer
 
-    async def _from_session(self, call: Call, asked: Asked) -> Reply | web.StreamResponse:
+    async def _from_session(self, request: web.Request, asked: Asked) -> Reply | web.StreamResponse:
         async with self._door.repetition(asked, blake2_256(asked.body)) as (key, stored):
             if stored is not None:
                 return self._repeat(asked.api, asked.known, stored)
-            return await self._answer(call, asked, key)
+            return await self._answer(request, asked, key)
 
-    async def _answer(self, call: Call, asked: Asked, key: Hash32 | None) -> Reply | web.StreamResponse:
+    async def _answer(self, request: web.Request, asked: Asked, key: Hash32 | None) -> Reply | web.StreamResponse:
         paid = await self._door.admit(asked, key)
         try:
-            if asked.ask.stream and call.flowing is not None:
-                return await self._served.flow(call.flowing, paid)
+            if asked.ask.stream:
+                return await self._served.flow(request, paid)
             return await self._served.whole(paid)
         finally:
             self._door.leave(paid)
@@ -290,10 +283,10 @@ class Gateway:
         extra = {"receipt": receipt, "left": str(known.seller.left), "session": known.seller.id.hex()}
         return x402.response(self._challenges.network, known.facts.payer, read.charge, "", extra)
 
-    async def _price(self, refusal: r.Refusal, call: Call, api: Api, ask: Ask, body: bytes) -> None:
+    async def _price(self, refusal: r.Refusal, request: web.Request, api: Api, ask: Ask, body: bytes) -> None:
         """Say with a refusal what a payment would have to allow, where that can be said."""
         try:
-            payment = read_headers(call.headers)
+            payment = read_headers(request.headers)
         except r.Refusal:
             payment = PaymentHeaders()
         try:
@@ -316,10 +309,7 @@ class Gateway:
         headers |= {"Content-Type": stored.content_type, REPEATED: "1"}
         return Reply(stored.status, body, headers)
 
-    async def _body(self, call: Call) -> bytes:
-        request = call.flowing
-        if request is None:
-            return call.body or b""
+    async def _body(self, request: web.Request) -> bytes:
         if request.content_type not in ("application/json", "application/octet-stream"):
             raise r.BadRequest("the body is JSON")
         try:

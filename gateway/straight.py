@@ -3,20 +3,21 @@
 The rooms it passes (`door`, `paid`, `serve`) can do far more, which costs the usual request more than its signatures.
 Here is what is left of them for a request of which nothing is special: no plan, tier, quote, tool or second choice,
 prices that are plain products, a voucher that covers all, a key that is new if there is one, one gateway on the store.
-Whatever else turns up before the request is admitted makes `serve` return None, with nothing done; whatever turns up
-after it (an upstream that fails, a client that goes away, an odd answer) is finished by those rooms. They are the
-reference: a property test holds the same conversations with and without this module.
+Whatever else turns up before the request is admitted makes `read` or `serve` return None, with nothing done, and
+`gateway.front` gives it to aiohttp's server and the rooms; whatever turns up after it (an upstream that fails, a client
+that goes away, an odd answer) is finished by those rooms. They are the reference: a property test holds the same
+conversations with and without this module.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
-from multidict import istr
 
 from aitoken.crypto.checks import Check
 from aitoken.crypto.ed25519 import Pair
@@ -27,16 +28,7 @@ from aitoken.pay import units as u
 from aitoken.pay.errors import PayRejected
 from aitoken.pay.extension import IDEMPOTENCY as IDEMPOTENCY_FIELD
 from aitoken.pay.extension import encode_extension
-from aitoken.pay.headers import (
-    COST,
-    IDEMPOTENCY,
-    LEFT,
-    RECEIPT,
-    VOUCHER,
-    decode_signed,
-    encode_signed,
-    request_hash,
-)  # fmt: skip
+from aitoken.pay.headers import COST, LEFT, RECEIPT, decode_signed, encode_signed, request_hash
 from aitoken.pay.layouts import Receipt, Status, Voucher
 from aitoken.pay.price import RATE_ONE
 from aitoken.pay.seller import Admission
@@ -46,8 +38,8 @@ from gateway.apis.text import Chat
 from gateway.catalogue import Catalogue
 from gateway.checks import Checks
 from gateway.door import Door
-from gateway.front import QuickCall
-from gateway.headers import RARE, read_key, show_ait, unit_name
+from gateway.head import Head
+from gateway.headers import is_key, show_ait, unit_name
 from gateway.paid import Leg, Order, Paid, Settled, StoredAnswerParts, stored_answer
 from gateway.places import Places
 from gateway.ports import Answer, Clock, Upstream, UpstreamFailed
@@ -58,12 +50,8 @@ from gateway.sessions import Known, Sessions
 from gateway.store import Store
 from gateway.tokens import PIECES, TOKENIZERS
 
-log = logging.getLogger(__name__)
-
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
-_VOUCHER: Final = istr(VOUCHER)
-_KEY: Final = istr(IDEMPOTENCY)
 _OK: Final = int(Status.OK)
 _AMOUNT_LIMIT: Final = 1 << 128
 _FIELDS: Final = frozenset(
@@ -107,8 +95,14 @@ class Line(msgspec.Struct, frozen=True):
         return -(-max(total, self.least) * RATE_ONE // self.denominator)
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A usual request that was read; `key` is its `Idempotency-Key`, or "" where it has none."""
+class Asked(msgspec.Struct):
+    """A usual request that was read.
+
+    Attributes:
+        key: its `Idempotency-Key`, or "" where it has none.
+        begun: when it came, by the monotonic clock.
+        checked: the key with which the voucher's signature has been checked, if it has.
+    """
 
     known: Known
     statement: bytes
@@ -117,6 +111,8 @@ class Asked(msgspec.Struct, frozen=True):
     told: dict[str, Any]
     body: bytes
     key: str
+    begun: float
+    checked: bytes = b""
 
 
 class Work(msgspec.Struct):
@@ -160,22 +156,38 @@ class Straight:
         self.lines = {} if store.shared else _lines_of(catalogue, upstreams)
         self.served = 0
 
-    async def serve(self, call: QuickCall) -> Reply | None:
-        """Answer a request; None, with nothing done, where it is not a usual one.
+    def read(self, head: Head, body: bytes) -> Asked | None:
+        """Return a request; None where it is none of the usual ones."""
+        try:
+            statement, signature = decode_signed(head.voucher)
+            voucher = Voucher.decode(statement)
+            told = _decode(body)
+        except (PayRejected, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        known = self._sessions.at_hand(voucher.session_id)
+        if known is None or not _usual(told) or (head.key and not is_key(head.key)):
+            return None
+        return Asked(known, statement, signature, voucher, told, body, head.key, time.monotonic())
+
+    def check(self, asked: Asked, then: Callable[[Asked, bool], None]) -> None:
+        """Go on with a request: at once, or if many are there once the voucher's signature was checked beside the loop.
+
+        `then` is told False where that is wrong; at once nobody has looked, and `serve` will.
+        """
+        if self._checks.crowded:
+            asked.checked = asked.known.seller.key
+            check = Check(SignatureKind.ED25519, asked.signature, asked.statement, asked.checked)
+            self._checks.ask(check, partial(then, asked))
+        else:
+            then(asked, True)
+
+    async def serve(self, asked: Asked) -> Reply | None:
+        """Answer a request; None, with nothing done, where the rooms have to.
 
         Raises:
             StoreFailed: the receipt must not leave.
         """
-        asked = self._read(call)
-        if asked is None:
-            return None
-        checked = b""
-        if self._checks.crowded:
-            checked = asked.known.seller.key
-            good = await self._checks.good(Check(SignatureKind.ED25519, asked.signature, asked.statement, checked))
-            if not good or self._sessions.at_hand(asked.known.seller.id) is not asked.known:
-                return None
-        work = self._admit(asked, checked)
+        work = self._admit(asked)
         if work is None:
             return None
         paid: Paid | None = None
@@ -203,33 +215,18 @@ class Straight:
 
     # ------------------------------------------------------------------------------------------- admission
 
-    def _read(self, call: QuickCall) -> Asked | None:
-        headers, body = call.headers, call.body or b""
-        vouchers = headers.getall(_VOUCHER, ())
-        text = read_key(headers)
-        if call.path != Chat.path or len(vouchers) != 1 or text is None:
-            return None
-        for name in RARE:
-            if name in headers:
-                return None
-        try:
-            statement, signature = decode_signed(vouchers[0])
-            voucher = Voucher.decode(statement)
-            told = _decode(body)
-        except (PayRejected, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        known = self._sessions.at_hand(voucher.session_id)
-        if known is None or not _usual(told):
-            return None
-        return Asked(known, statement, signature, voucher, told, body, text)
-
-    def _admit(self, asked: Asked, checked: bytes) -> Work | None:
+    def _admit(self, asked: Asked) -> Work | None:
         """Reserve, in one step without a pause."""
         known, told, body, voucher = asked.known, asked.told, asked.body, asked.voucher
         facts, seller = known.facts, known.seller
         line = self.lines.get((told["model"], facts.book_version))
         key = blake2_256(asked.key.encode("ascii")) if asked.key else None
-        if line is None or facts.passes or self._store.may_have_offers:
+        if (
+            line is None
+            or facts.passes
+            or self._store.may_have_offers
+            or self._sessions.at_hand(seller.id) is not known
+        ):
             return None
         if key is not None and not self._door.is_new((seller.id, key)):
             return None
@@ -242,7 +239,8 @@ class Straight:
         now = self._clock.now()
         try:
             admission = seller.admit(
-                asked.statement, asked.signature, now, Balance(most), Balance(most), voucher, checked
+                asked.statement, asked.signature, now, Balance(most), Balance(most), voucher,
+                asked.checked,
             )  # fmt: skip
             lane = admission.lane
             if lane.signed_voucher is None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from aitoken.crypto import ed25519
 from aitoken.crypto.hashing import blake2_256
+from aitoken.light import light
 from aitoken.pay.errors import BadReceipt, BadSignature, ExposureTooHigh, LaneBusy, OutOfStep, OverDeposit
 from aitoken.pay.layouts import CUMULATIVE, Receipt, Voucher, ack0
 from aitoken.pay.price import PriceList
@@ -66,6 +67,7 @@ class BuyerLane:
         self.seq, self.total, self.ack, self.ceiling, self.ceiling_until = seq, total, ack, total, Moment(0)
 
 
+@light
 @dataclass(frozen=True, slots=True)
 class Promise:
     """A voucher for one request, signed; send it again unchanged when the request is repeated."""

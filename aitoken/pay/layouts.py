@@ -18,6 +18,7 @@ from aitoken.codec.hints import Bytes32, TypeName, codec_of, u16, u32, u64
 from aitoken.codec.primitives import FixedBytes
 from aitoken.codec.records import Record, record
 from aitoken.crypto.hashing import blake2_256
+from aitoken.light import light
 from aitoken.pay.errors import BadLayout
 from aitoken.pay.extension import EXTENSION_BYTES_MAX, decode_extension
 from aitoken.types import AccountId, Balance, BlockNumber, Hash32, Moment
@@ -179,6 +180,7 @@ class Tick:
     max_ticks: int
 
 
+@light
 @dataclass(frozen=True, slots=True)
 class Voucher:
     """A payer's promise on one lane: `acked` is owed, up to `ceiling` may be charged for the request in flight.
@@ -280,6 +282,7 @@ class Status(IntEnum):
 _STATUS_MAX: Final = max(Status)
 
 
+@light
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What a provider states about one request, signed by its operator key; each holds the hash of the one before.

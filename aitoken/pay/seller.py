@@ -15,6 +15,7 @@ from typing import Final
 
 from aitoken.crypto import ed25519
 from aitoken.crypto.hashing import blake2_256
+from aitoken.light import light
 from aitoken.pay.errors import (
     BadLayout,
     BadSignature,
@@ -39,6 +40,7 @@ class SessionClosing(PayRejected):
     code = "pay.session_closing"
 
 
+@light
 @dataclass(frozen=True, slots=True)
 class Signed:
     """Bytes and the signature over them, as they were received or will be sent."""
@@ -99,6 +101,7 @@ class SellerLane:
         return Claim(voucher, voucher.acked, voucher.seq)
 
 
+@light
 @dataclass(frozen=True, slots=True)
 class Admission:
     """A request that may be served, for at most `allowance`."""

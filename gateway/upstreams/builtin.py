@@ -37,6 +37,8 @@ _TEXT: Final = (
     "places and the same words . what was asked decides where the walk begins and how it turns . the same question "
     "has the same answer on every machine and at every time"
 )
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
 _WORDS: Final = tuple(_TEXT.split())
 
 
@@ -45,7 +47,7 @@ class BuiltinUpstream:
 
     async def ask(self, path: str, body: bytes) -> Answer:
         """Answer at once."""
-        request = msgspec.json.decode(body)
+        request = _decode(body)
         if path == "/v1/audio/speech":
             return Answer(200, "audio/wav", tone(str(request.get("input", ""))))
         make = _WHOLE.get(path)
@@ -56,7 +58,7 @@ class BuiltinUpstream:
     @asynccontextmanager
     async def stream(self, path: str, body: bytes) -> AsyncIterator[Flow]:
         """Answer token by token."""
-        request = msgspec.json.decode(body)
+        request = _decode(body)
         flow = _FLOWS.get(path)
         if flow is None:
             yield _BuiltinFlow([], _json({"error": {"message": f"no built-in model streams {path}"}}, 404))
@@ -75,7 +77,7 @@ class _BuiltinFlow:
 
 
 def _json(value: dict[str, Any], status: int = 200) -> Answer:
-    return Answer(status, "application/json", msgspec.json.encode(value))
+    return Answer(status, "application/json", _encode(value))
 
 
 # ------------------------------------------------------------------------------------------------- text
@@ -128,7 +130,7 @@ def _limit(request: dict[str, Any], *names: str, otherwise: int = OUTPUT_MAX) ->
 
 
 def _name(request: dict[str, Any], prefix: str) -> str:
-    return prefix + blake2_256(msgspec.json.encode(request, order="deterministic")).hex()[:24]
+    return prefix + blake2_256(_encode(request)).hex()[:24]
 
 
 def _chat_reply(request: dict[str, Any]) -> tuple[list[str], str, int]:

@@ -50,6 +50,13 @@ async def running() -> AsyncIterator[Checks]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def verdict(checks: Checks, check: Check) -> bool:
+    """What is said of a signature."""
+    told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    checks.ask(check, lambda good: None if told.done() else told.set_result(good))
+    return await told
+
+
 needs_two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is no process on one core")
 
 
@@ -67,14 +74,14 @@ def test_who_is_nearly_alone_is_not_crowded() -> None:
 async def test_without_a_process_the_loop_checks() -> None:
     checks = Checks(lambda: c.CROWD)
     assert not checks.crowded
-    assert await asyncio.gather(*(checks.good(one) for one in CHECKS)) == RIGHT
+    assert await asyncio.gather(*(verdict(checks, one) for one in CHECKS)) == RIGHT
     assert checks.helped == 0
 
 
 @needs_two_cores
 async def test_a_group_comes_back_from_the_process() -> None:
     async with running() as checks:
-        assert await asyncio.gather(*(checks.good(one) for one in CHECKS)) == RIGHT
+        assert await asyncio.gather(*(verdict(checks, one) for one in CHECKS)) == RIGHT
         assert checks.helped == len(CHECKS)
 
 
@@ -83,15 +90,15 @@ async def test_what_a_lost_process_had_is_checked_here() -> None:
     async with running() as checks:
         assert checks.process is not None
         os.kill(checks.process, signal.SIGSTOP)
-        asked = [asyncio.ensure_future(checks.good(one)) for one in CHECKS]
-        gone = asyncio.ensure_future(checks.good(CHECKS[1]))
+        asked = [asyncio.ensure_future(verdict(checks, one)) for one in CHECKS]
+        gone = asyncio.ensure_future(verdict(checks, CHECKS[1]))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         gone.cancel()
         os.kill(checks.process, signal.SIGKILL)
         assert await asyncio.gather(*asked) == RIGHT
         assert not checks.crowded
-        assert await checks.good(CHECKS[1])
+        assert await verdict(checks, CHECKS[1])
         assert checks.helped == 0
 
 
@@ -101,7 +108,7 @@ async def test_a_silent_process_is_lost(monkeypatch: pytest.MonkeyPatch) -> None
     async with running() as checks:
         assert checks.process is not None
         os.kill(checks.process, signal.SIGSTOP)
-        assert await asyncio.gather(*(checks.good(one) for one in CHECKS)) == RIGHT
+        assert await asyncio.gather(*(verdict(checks, one) for one in CHECKS)) == RIGHT
         assert checks.process is None
 
 

@@ -1,4 +1,4 @@
-"""What the gateway reads and writes itself is, byte for byte, what aiohttp's server would have made of it."""
+"""What the gateway reads and writes itself is, byte for byte, what aiohttp's server and the rooms would make of it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitoken.types import Moment
-from gateway.front import HEAD_MAX, QUICK_BODY_MAX, read_head
+from gateway.front import HEAD_MAX, QUICK_BODY_MAX
+from gateway.head import read_head
 from gateway.reply import Reply
 from tests.support.gateways import FakeClock, Gate, Shop, chat_answer, shop
 
 CHAT = "/v1/chat/completions"
-PATHS = frozenset({CHAT})
+LINE = f"POST {CHAT} HTTP/1.1"
 HELLO = {"model": "echo", "messages": [{"role": "user", "content": "hello paid world"}], "max_tokens": 7}
 DATE = re.compile(rb"Date: [^\r]*")
 END = b"GET /healthz HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
@@ -42,7 +43,8 @@ FIELDS = (
     "Content-Type: application/json", "content-type:application/json; charset=utf-8", "Content-Type: text/plain",
     "Connection: keep-alive", "Accept: */*", "X-Note:", "X-Note:  spaces  ", "AI-Max-Cost: 9000", "AI-Max-Cost: much",
     "Idempotency-Key: once", "Content-Encoding: identity", "Expect: 100-continue", "X-Far: " + "a" * 9000,
-    "X-Tab: a\tb", "AI-Voucher: AAAA", "Authorization: Payment e30", "PAYMENT-SIGNATURE: e30=",
+    "X-Tab: a\tb", "AI-Voucher: AAAA", "Authorization: Payment e30", "Authorization: Bearer x", "Idempotency-Key: a b",
+    "PAYMENT-SIGNATURE: e30=",
 )  # fmt: skip
 LAST = (
     b"", b"BREW /tea HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n",
@@ -69,9 +71,10 @@ def conversations(draw: st.DrawFn) -> list[tuple[str, bytes, list[str]]]:
     return found
 
 
-def spoken(here: Shop, wanted: list[tuple[str, bytes, list[str]]]) -> list[bytes]:
+async def spoken(here: Shop, wanted: list[tuple[str, bytes, list[str]]]) -> list[bytes]:
     """The requests as bytes, each paid from a lane of its own."""
     buyer, requests = here.buyer(), []
+    await here.gateway.sessions.find(buyer.id)
     for pays, body, fields in wanted:
         if pays == "status":
             requests.append(raw(b"", path="/.well-known/aitp/status", method="GET"))
@@ -122,15 +125,15 @@ async def both(
 ) -> tuple[bytes, bytes, int, int]:
     """What the gateway answers, and what it answers when aiohttp's server reads and writes all."""
     answers, quick = [], []
-    for paths in (PATHS, frozenset[str]()):
+    for line in (LINE, ""):
         with TemporaryDirectory() as folder:
             async with shop(Path(folder), clock=StoppedClock()) as here:
                 front = here.gateway.front
                 assert front is not None
-                front.paths = front.paths & paths
-                pieces = cut(b"".join([*spoken(here, wanted), last or END]), places)
+                front.line = line
+                pieces = cut(b"".join([*await spoken(here, wanted), last or END]), places)
                 answers.append(await asyncio.wait_for(say(here.gateway.port, pieces), 60))
-                quick.append(front.quick)
+                quick.append(here.gateway.straight.served)
     return answers[0], answers[1], quick[0], quick[1]
 
 
@@ -154,21 +157,20 @@ def test_what_is_plain_is_served_here_and_the_rest_is_not() -> None:
     ]  # fmt: skip
     ours, reference, quick, _ = asyncio.run(both(wanted, [], b""))
     assert ours == reference
-    assert quick == 3
+    assert quick == 2
     assert ours.count(b"HTTP/1.1 200 OK") == 6
     assert ours.count(b"AI-Receipt: ") == 3
 
 
 # ------------------------------------------------------------------------------------------------- framing
 
-GOOD = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 12"
+GOOD = f"{LINE}\r\nHost: a\r\nContent-Type: application/json\r\nAI-Voucher: v\r\nContent-Length: 12"
 
 
 def test_a_plain_request_is_read() -> None:
-    head = read_head((GOOD + "\r\nAI-Voucher:  x \r\nai-voucher: y").encode(), PATHS)
+    head = read_head((GOOD + "\r\nX: y\r\nIdempotency-key:  a b \r\nAuthorization: Bearer x").encode(), LINE)
     assert head is not None
-    assert (head.path, head.length, head.host) == (CHAT, 12, "a")
-    assert head.headers.getall("AI-VOUCHER") == ["x", "y"]
+    assert (head.usual, head.length, head.voucher, head.key) == (True, 12, "v", "a b")
 
 
 @pytest.mark.parametrize(
@@ -177,24 +179,28 @@ def test_a_plain_request_is_read() -> None:
      ": c", "no colon", "a: b\x00", "a: b\nc: d", "a: b\rc", "a\t: b", "a: \xe4"],
 )  # fmt: skip
 def test_what_can_be_framed_in_two_ways_is_not_read(more: str) -> None:
-    assert read_head(f"{GOOD}\r\n{more}".encode(), PATHS) is None
+    assert read_head(f"{GOOD}\r\n{more}".encode(), LINE) is None
 
 
 @pytest.mark.parametrize("length", ["-1", "+1", "1_0", "0x1", "", "1 2", "01", "12345678901"])
 def test_odd_lengths_are_not_read(length: str) -> None:
-    assert read_head(GOOD.replace("12", length).encode(), PATHS) is None
+    assert read_head(GOOD.replace("12", length).encode(), LINE) is None
 
 
 @pytest.mark.parametrize(
     "change",
     [("Host: a", "Host: a\r\nHost: b"), ("Host: a", "X: a"), ("Host: a", "Host:"), ("/json", "/xml"),
      ("POST", "PUT"), ("completions", "completions?a=1"), ("Host", "Expect: 100-continue\r\nHost"),
-     ("Host", "Connection: close\r\nHost"), ("Host", "Content-Encoding: gzip\r\nHost")],
+     ("Host", "Connection: close\r\nHost"), ("Host", "Content-Encoding: gzip\r\nHost"), ("AI-Voucher", "Voucher"),
+     ("AI-Voucher: v", "AI-Voucher:"), ("AI-Voucher", "AI-Voucher: w\r\nAI-Voucher"),
+     ("Host", "Idempotency-Key:\r\nHost"), ("Host", "AI-Max-Cost: 9\r\nHost"), ("Host", "AI-Quote: q\r\nHost"),
+     ("Host", "AI-Window: 9\r\nHost"), ("Host", "payment-signature: e30\r\nHost"),
+     ("Host", "Authorization: payment e30\r\nHost")],
 )  # fmt: skip
 def test_what_is_not_plain_is_left_to_aiohttp(change: tuple[str, str]) -> None:
-    head = read_head(GOOD.replace(*change).encode(), PATHS)
+    head = read_head(GOOD.replace(*change).encode(), LINE)
     assert head is not None
-    assert head.path == ""
+    assert not head.usual
 
 
 def test_what_is_longer_than_a_head_may_be_is_left_to_aiohttp() -> None:

@@ -58,8 +58,9 @@ async def left_by(steps: list[Step], *, straight: bool) -> tuple[list[Any], int]
     with TemporaryDirectory() as folder:
         async with shop(Path(folder), clock=StoppedClock(), limits=Limits(places=1)) as here:
             gateway = here.gateway
+            assert gateway.front is not None
             if not straight:
-                gateway.straight.lines = {}
+                gateway.front.line = ""
             left: list[Any] = []
             buyer = here.buyer(deposit=10**10)
             here.script.play(ANSWERS[0])
