@@ -32,7 +32,8 @@ def receipts(last: int, folder: Path, out: Output) -> None:
                 found.append(
                     {
                         "finished": receipt.finished, "provider": kept.provider, "session": kept.id.hex(),
-                        "lane": receipt.lane, "seq": receipt.seq, "hash": receipt.hash.hex(), "status": Status(receipt.status).name.lower(),
+                        "lane": receipt.lane, "seq": receipt.seq, "hash": receipt.hash.hex(),
+                        "status": Status(receipt.status).name.lower(),
                         "charge": receipt.charge,
                         "usage": {UNITS[u].name if u in UNITS else str(u): n for u, n in receipt.usage},
                         "signed": encode_signed(signed.statement, signed.signature),
