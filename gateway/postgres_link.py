@@ -80,3 +80,8 @@ async def _configure(connection: Connection) -> None:
     """Read what is committed, statement by statement; wait for the disk only where it is said."""
     await connection.execute("SET default_transaction_isolation TO 'read committed'")
     await connection.execute("SET synchronous_commit TO off")
+
+
+def words_of(error: Exception) -> str:
+    """Return what went wrong, in one line."""
+    return " ".join(str(error).split()) or "it does not answer"

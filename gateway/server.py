@@ -56,6 +56,8 @@ DEPTH_MAX: Final = 64
 KEPT_MS: Final = 24 * 3_600_000
 FORGET_EVERY_S: Final = 60
 SHUTDOWN_S: Final = 10.0
+AWAY_S: Final = 5
+"""After how long one may ask again whether the store is back."""
 LEAST_SINGLE: Final = Balance(AIT // 1000)
 """The least a single payment is charged: about the fee of its transaction."""
 
@@ -199,7 +201,10 @@ class Gateway:
             await self._once.close()
         for loop in self._loops:
             loop.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None  # what failed first ended the others
 
     async def _forget(self) -> None:
         while True:
@@ -372,7 +377,11 @@ class Gateway:
         return web.Response(body=self.metrics.render(), headers={"Content-Type": METRICS_TYPE})
 
     async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for all
-        return web.Response(text="ok")
+        """Say whether requests can be served; why not in detail is for the log, since strangers may ask."""
+        if not self._settings.store.away:
+            return web.Response(text="ok")
+        text = "the store is away: nothing is served until it is back"
+        return web.Response(status=503, text=text, headers={"Retry-After": str(AWAY_S)})
 
 
 def _failed() -> Reply:
@@ -382,4 +391,4 @@ def _failed() -> Reply:
 
 def _not_kept(failure: Exception) -> r.Refusal:
     log.warning("what must be kept cannot be", extra={"reason": str(failure)})
-    return r.StoreUnavailable("the gateway cannot keep receipts now; nothing is charged", retry_after_s=5)
+    return r.StoreUnavailable("the gateway cannot keep receipts now; nothing is charged", retry_after_s=AWAY_S)

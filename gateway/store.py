@@ -19,8 +19,8 @@ waits for the row that makes the lane known.
 Several gateways (PostgreSQL): what they share is decided in the store. A request takes its lane and its part of the
 deposit in one step under a lock of its session (`Store.turn`), and no receipt leaves before it is committed
 (`Store.kept`), which it is only if the lane is still its gateway's. So a number has one receipt whoever is taken for
-dead, and only lanes with a request in flight at a dead gateway are retired. A database that is away is waited for:
-meanwhile everything that needs it raises `StoreFailed`, and what is put is dropped.
+dead, and only lanes with a request in flight at a dead gateway are retired. A database that is away, also at the start,
+is waited for: meanwhile everything that needs it raises `StoreFailed`, and what is put is dropped.
 """
 
 from __future__ import annotations
@@ -208,6 +208,11 @@ class Store(ABC):
         self.number = 0
         self.clean = True
         self.commits = 0
+
+    @property
+    def away(self) -> str:
+        """Why nothing can be kept now; empty while all is well."""
+        return "" if self._failed is None else str(self._failed)
 
     # ------------------------------------------------------------------------------------------- what differs
 

@@ -36,7 +36,7 @@ from psycopg_pool import PoolTimeout
 from aitoken.pay.layouts import Receipt
 from aitoken.pay.seller import SellerLane, Signed
 from aitoken.types import Balance, Hash32, Moment
-from gateway.postgres_link import AWAY, CONFLICTS, Connection, Link
+from gateway.postgres_link import AWAY, CONFLICTS, Connection, Link, words_of
 from gateway.postgres_tables import KEEP, LANE, RECEIPT, SURELY, SWEEP, TABLES, USED
 from gateway.store import (
     Change,
@@ -60,6 +60,12 @@ ATTEMPTS: Final = 5
 RETRY_S: Final = 0.1
 RETRY_S_MAX: Final = 2.0
 """How long one waits before one looks again whether a database that was away is back: twice as long each time."""
+
+START_S: Final = 300.0
+"""How long a gateway waits for a database that is away when it starts; it may be the wrong one."""
+
+FIRST_S: Final = 10.0
+"""How long the first look for it takes at most."""
 
 DOUBT_S: Final = 30.0
 """How long a receipt that was on its way when the database went away is waited for."""
@@ -190,6 +196,7 @@ class PostgresStore(Store):
         self._lease_s = lease_s
         self.link = Link(url)
         self.begun: dict[tuple[Hash32, int], int] = {}
+        self._give_up_at = 0.0
         self._broken = False
         self._doubts: dict[bytes, asyncio.Event] = {}
         self._doubtful: list[Change] = []
@@ -466,10 +473,14 @@ class PostgresStore(Store):
         return lost
 
     async def _open(self) -> None:
+        """Begin; where the database is away, `run` goes on with that."""
+        self._give_up_at = asyncio.get_running_loop().time() + START_S
         try:
-            await self._begin()
-        except psycopg.Error as error:
-            raise StoreUnusable(f"the store cannot be used: {error}") from None
+            async with asyncio.timeout(FIRST_S):
+                await self._begin()
+        except (*AWAY, TimeoutError) as error:
+            log.warning("the database is not there: it is waited for", extra={"seconds": START_S})
+            self._fail(StoreFailed(f"the database is not there: {words_of(error)}"))
 
     async def _begin(self) -> None:
         """Connect, take a number, and take the work of those that are dead; the number before is."""
@@ -490,8 +501,10 @@ class PostgresStore(Store):
                 for sql in SWEEP:
                     await connection.execute(sql)
             self.number = number
-        except BaseException:
+        except BaseException as error:
             await self.link.close()
+            if isinstance(error, psycopg.Error) and not isinstance(error, AWAY):
+                raise StoreUnusable(f"the store cannot be used: {words_of(error)}") from None
             raise
 
     async def _go_on(self, failure: StoreFailed) -> None:
@@ -509,7 +522,11 @@ class PostgresStore(Store):
         log.warning("the store is back", extra={"number": self.number})
 
     async def _begin_again(self) -> set[bytes]:
-        """Begin as soon as the database is there; return what `_look_up` does."""
+        """Begin as soon as the database is there; return what `_look_up` does.
+
+        Raises:
+            StoreFailed: it has not been there since the start, and was waited for long enough.
+        """
         pause, task = RETRY_S, asyncio.current_task()
         while True:
             lost: set[bytes] | None = None
@@ -519,7 +536,9 @@ class PostgresStore(Store):
                     await self._begin()
                     lost = await self._look_up()
             except (*AWAY, TimeoutError) as error:
-                log.debug("the store is still away", extra={"reason": str(error)})
+                log.debug("the store is still away", extra={"reason": words_of(error)})
+                if not self.number and asyncio.get_running_loop().time() >= self._give_up_at:
+                    raise StoreFailed(f"no database within {START_S:.0f} s: {words_of(error)}") from None
             if task is not None and task.cancelling():
                 raise asyncio.CancelledError  # `wait_for` of Python 3.11 forgets it if it comes with an answer
             if lost is not None:

@@ -131,6 +131,8 @@ async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place:
                     await _wind_up(running.claimer, stop, policy.every_s)
                     return
                 click.echo(f"selling at http://{place.host}:{running.port}", err=True)
+                if store.away:
+                    click.echo(f"as soon as the store is there: {store.away}", err=True)
                 await stop.wait()
     finally:
         for server in servers.values():
@@ -140,8 +142,18 @@ async def _run(catalogue: Catalogue, operator: Pair, policy: ClaimPolicy, place:
 
 async def _wind_up(claimer: Claimer, stop: asyncio.Event, every_s: float) -> None:
     """End all sessions, each once nothing is owed any more; go on until none is left or somebody says stop."""
-    while (left := await claimer.wind_up()) and not stop.is_set():
-        click.echo(f"{left} sessions have claims or requests that are not through yet", err=True)
+    from gateway.store import StoreFailed
+
+    while not stop.is_set():
+        try:
+            left = await claimer.wind_up()
+        except StoreFailed as failure:
+            click.echo(f"nothing can be wound up now: {failure}", err=True)
+        else:
+            if not left:
+                click.echo("all sessions are over", err=True)
+                return
+            click.echo(f"{left} sessions have claims or requests that are not through yet", err=True)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), every_s)
-    click.echo("all sessions are over" if not left else f"{left} sessions are left open", err=True)
+    click.echo("sessions are left open", err=True)

@@ -261,6 +261,49 @@ async def test_shared_a_flow_breaks_off_when_its_receipt_cannot_be_kept_any_more
         assert not any(b"aitp.receipt" in line for line in lines)
 
 
+async def health(here: Shop) -> tuple[int, bytes]:
+    reply = await here.get("/healthz")
+    assert reply.status == 200 or int(reply.headers["Retry-After"]) > 0
+    return reply.status, reply.body
+
+
+async def test_shared_a_gateway_started_while_the_database_is_away_says_so_and_begins_when_it_is_there(
+    tmp_path: Path,
+) -> None:
+    database = DATABASES[-1]
+    place_of(tmp_path)
+    database.stop(signal.SIGQUIT)
+    async with shop(tmp_path) as here:
+        buyer = here.buyer(lanes=64)
+        status, words = await health(here)
+        assert (status, b"store is away" in words, str(database.url).encode() in words) == (503, True, False)
+        assert told(await buyer.ask(HELLO, 10**6)) == AWAY
+        await asyncio.to_thread(database.start)
+        await until_served(buyer)
+        assert await health(here) == (200, b"ok")
+        database.stop(signal.SIGKILL)
+        assert told(await buyer.ask(HELLO, 10**6)) == AWAY
+        assert (await health(here))[0] == 503
+
+
+async def test_shared_a_gateway_whose_database_never_comes_stops_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store_postgres.START_S", 0.0)
+    place_of(tmp_path)
+    DATABASES[-1].stop(signal.SIGQUIT)
+    with pytest.raises(StoreFailed, match=r"no database within 0 s: .*No such file"):
+        async with shop(tmp_path):
+            await asyncio.Event().wait()
+
+
+async def test_shared_a_database_where_no_table_may_be_made_is_refused_at_once(tmp_path: Path) -> None:
+    place = str(place_of(tmp_path)).replace("search_path%3D", "search_path%3Dno_such_")
+    with pytest.raises(StoreUnusable, match="no schema has been selected"):
+        async with open_store(place, GENESIS, OPERATOR.public):
+            pass
+
+
 async def test_shared_a_database_that_does_not_answer_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.support.gateways.LEASE_S", 1.0)
     database = DATABASES[-1]
@@ -270,6 +313,7 @@ async def test_shared_a_database_that_does_not_answer_is_away(tmp_path: Path, mo
         with database.freeze():
             assert told(await buyer.ask(HELLO, 10**6)) == AWAY
             assert told(await buyer.ask(HELLO, 10**6)) == AWAY
+            assert (await health(here))[0] == 503
         await until_served(buyer)
 
 
