@@ -186,6 +186,10 @@ class CallCodec:
         """Make a call readable."""
         self._table[info.pallet_index << 8 | info.index] = info
 
+    def info_of(self, data: bytes) -> CallInfo | None:
+        """Which call an encoded one is, by its first two bytes; None where there is none such."""
+        return self._table.get(data[0] << 8 | data[1]) if len(data) > 1 else None
+
     def decode(self, data: bytes) -> Call:
         """Decode exactly one call.
 

@@ -103,6 +103,7 @@ class Executive:
         self._schema = schema
         self._store = machine.store
         self._decode_call = schema.decode_call
+        self.info_of = schema.info_of
         self._system = system
         self._accounts = system.account
         self._fees = fees

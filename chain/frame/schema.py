@@ -117,7 +117,7 @@ def api_id(name: str) -> bytes:
 
 
 class Schema:
-    """A runtime's declarations, resolved. `decode_call` decodes exactly one call.
+    """A runtime's declarations, resolved. `decode_call` decodes exactly one call, `info_of` says which it is.
 
     Args:
         pallets: the pallet classes.
@@ -148,6 +148,7 @@ class Schema:
         self.resolver = Resolver({DispatchError: DISPATCH_ERROR}, GLOBAL)
         self._calls = CallCodec()
         self.decode_call: Callable[[bytes], Call] = self._calls.decode
+        self.info_of: Callable[[bytes], CallInfo | None] = self._calls.info_of
         self.call_infos: dict[str, list[CallInfo]] = {}
         self.call_codec: AnyCodec = Codec(
             lambda call: call.encode(), self._calls.read, default=lambda: None, size_min=2, shape=self._call_shape

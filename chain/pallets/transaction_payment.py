@@ -48,6 +48,8 @@ TREASURY_PERCENT: Final = 30
 TREASURY: Final = AccountId(b"modlpy/trsry".ljust(32, b"\x00"))
 OPERATIONAL_FACTOR: Final = 5
 U64_MAX: Final = 2**64 - 1
+WORTH_UNIT: Final = 1_000_000
+"""Priorities are what is paid for so much room."""
 WEIGHT_FEES_MAX: Final = 1024
 
 
@@ -92,6 +94,11 @@ class FeeDetails(Record):
         InclusionFee | None, Option(codec_of(InclusionFee)), TypeName("Option<InclusionFee<Balance>>")
     ]
     tip: PlainBalance
+
+
+def room_of(length: int, weight: int) -> int:
+    """What a transaction occupies of a block: its bytes, or its weight in millionths of a second, whatever is more."""
+    return max(1, weight // 1_000_000, length)
 
 
 class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
@@ -158,8 +165,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         worth = tip + 1
         if dispatch_class is DispatchClass.Operational:
             worth += fee * OPERATIONAL_FACTOR
-        room = max(1, weight // 1_000_000, length)
-        return min(worth * 1_000_000 // room, U64_MAX)
+        return min(worth * WORTH_UNIT // room_of(length, weight), U64_MAX)
 
     # --------------------------------------------------------------------------------------------- the executive's
 

@@ -124,6 +124,19 @@ class ImmediatelyDropped(PoolRejected):
         self.data = "The transaction couldn't enter the pool because of the limit"
 
 
+class Shed(ImmediatelyDropped):
+    """More waits at the door than can be checked, and others promise more."""
+
+    code = "pool.shed"
+
+    def __init__(self, tip: int | None) -> None:
+        """`tip` is the least that would have been enough; None where a tip does not help just now."""
+        super().__init__()
+        self.tip = tip
+        would_do = "send it again later" if tip is None else f"a tip of {tip} would do now, or send it again later"
+        self.data = f"{self.data}: more is waiting than can be checked; {would_do}"
+
+
 def refusal(error: InvalidTransaction) -> PoolRejected:
     """What a wallet is told when the runtime refuses its transaction."""
     return UnknownValidity(error.text) if error.is_unknown else Invalid(error)

@@ -42,4 +42,4 @@ class Limits:
     queue_bytes: int = 8 * MIB
     """Their bytes together."""
     queue_per_source: int = 1_024
-    """Those of one connection or peer."""
+    """Those of one address or peer; of more, those go first that promise most, and the others are refused."""

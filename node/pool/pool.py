@@ -3,9 +3,11 @@
 Rules
 - Every source (a connection, a peer) has a lane; lanes are served in turn, in slices of `SLICE_SECONDS`, so neither a
   flood nor a block's worth of transactions delays anybody by more than a slice.
+- Of one source those go first that promise to pay most for the room they take; when its lane is full, those that
+  promise least are refused and told what tip would do. Who breaks promises is served in order of arrival.
 - Cheap checks come first (`TransactionPool.examine`), the signature only after them.
 - The same bytes arriving again while they are being checked wait for that one check.
-- All is bounded: a full lane or queue answers "immediately dropped" (1016).
+- All is bounded: where there is no room the answer is "immediately dropped" (1016).
 - Bad signatures are remembered for a while and answered without another check.
 """
 
@@ -22,7 +24,7 @@ from aitoken.crypto.hashing import blake2_256
 from aitoken.crypto.signature import verify_multi
 from aitoken.types import Hash32
 from chain.frame.errors import BadProof
-from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolRejected, TooLarge
+from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolRejected, Shed, TooLarge
 from node.pool.fairqueue import FairQueue
 from node.pool.limits import Limits
 from node.pool.status import Watcher
@@ -52,17 +54,17 @@ Waiter = Callable[[Outcome], None]
 
 
 class _Job:
-    """Bytes at the door and who waits for what becomes of them."""
+    """A transaction at the door and who waits for what becomes of it."""
 
-    __slots__ = ("hash", "later", "raw", "waiter", "watcher", "xt")
+    __slots__ = ("hash", "later", "source", "waiter", "watcher", "xt")
 
-    def __init__(self, raw: bytes, tx_hash: Hash32, watcher: Watcher | None, waiter: Waiter) -> None:
-        self.raw = raw
-        self.hash = tx_hash
+    def __init__(self, xt: Extrinsic, source: str, watcher: Watcher | None, waiter: Waiter) -> None:
+        self.xt = xt
+        self.hash = xt.hash
+        self.source = source
         self.watcher = watcher
         self.waiter = waiter
         self.later: list[Waiter] | None = None
-        self.xt: Extrinsic | None = None
 
     def end(self, outcome: Outcome) -> None:
         """Answer everybody who waits; who came later learns that it is there already."""
@@ -136,7 +138,7 @@ class Pool(TransactionPool):
         self._accepted = metrics.counter("pool_accepted", "Transactions taken in.")
         self._accepted_now = 0
         """Counted but not yet in `_accepted`, which is told once a slice."""
-        self._refused = metrics.counter("pool_refused", "Transactions refused after a look.", ["code"])
+        self._refused = metrics.counter("pool_refused", "Transactions refused.", ["code"])
         self._refused_by: dict[str, Counter] = {}
         """Looking a label up costs as much as the refusal; under load a block often comes before the door is served."""
 
@@ -216,13 +218,28 @@ class Pool(TransactionPool):
         if job is not None:
             job.later = [*(job.later or ()), waiter]
             return
-        job = _Job(raw, tx_hash, watcher, waiter)
-        if not self._queue.push(source, job, len(raw)):
-            raise ImmediatelyDropped
+        try:
+            xt = self.parse(raw, tx_hash)
+        except PoolRejected as error:
+            self._count(error)
+            raise
+        job = _Job(xt, source, watcher, waiter)
+        for shed in self._queue.push(source, job, len(raw), self._runtime.worth(xt)):
+            refusal = self._shed(shed)
+            if shed is job:
+                self._count(refusal)
+                raise refusal
+            # Later, for whoever is answered may come back with the next one at once.
+            asyncio.get_running_loop().call_soon(self._end, shed, refusal)
         self._in_flight[tx_hash] = job
         if not self._awake:
             self._awake = True
             self._wake.set()
+
+    def _shed(self, job: _Job) -> Shed:
+        """What is told to one for which there is no room, because others promise more."""
+        least = self._queue.least(job.source)
+        return Shed(None if least is None else self._runtime.tip_for(job.xt, least + 1))
 
     def get(self, tx_hash: Hash32) -> Extrinsic | None:
         """The one object of a transaction this node has, also when it still waits at the door for its check.
@@ -231,17 +248,7 @@ class Pool(TransactionPool):
         """
         xt = self.lookup(tx_hash)
         job = self._in_flight.get(tx_hash) if xt is None else None
-        if job is None:
-            return xt
-        try:
-            return self._parsed(job)
-        except PoolRejected:
-            return None
-
-    def _parsed(self, job: _Job) -> Extrinsic:
-        if job.xt is None:
-            job.xt = self.parse(job.raw, job.hash)
-        return job.xt
+        return xt if job is None else job.xt
 
     # Serving
 
@@ -317,36 +324,44 @@ class Pool(TransactionPool):
     def _open(self, job: _Job) -> Candidate | None:
         """Do the cheap checks; what fails is answered here."""
         try:
-            return self.examine(self._parsed(job))
+            return self.examine(job.xt)
         except PoolRejected as error:
-            self._end(job, error)
+            self._judged(job, error)
             return None
 
     def _finish(self, job: _Job, candidate: Candidate, *, good: bool) -> None:
         if not good:
             error = Invalid(BadProof())
             self.ban(job.hash, error)
-            self._end(job, error)
+            self._judged(job, error)
             return
         candidate.pooled.xt.verified_for = candidate.additional
         try:
             self.settle(candidate, job.watcher)
         except PoolRejected as refused:
-            self._end(job, refused)
+            self._judged(job, refused)
         else:
-            self._end(job, job.hash)
+            self._judged(job, job.hash)
+
+    def _judged(self, job: _Job, outcome: Outcome) -> None:
+        """End a job after a look at it: whether its promise was kept is noted, but where there was no room for it."""
+        if not isinstance(outcome, ImmediatelyDropped):
+            self._queue.judge(job.source, kept=not isinstance(outcome, PoolRejected))
+        self._end(job, outcome)
 
     def _end(self, job: _Job, outcome: Outcome) -> None:
         del self._in_flight[job.hash]
         if isinstance(outcome, PoolRejected):
-            _bare(outcome)
-            refused = self._refused_by.get(outcome.code)
-            if refused is None:
-                refused = self._refused_by[outcome.code] = self._refused.labels(outcome.code)
-            refused.inc()
+            self._count(_bare(outcome))
         else:
             self._accepted_now += 1
         job.end(outcome)
+
+    def _count(self, refusal: PoolRejected) -> None:
+        refused = self._refused_by.get(refusal.code)
+        if refused is None:
+            refused = self._refused_by[refusal.code] = self._refused.labels(refusal.code)
+        refused.inc()
 
 
 def _bare(refusal: PoolRejected) -> PoolRejected:

@@ -37,16 +37,25 @@ class TransactionRuntime(Protocol):
     """The rules of the block that would follow a given one."""
 
     def parse(self, raw: bytes, known_hash: Hash32 | None = None) -> Extrinsic:
-        """Read an extrinsic with its length prefix; `known_hash` is the hash of all its bytes, where it is known.
+        """Read the envelope of an extrinsic with its length prefix; its call is read when it is checked first.
+
+        `known_hash` is the hash of all its bytes, where it is known.
 
         Raises:
             Undecodable: it is none.
         """
 
+    def worth(self, xt: Extrinsic) -> int:
+        """What its envelope promises: the priority its tip would give it if all else is well, which nobody has seen."""
+
+    def tip_for(self, xt: Extrinsic, worth: int) -> int:
+        """The least tip with which it would promise `worth`."""
+
     def check(self, parent: Block, xt: Extrinsic) -> Verdict:
         """Apply every rule but the signature: cheap, so that junk costs little.
 
         Raises:
+            Undecodable: its call is none.
             Invalid: a rule is broken.
             UnknownValidity: the rules do not say.
             CannotValidate: the runtime itself failed.

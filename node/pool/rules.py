@@ -14,6 +14,7 @@ from aitoken.proto.extrinsic import Extrinsic
 from aitoken.types import AccountId
 from chain.frame.errors import CannotPay, InvalidTransaction
 from chain.frame.executive import ZERO_ACCOUNT
+from chain.pallets.transaction_payment import WORTH_UNIT, room_of
 from node.pool.errors import Undecodable, refusal
 from node.pool.ports import Verdict
 
@@ -49,17 +50,27 @@ class Rules:
         """Call, length, tip -> fee and tip together, priority; likewise."""
 
     def parse(self, raw: bytes, known_hash: Hash32 | None = None) -> Extrinsic:
-        """Read an extrinsic and its call.
+        """Read the envelope of an extrinsic.
 
         Raises:
-            Undecodable: it is none, or calls something unknown.
+            Undecodable: it is none.
         """
         try:
-            xt = Extrinsic(raw, known_hash)
-            self._executive.decode(xt)
+            return Extrinsic(raw, known_hash)
         except DecodeError as error:
             raise Undecodable(str(error)) from None
-        return xt
+
+    def worth(self, xt: Extrinsic) -> int:
+        """What its envelope promises; a weight that depends on arguments is not known yet and counts as none."""
+        return (xt.tip + 1) * WORTH_UNIT // self._room(xt)
+
+    def tip_for(self, xt: Extrinsic, worth: int) -> int:
+        """The least tip with which it would promise `worth`."""
+        return max(0, -(-worth * self._room(xt) // WORTH_UNIT) - 1)
+
+    def _room(self, xt: Extrinsic) -> int:
+        info = self._executive.info_of(xt.call_bytes)
+        return room_of(len(xt.raw), 0 if info is None else info.fixed_weight or 0)
 
     def check(self, parent: Block, xt: Extrinsic) -> Verdict:
         """Apply every rule of the block after `parent` but the signature.
@@ -69,6 +80,11 @@ class Rules:
         """
         if parent is not self._head:
             self._load(parent)
+        if xt.call is None:
+            try:
+                self._executive.decode(xt)
+            except DecodeError as error:
+                raise Undecodable(str(error)) from None
         return self._quick(xt) or self.check_plainly(parent, xt)
 
     def _quick(self, xt: Extrinsic) -> Verdict | None:

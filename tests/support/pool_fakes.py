@@ -111,6 +111,12 @@ class FakeRuntime:
         nonce, tip = int.from_bytes(raw[1:3], "little"), int.from_bytes(raw[3:7], "little")
         return FakeXt(raw, ACCOUNT_OF[raw[0]], nonce, tip, int.from_bytes(raw[7:9], "little"), raw[9:73])
 
+    def worth(self, xt: Any) -> int:
+        return int(xt.tip)
+
+    def tip_for(self, xt: Any, worth: int) -> int:
+        return worth
+
     def check(self, parent: Any, xt: Any) -> Verdict:
         self.checks += 1
         if xt.signer is None:

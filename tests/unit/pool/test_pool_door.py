@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import weakref
+from functools import partial
 
 import pytest
 
@@ -12,8 +13,7 @@ from aitoken.crypto.signature import verify_multi
 from aitoken.errors import Rejected
 from chain.frame.errors import CannotPay, Stale
 from node.pool import pool as door
-from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, TooLarge, Undecodable
-from node.pool.fairqueue import FairQueue
+from node.pool.errors import AlreadyImported, Invalid, Shed, TooLarge, Undecodable
 from node.pool.limits import Limits
 from node.pool.pool import Pool
 from node.pool.verify import InlineVerifier
@@ -258,8 +258,9 @@ async def test_full_lane_and_full_queue_answer_at_once() -> None:
     outcomes = []
     for nonce in range(3):
         pool._enter(make_xt(1, nonce).raw, "a", None, outcomes.append)
-    with pytest.raises(ImmediatelyDropped):
+    with pytest.raises(Shed) as refused:
         await pool.submit(make_xt(1, 3).raw, source="a")
+    assert (refused.value.number, refused.value.code) == (1016, "pool.shed")
     pool.start()
     await pool.submit(make_xt(2, 0).raw, source="b")
     assert len(outcomes) >= 1
@@ -274,15 +275,46 @@ async def test_work_after_a_block_is_done_without_submissions(pool) -> None:
     assert pool.ready_count == 0
 
 
-def test_fair_queue_serves_in_turn_and_keeps_its_bounds() -> None:
-    queue = FairQueue[int](count_max=4, bytes_max=100, per_source_max=3)
-    assert [queue.push("a", item, 10) for item in range(4)] == [True, True, True, False]
-    assert queue.push("b", 10, 10)
-    assert not queue.push("b", 11, 10)
-    assert queue.push("c", 20, 10)
-    assert not queue.push("d", 30, 160)
-    assert [queue.pop() for _ in range(5)] == [0, 10, 20, 1, 2]
-    assert len(queue) == 0
+async def test_who_pays_more_goes_first_and_who_leaves_for_it_is_told_the_tip_that_would_do() -> None:
+    pool = make_pool(queue_per_source=2)
+    told: dict[int, object] = {}
+    tried = []
+    for who, tip in ((1, 5), (2, 7), (3, 9), (4, 7)):
+        pool.submit_then(make_xt(who, 0, tip).raw, "a", partial(told.__setitem__, who))
+        tried.append(list(told))
+    assert tried == [[], [], [], [4]]  # who leaves is answered later, when nobody is being let in
+    await asyncio.sleep(0)
+    assert [(who, refusal.code, refusal.number) for who, refusal in told.items()] == [
+        (4, "pool.shed", 1016), (1, "pool.shed", 1016),
+    ]  # fmt: skip
+    assert [told[who].tip for who in (4, 1)] == [8, 8]
+    assert "a tip of 8 would do now" in told[1].data
+    pool.start()
+    again = make_xt(1, 0, 8).raw
+    assert await pool.submit(again, source="a") == blake2_256(again)
+    assert pool.ready_count == 2
+    assert (told[2].tip, told[3]) == (9, make_xt(3, 0, 9).hash)
+    await pool.close()
+
+
+async def test_promises_of_a_source_that_breaks_them_count_for_nothing_and_only_there(checks) -> None:
+    """Bad signatures under high tips: the honest of the same address are served as they come, all others at once."""
+    pool = make_pool(step=door.SLICE_SECONDS)
+    pool.start()
+    nonces = iter(range(1_000))
+
+    def lie() -> None:
+        pool.submit_then(make_xt(1, next(nonces), 1_000, good=False).raw, "shared", lambda _: lie())
+
+    for _ in range(40):
+        lie()
+    honest = [asyncio.ensure_future(pool.submit(make_xt(2, nonce).raw, source="shared")) for nonce in range(3)]
+    other = asyncio.ensure_future(pool.submit(make_xt(3, 0).raw, source="other"))
+    await other
+    assert len(checks) <= 4
+    await asyncio.gather(*honest)
+    assert len(checks) <= 60
+    await pool.close()
 
 
 async def test_what_happened_is_counted() -> None:

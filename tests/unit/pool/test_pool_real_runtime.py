@@ -192,3 +192,17 @@ async def test_any_tip_replaces_a_transaction_without_one(chain, pool) -> None:
     with pytest.raises(PriorityTooLow):
         await pool.submit(chain.sign(ALICE, "Balances.transfer_keep_alive", account(BOB), 2 * AIT, nonce=0).raw)
     assert pool.ready() == [tipped.raw]
+
+
+async def test_what_an_envelope_promises_is_the_priority_its_tip_gives_it(chain, pool) -> None:
+    rules = pool._runtime
+    for nonce, tip in enumerate((0, 1, 10**6, 10**12 + 7)):
+        xt = rules.parse(pay(chain, nonce, tip=tip).raw)
+        worth = rules.worth(xt)
+        assert worth == rules.check(pool._best, xt).priority
+        least = rules.tip_for(xt, worth)
+        assert least <= tip
+        xt.tip = least
+        assert rules.worth(xt) == worth
+        xt.tip = least - 1
+        assert least == 0 or rules.worth(xt) < worth
