@@ -11,7 +11,7 @@ keeps the time, `repair` heals losses. This module only says which input wakes w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aitoken.proto.votes import NOTARIZE, NULLIFY, Certificate, Vote
@@ -99,6 +99,10 @@ class Core:
     def wants_certificate(self, certificate: Certificate) -> bool:
         """Whether a certificate is news; its signatures need not be checked otherwise."""
         return tally.wants_certificate(self._state, certificate)
+
+    def checked_signatures(self, certificate: Certificate) -> Mapping[int, bytes]:
+        """Return the signatures that were checked of votes for the statement of a certificate, by signer."""
+        return tally.checked_signatures(self._state, certificate)
 
     def wants_proposal(self, view: int, vote: Vote) -> bool:
         """Whether a proposal for this view, with this vote of its leader, is news."""

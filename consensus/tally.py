@@ -10,11 +10,17 @@ Upon a certificate for a view above the final one: keep it, write it down (witho
 barrier covers it), and go to the next view. A finalization makes its block final. Statements that exclude each other,
 both proven, mean that a third of the weight is dishonest or that this program is wrong: stop.
 
+A vote that is only counted wakes no other room: those act upon certificates, and upon NULLIFY votes from the first on.
+
 A node keeps at most two votes per signer and kind in a view, so memory is bounded without a limit on the number of
 blocks voted for, which two liars could use up before the honest block is known.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY, Certificate, Vote, bitmap_of
 from aitoken.types import Hash32
@@ -22,10 +28,13 @@ from consensus.effects import Doppelganger, Finalized, Panic, Persist, Report
 from consensus.messages import Evidence
 from consensus.state import FinalView, Round, State, Tally
 
+_NONE: Final[Mapping[int, bytes]] = MappingProxyType({})
+
 
 def wants_vote(state: State, vote: Vote) -> bool:
     """Whether the vote could change anything; ask before verifying its signature."""
-    if state.done or state.panicked or not state.in_window(vote.view) or vote.signer >= len(state.epoch.validators):
+    signers = len(state.epoch.validators.weights)
+    if state.done or state.panicked or not state.in_window(vote.view) or vote.signer >= signers:
         return False
     found = state.rounds.get(vote.view)
     if found is None:
@@ -38,12 +47,13 @@ def wants_vote(state: State, vote: Vote) -> bool:
     tally = tallies.get(vote.hash)
     if tally is not None and vote.signer in tally.signatures:
         return False
+    settled = vote.kind == NOTARIZE and found.notarized is not None and found.notarized.hash == vote.hash
+    if len(tallies) == (tally is not None):
+        return not settled  # nobody voted for anything else
     others = 0
     for held in tallies.values():
         others += vote.signer in held.signatures
-    if vote.kind == NOTARIZE and found.notarized is not None and found.notarized.hash == vote.hash:
-        return others == 1
-    return others < 2
+    return others == 1 if settled else others < 2
 
 
 def wants_certificate(state: State, certificate: Certificate) -> bool:
@@ -57,6 +67,17 @@ def wants_certificate(state: State, certificate: Certificate) -> bool:
     return held is None or held.hash != certificate.hash
 
 
+def checked_signatures(state: State, certificate: Certificate) -> Mapping[int, bytes]:
+    """Return the signatures by signer of the votes counted for the statement of a certificate: all were checked."""
+    found = state.rounds.get(certificate.view)
+    if found is None:
+        return _NONE
+    if certificate.kind == NULLIFY:
+        return found.nullify.signatures
+    tally = (found.notarize if certificate.kind == NOTARIZE else found.finalize).get(certificate.hash)
+    return _NONE if tally is None else tally.signatures
+
+
 def add_vote(state: State, vote: Vote) -> None:
     """Count a vote whose signature is right, an own one included."""
     if not wants_vote(state, vote):
@@ -67,12 +88,16 @@ def add_vote(state: State, vote: Vote) -> None:
     if signer == state.me and vote.view > state.floor and vote not in own:
         _meet_doppelganger(state, vote)
     note_seen(state, vote)
-    for other in (*_conflicts(found, vote), *_certified_conflicts(found, vote)):
+    if _may_conflict(found, vote):
+        for other in _conflicts(found, vote):
+            _accuse(state, found, other, vote)
+    for other in _certified_conflicts(found, vote):
         _accuse(state, found, other, vote)
     tally = _tally(found, vote.kind, vote.hash)
     tally.signatures[signer] = vote.signature
     tally.weight += state.epoch.validators.weights[signer]
-    state.dirty = True
+    if vote.kind == NULLIFY:
+        state.dirty = True
     if tally.weight >= state.epoch.validators.quorum:
         _form(state, found, vote, tally)
 
@@ -165,15 +190,18 @@ def _accuse(state: State, found: Round, first: Vote, second: Vote) -> None:
 
 def _look_for_liars(state: State, found: Round, certificate: Certificate) -> None:
     """Compare the votes in a certificate with those held."""
-    if certificate.kind == NULLIFY:
-        suspicious = bool(found.finalize)
-    else:
-        tallies = found.notarize if certificate.kind == NOTARIZE else found.finalize
-        nullified = certificate.kind == FINALIZE and bool(found.nullify.signatures)
-        suspicious = nullified or len(tallies) > (certificate.hash in tallies)
-    for vote in certificate.votes() if suspicious else ():
+    for vote in certificate.votes() if _may_conflict(found, certificate) else ():
         for other in _conflicts(found, vote):
             _accuse(state, found, other, vote)
+
+
+def _may_conflict(found: Round, statement: Vote | Certificate) -> bool:
+    """Whether any vote held excludes this statement, whoever made it: mostly none does."""
+    if statement.kind == NULLIFY:
+        return bool(found.finalize)
+    tallies = found.notarize if statement.kind == NOTARIZE else found.finalize
+    nullified = statement.kind == FINALIZE and bool(found.nullify.signatures)
+    return nullified or len(tallies) > (statement.hash in tallies)
 
 
 def _certified_conflicts(found: Round, vote: Vote) -> list[Vote]:

@@ -10,6 +10,7 @@ Cost: X25519 39 us, ChaCha20-Poly1305 1.3 us per kB.
 import hashlib
 import hmac
 import secrets
+import struct
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -23,6 +24,10 @@ HASH_SIZE: Final = 32
 TAG_SIZE: Final = 16
 COUNTER_MAX: Final = 2**64 - 2
 """The last counter a message may use; 2^64 - 1 is reserved for rekeying (section 4.2)."""
+
+_USED_UP: Final = "all counters of this channel are used"
+_nonce: Final = struct.Struct("<4xQ").pack
+"""Of a counter."""
 
 
 class BadNoiseKey(Rejected):
@@ -111,9 +116,11 @@ class CipherState:
 
     def encrypt(self, plaintext: bytes, associated: bytes = b"") -> bytes:
         """Return the ciphertext (16 bytes longer) of the next message, bound to `associated`."""
-        nonce = self._next()
-        sealed = self._aead.encrypt(nonce, plaintext, associated)
-        self.counter += 1
+        counter = self.counter
+        if counter > COUNTER_MAX:
+            raise NoiseExhausted(_USED_UP)
+        sealed = self._aead.encrypt(_nonce(counter), plaintext, associated)
+        self.counter = counter + 1
         return sealed
 
     def decrypt(self, ciphertext: bytes, associated: bytes = b"") -> bytes:
@@ -122,23 +129,20 @@ class CipherState:
         Raises:
             BadNoiseMessage: it does not authenticate. The counter stays; the channel should be closed.
         """
-        nonce = self._next()
+        counter = self.counter
+        if counter > COUNTER_MAX:
+            raise NoiseExhausted(_USED_UP)
         try:
-            opened = self._aead.decrypt(nonce, ciphertext, associated)
+            opened = self._aead.decrypt(_nonce(counter), ciphertext, associated)
         except InvalidTag as bad:
             raise BadNoiseMessage("a message does not authenticate") from bad
-        self.counter += 1
+        self.counter = counter + 1
         return opened
 
     def rekey(self) -> None:
         """Replace the key by one that does not reveal it (section 11.3); the counter runs on."""
-        sealed = self._aead.encrypt(bytes(4) + (COUNTER_MAX + 1).to_bytes(8, "little"), bytes(KEY_SIZE), b"")
+        sealed = self._aead.encrypt(_nonce(COUNTER_MAX + 1), bytes(KEY_SIZE), b"")
         self._aead = ChaCha20Poly1305(sealed[:KEY_SIZE])
-
-    def _next(self) -> bytes:
-        if self.counter > COUNTER_MAX:
-            raise NoiseExhausted("all counters of this channel are used")
-        return bytes(4) + self.counter.to_bytes(8, "little")
 
 
 def _check_length(key: bytes) -> None:

@@ -52,6 +52,9 @@ JOURNAL_BYTES_MAX: Final = 8 * 1024 * 1024
 """A journal segment is started anew beyond this size, with only what is unsettled, and twice what it started with."""
 
 
+_SPEECH: Final = (Vote, Proposal)
+
+
 class VoteNotDurable(Bug):
     """An own vote was about to leave before it was on disk."""
 
@@ -186,7 +189,7 @@ class Driver:
     def receive(self, peer: Peer, message: Message) -> None:
         """Handle a message of a peer, already within the limits of `consensus.messages`."""
         if not self._stopped:
-            if isinstance(message, Vote | Proposal):
+            if isinstance(message, _SPEECH):
                 self._relays.heard(peer)
             self._voting.guard.heard()
             self.inbox.receive(peer, message)
@@ -272,13 +275,16 @@ class Driver:
         if self._stopped:
             return
         core = self.core
-        for effect in core.step(self.clock.now_ms(), event):
+        wanted = core.step(self.clock.now_ms(), event)
+        for effect in wanted:
             self._queue.append((core, effect))
-        self._pump()
+        if wanted:
+            self._pump()
         if self._voting.guard.lost and self.core.voting:
             self.core.step(self.clock.now_ms(), inputs.VotingSuspended())
-        self._voting.guard.entered(self.core.view, is_validator=self._voting.me(self.core.epoch) is not None)
-        self._voting.look_in_view(self.core.view)
+        if wanted:  # no view is entered without
+            self._voting.guard.entered(self.core.view, is_validator=self._voting.me(self.core.epoch) is not None)
+            self._voting.look_in_view(self.core.view)
 
     def broadcast(self, message: Message) -> None:
         """Send to every validator, and to peers that asked to be passed everything."""

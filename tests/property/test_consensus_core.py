@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitoken.proto.votes import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, Vote
-from consensus import inputs
-from consensus.effects import Barrier, Broadcast, Persist
+from consensus import core, inputs, tally
+from consensus.effects import Barrier, Broadcast, Persist, SetTimer, WantBlock, WantCertificates
 from consensus.inputs import TimerKind
 from consensus.messages import Again, Full, GetCertificates, Proposal
 from consensus.signing import SigningTable
@@ -103,3 +103,27 @@ def test_any_sequence_of_inputs_is_survived_and_no_vote_excludes_another(
         bench.core.status()
         bench.core.unsettled()
         bench.core.lacks_certificates(1, view)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(moves(), max_size=40), st.integers(1, 4))
+def test_no_input_leaves_anything_for_the_rooms_to_do(steps: list[tuple[str, int, int, int, int]], leads: int) -> None:
+    bench = Bench(leads=leads)
+    bench.now += 10_000  # whatever waits for a time has waited
+    blocks = [GENESIS]
+    for number in range(1, 6):
+        blocks.append(bench.child(blocks[number - 1], number, timestamp_ms=bench.now - 5_000 + number * 100))
+    bench.start()
+    state = bench.core.state
+    for step in steps:
+        play(bench, blocks, *step)
+        if state.panicked:
+            return
+        state.effects, state.dirty = [], True
+        core._settle(state)
+        again = [e for e in state.effects if not isinstance(e, WantBlock | WantCertificates | SetTimer)]
+        assert again == []
+        for view, found in state.rounds.items():
+            for kind, signer in ((NOTARIZE, 0), (NULLIFY, 1), (FINALIZE, 2)):
+                some = vote(kind, view, signer, NO_BLOCK if kind == NULLIFY else blocks[1].hash)
+                assert tally._may_conflict(found, some) or tally._conflicts(found, some) == []

@@ -105,6 +105,25 @@ class TestSignatures:
 
         assert checks == []
 
+    def test_of_a_certificate_only_what_is_new_is_checked(self) -> None:
+        network = Network()
+        view = network.driver.core.view
+        certificate = network.certificate(NULLIFY, view)
+        first, second, _ = certificate.signers()
+        network.receive(network.vote(NULLIFY, view, first))
+        keys = network.driver.core.epoch.validators.keys
+        checks: list[bytes] = []
+        network.driver.verify = lambda *arguments: bool(checks.append(arguments[2])) or arguments[0] == arguments[2] * 2
+
+        network.receive(replace(certificate, signatures=(bytes(64), *certificate.signatures[1:])))
+        assert checks == [keys[first]]
+        assert network.blamed == [(1, "vote.bad_signature")]
+        network.receive(certificate)
+
+        assert checks[1:] == [keys[second], keys[certificate.signers()[2]]]
+        assert network.blamed == []
+        assert network.driver.core.view == view + 1
+
     def test_a_proposal_with_a_body_that_is_not_its_votes_is_refused(self) -> None:
         network = Network()
         core = network.driver.core

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -37,7 +38,7 @@ from node.net.messages import (
     ValidatorAddresses,
     ValidatorAuth,
 )
-from node.net.wire import TABLE, channel_of, decode, decode_hello, encode, encode_hello
+from node.net.wire import TABLE, _decode, channel_of, decode, decode_hello, encode, encode_hello
 
 H = Hash32(bytes(range(32)))
 VOTE = Vote(NOTARIZE, 1, 2, H, 3, bytes(64))
@@ -141,6 +142,29 @@ def test_a_changed_byte_fails_cleanly_or_gives_a_message(message: Any, data: st.
 
     with contextlib.suppress(DecodeError):
         decode(channel_of(message), bytes(encoded))
+
+
+def _said(read: Callable[[Channel, bytes], Any], channel: Channel, data: bytes) -> Any:
+    try:
+        return read(channel, data)
+    except DecodeError as bad:
+        return str(bad)
+
+
+@given(
+    st.sampled_from([VOTE, NULL, Ping(1), consensus.NotHave(H)]),
+    st.sampled_from([Channel.VOTES, Channel.VOTES, Channel.CONTROL]),
+    st.lists(st.tuples(st.integers(0, 118), st.integers(0, 255)), max_size=2),
+    st.binary(max_size=2),
+)
+def test_votes_are_read_as_the_table_reads_them(
+    message: Any, channel: Channel, changes: list[tuple[int, int]], tail: bytes
+) -> None:
+    encoded = bytearray(encode(message) + tail)
+    for at, byte in changes:
+        encoded[at % len(encoded)] = byte
+
+    assert _said(decode, channel, bytes(encoded)) == _said(_decode, channel, bytes(encoded))
 
 
 @pytest.mark.parametrize(
