@@ -162,14 +162,13 @@ class AccountMap(Map[AccountId, StoredAccount]):
         self.plain.clear()
         self.moved.clear()
 
-    def forget_originals(self) -> None:
-        """Take what was written for what is stored."""
-        super().forget_originals()
-        self.moved.clear()
+    def held(self) -> tuple[dict[Any, Any], ...]:
+        """Return where accounts are held, in either form."""
+        return self.cache, self.plain
 
-    def size(self) -> int:
-        """Return how many accounts are held."""
-        return len(self.cache) + len(self.plain)
+    def written(self) -> tuple[dict[Any, Any], ...]:
+        """Return what says which accounts changed in this block, in either form."""
+        return self.original, self.moved
 
 
 def _plain(account: AccountInfo) -> PlainAccount:

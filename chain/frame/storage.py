@@ -128,7 +128,10 @@ class Store:
             and not yet given out are the only legitimate difference; the executive checks it after every extrinsic.
     """
 
-    __slots__ = ("_items", "events", "events_joined", "events_value", "imbalance", "journal", "phase", "raw", "state")
+    __slots__ = (
+        "_by_prefix", "_held", "_items", "_written",
+        "events", "events_joined", "events_value", "imbalance", "journal", "phase", "raw", "state",
+    )  # fmt: skip
 
     def __init__(self, state: KeyValue) -> None:
         self.state = state
@@ -140,6 +143,10 @@ class Store:
         self.phase = b"\x02"
         self.imbalance = 0
         self._items: list[Item[Any, Any]] = []
+        self._by_prefix: dict[bytes, Item[Any, Any]] = {}
+        self._held: list[Mapping[Any, Any]] = []
+        self._written: list[tuple[Mapping[Any, Any], Item[Any, Any]]] = []
+        """What items hold and have written, as they are: hundreds of items are looked over in every block."""
 
     def bind(self, info: StorageInfo) -> Item[Any, Any]:
         """Return the bound item of a storage item; there is one, however often it is asked for."""
@@ -148,6 +155,9 @@ class Store:
             return known
         item = info.bound_class(self, info)
         self._items.append(item)
+        self._by_prefix[info.prefix] = item
+        self._held += item.held()
+        self._written += [(written, item) for written in item.written()]
         return item
 
     def load(self, state: KeyValue) -> None:
@@ -167,8 +177,7 @@ class Store:
             return
         self.state = state
         self._forget_block()
-        for item in self._items:
-            item.forget_originals()
+        self._forget_written()
 
     def follow(self, state: KeyValue, changes: Mapping[bytes, bytes | None]) -> None:
         """Go on from `state`, which differs from the present one by `changes`; what was written here is forgotten."""
@@ -178,16 +187,24 @@ class Store:
         self.rollback((0, 0, 0))
         self.state = state
         self._forget_block()
-        by_prefix = {item.info.prefix: item for item in self._items}
+        by_prefix = self._by_prefix
         for raw in changes:
             item = by_prefix.get(raw[:PREFIX_SIZE])
             if item is not None:
                 item.forget(raw)
-        for item in self._items:
-            item.forget_originals()
+        self._forget_written()
 
     def _is_full(self) -> bool:
-        return sum(item.size() for item in self._items) > CACHE_MAX
+        return sum(map(len, self._held)) > CACHE_MAX
+
+    def _forget_written(self) -> None:
+        for item in self._touched():
+            for written in item.written():
+                written.clear()
+
+    def _touched(self) -> list[Item[Any, Any]]:
+        """The items something was written to since `load`, in the order they were declared."""
+        return list(dict.fromkeys([item for written, item in self._written if written]))
 
     def _forget_block(self) -> None:
         self.journal.clear()
@@ -225,7 +242,7 @@ class Store:
     def changes(self) -> dict[bytes, bytes | None]:
         """Encode what changed since `load`: raw key to new value, None for removed."""
         changed: dict[bytes, bytes | None] = {}
-        for item in (*self._items, self.raw):
+        for item in (*self._touched(), self.raw):
             item.collect(changed)
         if self.events_value is not None:
             changed[self.events_value[0]] = self.events_value[1]
@@ -297,13 +314,13 @@ class Item(Generic[K, V]):
             self.original.clear()
             self.raw_keys.clear()
 
-    def forget_originals(self) -> None:
-        """Take what was written for what is stored."""
-        self.original.clear()
+    def held(self) -> tuple[dict[Any, Any], ...]:
+        """Return where values are held; always the same dictionaries."""
+        return (self.cache,)
 
-    def size(self) -> int:
-        """Return how many values are held."""
-        return len(self.cache)
+    def written(self) -> tuple[dict[Any, Any], ...]:
+        """Return what says which values were written in this block; always the same dictionaries."""
+        return (self.original,)
 
     def collect(self, changed: dict[bytes, bytes | None]) -> None:
         """Add the raw changes of this block to `changed`."""

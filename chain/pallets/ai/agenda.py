@@ -2,6 +2,8 @@
 
 Time is cut into slots of `SLOT_MS`; a thing is due once its slot has begun, so up to one slot late. Entering and
 crossing out cost the same however many things there are. What is due but not yet looked at waits; nothing is lost.
+Where nothing is entered, the time that has passed is passed over at once: a chain whose genesis is old is up to date
+from its second block on.
 
 The maps are storage of the pallet that has the agenda.
 """
@@ -53,7 +55,11 @@ class Agenda(Generic[T]):
         """Take out up to `most` things that are due, earliest slot first."""
         present = now // SLOT_MS
         start = self._front.get()
+        if start[0] > present:
+            return []
         slot, position = start if start[0] else (present, 0)
+        if slot < present and self._is_empty():
+            slot, position = present, 0
         found: list[T] = []
         for _ in range(SLOTS_A_LOOK):
             if slot > present:
@@ -71,3 +77,12 @@ class Agenda(Generic[T]):
         if (slot, position) != start:
             self._front.put((slot, position))
         return found
+
+    def _is_empty(self) -> bool:
+        """Whether nothing is entered; forgets some of the slots of which everything was crossed out."""
+        if self._entries.page(after=None, limit=1):
+            return False
+        forgotten = self._counts.page(after=None, limit=SLOTS_A_LOOK)
+        for slot, _ in forgotten:
+            self._counts.remove(slot)
+        return len(forgotten) < SLOTS_A_LOOK

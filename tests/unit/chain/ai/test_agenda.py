@@ -49,3 +49,17 @@ def test_everything_is_told_once_and_nothing_before_its_time(steps: list[tuple[s
     assert not waiting
     assert not list(chain.plans.agenda.items())
     assert not list(chain.plans.agenda_counts.items())
+
+
+def test_a_chain_whose_genesis_is_old_looks_at_what_is_entered_in_time() -> None:
+    chain = SpendingChain()
+    agenda = Agenda(chain.plans.agenda, chain.plans.agenda_counts, chain.plans.agenda_front)
+    chain.plans.agenda_front.put((chain.now // SLOT_MS, 0))
+    now = chain.now + 1_000 * SLOTS_A_LOOK * SLOT_MS
+
+    agenda.cross_out(agenda.enter(Moment(now - 5 * SLOT_MS), 1))
+    nothing = agenda.due(Moment(now), 4)
+    agenda.enter(Moment(now + SLOT_MS), 2)
+    early, told = agenda.due(Moment(now), 4), agenda.due(Moment(now + 2 * SLOT_MS), 4)
+
+    assert (nothing, early, told) == ([], [], [2])
