@@ -1,6 +1,6 @@
 """Runs every module of this folder that has `run(quick) -> list[Row]` and prints one table.
 
-    python -m bench [--quick] [--times N] [--write] [NAME...]
+    python -m bench [--quick] [--times N] [--write] [--aims | NAME...]
 
 Figures mean little without the machine: the table begins with how many signatures one core of it checks a second,
 measured in the same run. README.md beside this file says how to read the rest.
@@ -18,17 +18,20 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import raw, report
-from bench.claims import Figures
+from bench.claims import CLAIMS, Figures
 from bench.row import Row
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Smaller sizes: a minute instead of many.")
 @click.option("--times", default=1, show_default=True, help="Measure all of it so often; medians count.")
+@click.option("--aims", is_flag=True, help="Only what README.md's table of aims needs.")
 @click.option("--write", is_flag=True, help="Write README.md's table of aims, figures.json and the plots.")
 @click.argument("names", nargs=-1)
-def main(quick: bool, times: int, write: bool, names: tuple[str, ...]) -> None:
+def main(quick: bool, times: int, aims: bool, write: bool, names: tuple[str, ...]) -> None:
     """Measure, and print what was found."""
+    if aims:
+        names = tuple(dict.fromkeys(claim.module for claim in CLAIMS))
     rows: list[Row] = []
     for module in _modules(names):
         measure = getattr(importlib.import_module(f"bench.{module}"), "run", None)
@@ -38,11 +41,10 @@ def main(quick: bool, times: int, write: bool, names: tuple[str, ...]) -> None:
             rows += measure(quick)
     if not rows:
         rows = raw.run(quick)
-    rows = medians(rows)
     if write:
         report.write(rows)
     table = Table("subject", "what", "figure", "unit")
-    for row in rows:
+    for row in medians(rows):
         table.add_row(row.subject, row.what, f"{row.figure:,.2f}", row.unit)
     Console(width=None if sys.stdout.isatty() else 110).print(table)
 
