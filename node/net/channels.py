@@ -231,8 +231,9 @@ class Outbox:
 
     def __init__(self, limits: dict[int, Limits] | None = None) -> None:
         self._queues = {channel: _Queue(own) for channel, own in (LIMITS if limits is None else limits).items()}
-        self._strict = tuple(self._queues[channel] for channel in STRICT)
+        self._strict = tuple((channel, self._queues[channel]) for channel in STRICT)
         self._turn = 0
+        self._waiting = 0
         self.dropped = 0
         self.size = 0
         """Bytes waiting in all queues."""
@@ -255,13 +256,16 @@ class Outbox:
                 return False
             self._drop_oldest(queue, len(message))
         queue.messages.append((message, deflated))
+        self._waiting += 1
         queue.size += len(message)
         self.size += len(message)
         return True
 
     def next_chunk(self) -> tuple[int, int, bytes] | None:
         """Return channel, flags and bytes of the next record to send, or None when nothing waits."""
-        for channel, queue in zip(STRICT, self._strict, strict=True):
+        if not self._waiting:
+            return None
+        for channel, queue in self._strict:
             if queue.messages:
                 return self._cut(channel, queue)
         for step in range(len(WEIGHTED)):
@@ -280,6 +284,7 @@ class Outbox:
             queue.offset = end
             return channel, 0, message[start:end]
         queue.messages.popleft()
+        self._waiting -= 1
         queue.offset = 0
         queue.size -= len(message)
         self.size -= len(message)
@@ -292,6 +297,7 @@ class Outbox:
             len(queue.messages) + 1 >= limits.queue_count_max or queue.size + needed > limits.queue_size_max
         ):
             dropped, _ = queue.messages.popleft()
+            self._waiting -= 1
             queue.size -= len(dropped)
             self.size -= len(dropped)
             self.dropped += 1

@@ -4,8 +4,7 @@ The receiver takes what it knows from its pool, asks the sender for the rest, an
 the block in full, once. Consensus only ever sees full proposals.
 
 An extrinsic is named by its whole hash. Short keyed ids would be a quarter of the size, but the receiver would have to
-hash its whole pool for every proposal (0.4 us a transaction) instead of looking up those of the block (0.05 us), and a
-colliding id would need a path of its own.
+compute that of its whole pool for every proposal instead of looking up those of the block: docs/adr/0046.
 
 Whatever comes with a header - in a proposal, as an answer, from sync - must have the header's extrinsics root before
 anything else sees it: two bodies under one block hash would make honest nodes disagree about a block for ever.
