@@ -48,7 +48,7 @@ class Params:
         grace_blocks_min: the least number of blocks for claims between the request to close a session and its end.
     """
 
-    block_time_ms: int = 100
+    block_time_ms: int = 50
     idle_interval_ms: int = 2000
     session_blocks: int = 30
     sessions_per_era: int = 3

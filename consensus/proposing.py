@@ -1,9 +1,10 @@
 """What the leader of a view does, and the timers that everybody keeps for it.
 
 Upon entering a view one leads: stand on the highest notarized view since which every view is nullified; wait until the
-target interval after the parent's timestamp has passed; build; NOTARIZE the block and send it with its justification.
-A terminal parent is proposed again instead, at once and without execution. What was built for a view is never built
-twice: after a restart the same proposal is sent. A leader that cannot build says NULLIFY at once.
+target interval (`State.target_interval_ms`) after the parent's timestamp has passed; build; NOTARIZE the block and send
+it with its justification. A terminal parent is proposed again instead, at once and without execution. What was built
+for a view is never built twice: after a restart the same proposal is sent. A leader that cannot build says NULLIFY at
+once.
 
 Timers of a view, with d = delta * min(1.25^max(0, view - final view - 2), 8) and rest = what is left of the interval:
 LEADER after rest + 2d without a proposal -> NULLIFY; VIEW after rest + 4d -> NULLIFY and start repeating.

@@ -206,10 +206,16 @@ class State:
         """Return the distance wanted between the tip and its child.
 
         Short while anything waits: work, a tip that is notarized but not final, or the epoch's end within two blocks.
+        Then agreement on the tip, as long as it took here, may have been two thirds of it, but `busy_interval_ms` is
+        enough.
         """
-        if self.work or tip_view > self.final.view or tip is None or tip.number >= self.epoch.last_number - 2:
-            return self.pace.block_time_ms
-        return self.pace.idle_interval_ms
+        pace = self.pace
+        if tip is None:
+            return pace.block_time_ms
+        if self.work or tip_view > self.final.view or tip.number >= self.epoch.last_number - 2:
+            took_ms = self.entered_ms - tip.timestamp_ms
+            return max(min(took_ms * 3 // 2, pace.busy_interval_ms), pace.block_time_ms)
+        return pace.idle_interval_ms
 
     def have_valid(self, block_hash: Hash32) -> bool:
         """Whether the block is here, executed and valid; otherwise set going whatever is missing.

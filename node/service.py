@@ -64,6 +64,8 @@ BUILD_SHARE: Final = 4
 """A leader takes transactions for a quarter of the block time; verifying costs everybody else as much."""
 BUILD_MS_MIN: Final = 50
 """But for so long at least: what every block costs, however full, would else be most of the work of short ones."""
+BUSY_MS: Final = 100
+"""Blocks come no faster than this where agreement on them takes more than two thirds of it."""
 DELTA_MS_MAX: Final = 1000
 
 log = logging.getLogger(__name__)
@@ -324,4 +326,5 @@ def _pace(params: Params) -> Pace:
         block_time_ms=params.block_time_ms,
         idle_interval_ms=params.idle_interval_ms,
         delta_ms=min(max(params.block_time_ms, 300), DELTA_MS_MAX),
+        busy_interval_ms=BUSY_MS,
     )

@@ -127,7 +127,8 @@ def _let_others_keep_up(scenario: Scenario) -> None:
 
 def _draw_times(scenario: Scenario, rng: Random) -> None:
     block_time = rng.choice((50, 100, 250, 500))
-    scenario.pace = Pace(block_time, block_time * rng.choice((1, 3, 8)), rng.choice((150, 300, 600)))
+    idle, delta = block_time * rng.choice((1, 3, 8)), rng.choice((150, 300, 600))
+    scenario.pace = Pace(block_time, idle, delta, busy_interval_ms=2 * block_time * (scenario.seed % 2))
     scenario.latency_ms = rng.choice((1, 10, 40, 100))
     scenario.jitter_ms = rng.choice((0, 5, 50, 100))
     scenario.build_ms = rng.choice((0, 5, 30))

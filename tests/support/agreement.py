@@ -48,6 +48,7 @@ class Bench:
         voting: bool = True,
         floor: int = 0,
         follower: bool = False,
+        pace: Pace = PACE,
     ) -> None:
         validators = Validators([(bytes([i]) * 32, weight) for i, weight in enumerate(weights)])
         self.epoch = Epoch(0, validators, b"seed", GENESIS, length)
@@ -58,7 +59,7 @@ class Bench:
         self.others = [i for i in range(len(weights)) if i != self.me]
         self.now = START_MS
         self.signed: list[tuple[int, int, Hash32]] = []
-        self.core = Core(self.epoch, None if follower else self.me, PACE, self._sign, voting=voting, floor=floor)
+        self.core = Core(self.epoch, None if follower else self.me, pace, self._sign, voting=voting, floor=floor)
         self.effects: list[effects.Effect] = []
 
     def _sign(self, kind: int, epoch: int, view: int, block_hash: Hash32) -> bytes:

@@ -54,7 +54,7 @@ def test_presets_differ() -> None:
     main = parse_spec(changed("runtime/preset", "main"))
 
     assert (main.params.block_time_ms, main.params.idle_interval_ms) == (1000, 6000)
-    assert parse_spec(DEVNET).params.block_time_ms == 100
+    assert parse_spec(DEVNET).params.block_time_ms == 50
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_presets_differ() -> None:
         ("genesis/timestampMs", None, "timestampMs"), ("genesis/timestampMs", 0, "timestampMs"),
         ("chainType", "Test", "chainType"), ("chainType", "Live", "development key"),
         ("properties/tokenDecimals", 18, "tokenDecimals"), ("runtime/preset", "fast", "preset"),
-        ("params", {"blockTimeMs": 0}, "blockTimeMs"), ("params", {"idleIntervalMs": 99}, "idleIntervalMs"),
+        ("params", {"blockTimeMs": 0}, "blockTimeMs"), ("params", {"idleIntervalMs": 49}, "idleIntervalMs"),
         ("genesis/balances", {"//Alice": 1}, "existential deposit"),
         ("genesis/balances", {"//Alice": "1 AIT", ALICE: "1 AIT"}, "another spelling"),
         ("genesis/balances", {"//Alice": "2_000_000_001 AIT"}, "maxIssuance"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from aitoken.proto.votes import FINALIZE, NOTARIZE, NULLIFY
@@ -76,6 +78,35 @@ def test_the_tip_not_being_final_counts_as_work() -> None:
     bench.finalize(block)
 
     assert delay(bench, TimerKind.PACE) == PACE.idle_interval_ms
+
+
+@pytest.mark.parametrize(("took_ms", "interval_ms"), [(0, 100), (66, 100), (80, 120), (100, 150), (149, 150)])
+def test_blocks_keep_a_distance_by_how_long_agreement_takes(took_ms: int, interval_ms: int) -> None:
+    bench = Bench(leads=2, pace=replace(PACE, busy_interval_ms=150)).start()
+    block = bench.child(GENESIS, 1)
+    bench.now = block.timestamp_ms + took_ms
+    bench.propose(block)
+    bench.verified(block)
+    bench.notarize(block)
+
+    bench.now = block.timestamp_ms + interval_ms - 1
+    bench.timer(TimerKind.PACE)
+    assert bench.of(Build) == []
+    bench.now += 1
+    bench.timer(TimerKind.PACE)
+    assert [build.slot.timestamp_ms for build in bench.of(Build)] == [bench.now]
+
+
+def test_agreement_that_took_longer_than_blocks_are_apart_is_followed_at_once() -> None:
+    bench = Bench(leads=2, pace=replace(PACE, busy_interval_ms=150)).start()
+    block = bench.child(GENESIS, 1)
+    bench.now = block.timestamp_ms + 150
+    bench.propose(block)
+    bench.verified(block)
+
+    bench.notarize(block)
+
+    assert [build.parent for build in bench.of(Build)] == [block]
 
 
 def test_near_the_end_of_an_epoch_nobody_idles() -> None:
