@@ -4,7 +4,8 @@ A frozen dataclass fills each field through `object.__setattr__`, past a guard t
 checker refuses whoever assigns to its fields all the same, so `light` takes the guard away and fills them plainly.
 """
 
-from dataclasses import field, fields, make_dataclass
+from copy import copy
+from dataclasses import fields, make_dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,7 +13,7 @@ T = TypeVar("T")
 
 def light(cls: type[T]) -> type[T]:
     """Return a frozen dataclass with slots without its guard at run time: the decorator above `@dataclass`."""
-    told = [(one.name, object, field(default=one.default)) for one in fields(cls)]  # type: ignore[arg-type]
+    told = [(one.name, object, copy(one)) for one in fields(cls)]  # type: ignore[arg-type]
     cls.__init__ = make_dataclass(cls.__name__, told).__init__  # type: ignore[method-assign, misc]
     del cls.__setattr__, cls.__delattr__
     return cls

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 CROWD: Final = 4
 """From how many requests at once on the process is asked."""
 
-PART: Final = 4
+PART: Final = 12
 """After how many checks the process answers, so that the loop need not wait for a whole group."""
 
 VERDICTS_MAX: Final = 4096

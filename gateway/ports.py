@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from aitoken.errors import Unavailable
+from aitoken.light import light
 from aitoken.pay.layouts import OpenParams
 from aitoken.pay.rules import Claim
 from aitoken.pay.seller import Signed
@@ -191,6 +192,7 @@ class UpstreamFailed(Unavailable):
     code = "gateway.upstream_failed"
 
 
+@light
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer of an upstream."""

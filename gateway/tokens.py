@@ -12,6 +12,9 @@ from itertools import islice
 from typing import Final
 
 PIECES: Final = "pieces@1"
+_USUAL: Final = 6
+"""Characters, with the white space before them, that most tokens have at most."""
+
 _PIECE: Final = re.compile(r"\s*\S{1,4}|\s+$")
 
 
@@ -22,7 +25,10 @@ def pieces(text: str) -> list[str]:
 
 def first_pieces(text: str, limit: int) -> tuple[list[str], bool]:
     """Return at most `limit` tokens of `pieces@1`, and whether there are more."""
-    found = [match[0] for match in islice(_PIECE.finditer(text), limit + 1)]
+    usual = text[: _USUAL * limit + _USUAL]
+    found = _PIECE.findall(usual)
+    if len(found) < limit + 2 and len(usual) < len(text):  # the cut shows in the last of them only
+        found = [match[0] for match in islice(_PIECE.finditer(text), limit + 1)]
     return found[:limit], len(found) > limit
 
 
