@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from cli.exits import BadInput, Unhealthy, Unusable, sentence_of
 from cli.render import Output, output_option
 
 if TYPE_CHECKING:
+    from aitoken.types import Hash32
     from node.chain.opening import OpenChain
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -123,11 +125,14 @@ def import_command(file: Path, chain: Path, data_dir: Path, out: Output) -> None
     """
     from node.chain.exchange import Importer, read_blocks
 
-    with _opened(chain, data_dir, make=True) as opened:
-        importer = Importer(opened)
-        for number in importer.run(read_blocks(file, opened.genesis_hash)):
+    async def run(importer: Importer, genesis_hash: Hash32) -> None:
+        async for number in importer.run(read_blocks(file, genesis_hash)):
             if number % 1000 == 0:
                 out.progress(f"block {number}")
+
+    with _opened(chain, data_dir, make=True) as opened:
+        importer = Importer(opened)
+        asyncio.run(run(importer, opened.genesis_hash))
         last = opened.database.finalized()[0]
         if importer.left_over:
             raise BadInput(

@@ -16,14 +16,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from aitoken.codec.base import DecodeError
 from aitoken.crypto.checks import Check
 from aitoken.proto.extrinsic import HASHES_METADATA, Extrinsic, additional_signed
 from aitoken.types import Hash32
 from chain.frame.schema import Schema
-from consensus.types import Block
 from node.pool.verify import InlineVerifier, Verifier
 from node.tasks import cancel, spawn
 
@@ -40,6 +39,22 @@ HASHES_MAX: Final = 8_192
 
 Ready: TypeAlias = Callable[[Sequence[Extrinsic] | None], None]
 """Told the parsed extrinsics of a block; None where nothing was done ahead for it."""
+
+
+class Block(Protocol):
+    """What of a block matters here."""
+
+    @property
+    def hash(self) -> Hash32:
+        """Its name."""
+
+    @property
+    def number(self) -> int:
+        """Its height."""
+
+    @property
+    def extrinsics(self) -> tuple[bytes, ...]:
+        """Its body."""
 
 
 class _Coming:

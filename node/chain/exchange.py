@@ -5,16 +5,19 @@ r"""Blocks in a file: written from a database, executed and verified into anothe
 
 Integers are little-endian; the digest is blake2-256 of all before it. The last block has a certificate, others may.
 Importing believes nothing of it: links, bodies, certificates are checked and every block is executed, so a file may
-come from anybody. Blocks that are there already are only compared.
+come from anybody. Blocks that are there already are only compared. Where a core may be free a process checks
+signatures ahead of execution (`node.chain.ahead`).
 
 Format: `docs/spec/sync.md`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain as one_after_the_other
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, Final
@@ -22,20 +25,29 @@ from typing import BinaryIO, Final
 from aitoken.codec.base import DecodeError
 from aitoken.codec.containers import Option, Tuple, Vec
 from aitoken.codec.primitives import Bytes
-from aitoken.errors import Rejected, Unavailable
+from aitoken.errors import AiTokenError, Rejected, Unavailable
 from aitoken.proto.digest import next_epoch_of
 from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.finality import Anchor, final_headers, follow
 from aitoken.proto.header import Header
 from aitoken.proto.votes import Certificate
 from aitoken.types import BlockNumber, Hash32
+from node.chain.ahead import Ahead
 from node.chain.opening import OpenChain
 from node.chain.tree import UNFINALIZED_MAX, terminal_key
+from node.pool.verify import InlineVerifier, Verifier, WorkerVerifier, usable_cores
 from node.ports import Block
 from node.store.database import Database
 
 MAGIC: Final = b"AITOKEN-BLOCKS-1\n"
 RECORD_SIZE_MAX: Final = 64 * 1024 * 1024
+GROUP: Final = 2_048
+"""Extrinsics in blocks that are read together; two such groups are in memory."""
+GROUP_SIZE: Final = 16 * 1024 * 1024
+"""Their bytes, but for the last block."""
+GROUP_BLOCKS: Final = 128
+TURNS: Final = 4
+"""Of the loop after each block: verdicts come from the pipe, and the next checks go in."""
 _HEAD: Final = Struct("<32sII")
 _LENGTH: Final = Struct("<I")
 _DIGEST_SIZE: Final = 32
@@ -73,6 +85,21 @@ class Record:
     header: Header
     body: tuple[bytes, ...]
     certificate: bytes | None
+
+    @property
+    def hash(self) -> Hash32:
+        """Its name."""
+        return self.header.hash
+
+    @property
+    def number(self) -> BlockNumber:
+        """Its height."""
+        return self.header.number
+
+    @property
+    def extrinsics(self) -> tuple[bytes, ...]:
+        """Its body."""
+        return self.body
 
 
 # Writing.
@@ -174,11 +201,39 @@ def _read(source: BinaryIO, genesis_hash: Hash32) -> Iterator[Record]:
 # Importing.
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Blocks that were read together, and why there are no more."""
+
+    records: list[Record]
+    failure: AiTokenError | None = None
+
+
+def _groups(records: Iterator[Record]) -> Iterator[_Group]:
+    some: list[Record] = []
+    count = size = 0
+    try:
+        for record in records:
+            some.append(record)
+            count += len(record.body)
+            size += sum(map(len, record.body))
+            if count >= GROUP or size >= GROUP_SIZE or len(some) >= GROUP_BLOCKS:
+                yield _Group(some)
+                some, count, size = [], 0, 0
+    except AiTokenError as failure:
+        yield _Group(some, failure)  # what was read before is imported first
+    else:
+        yield _Group(some)
+
+
 class Importer:
     """Executes blocks on a chain that was just opened and makes them final."""
 
-    def __init__(self, opened: OpenChain) -> None:
+    def __init__(self, opened: OpenChain, verifier: Verifier | None = None) -> None:
+        """Import into `opened`; `verifier` checks signatures ahead, by default a process if there is a second core."""
         self._opened = opened
+        verifier = verifier or (WorkerVerifier() if usable_cores() > 1 else InlineVerifier())
+        self._ahead = Ahead(verifier, opened.runtime.schema, opened.chain.hash_of)
         epoch = opened.epoch
         base = epoch.base
         authorities = tuple(zip(epoch.validators.keys, epoch.validators.weights, strict=True))
@@ -189,7 +244,7 @@ class Importer:
         self.known = 0
         self.imported = 0
 
-    def run(self, records: Iterator[Record]) -> Iterator[BlockNumber]:
+    async def run(self, records: Iterator[Record]) -> AsyncIterator[BlockNumber]:
         """Import blocks; yield the number of each that became final.
 
         Raises:
@@ -197,13 +252,23 @@ class Importer:
             Rejected: a block or certificate is invalid; what came before it stays.
         """
         chain = self._opened.chain
-        for record in records:
-            if record.header.number <= chain.finalized.number:
-                self._compare(record)
-                continue
-            self._execute(record)
-            if record.certificate is not None:
-                yield self._finalize(record.certificate)
+        group: _Group | None = None
+        try:
+            for following in one_after_the_other(_groups(records), (None,)):
+                if following is not None:
+                    self._ahead.expect([each for each in following.records if each.number > chain.finalized.number])
+                for record in () if group is None else group.records:
+                    if record.number <= chain.finalized.number:
+                        self._compare(record)
+                        continue
+                    self._execute(record, await self._parsed(record))
+                    if record.certificate is not None:
+                        yield self._finalize(record.certificate)
+                if group is not None and group.failure is not None:
+                    raise group.failure
+                group = following
+        finally:
+            await self._ahead.rest()
 
     @property
     def left_over(self) -> int:
@@ -217,7 +282,21 @@ class Importer:
             raise DoesNotFit(f"block {number} is {here.hex()} here and {record.header.hash.hex()} in the file")
         self.known += 1
 
-    def _execute(self, record: Record) -> None:
+    async def _parsed(self, record: Record) -> Sequence[Extrinsic]:
+        """The block's extrinsics, their signatures checked where they could be."""
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        ready: asyncio.Future[Sequence[Extrinsic] | None] = asyncio.get_running_loop().create_future()
+        self._ahead.when_ready(record, lambda parsed: None if ready.done() else ready.set_result(parsed))
+        parsed = await ready
+        if parsed is not None:
+            return parsed
+        try:
+            return [Extrinsic(raw) for raw in record.body]
+        except DecodeError as error:
+            raise BadFile(f"block {record.number}: {error}") from error
+
+    def _execute(self, record: Record, body: Sequence[Extrinsic]) -> None:
         chain = self._opened.chain
         parent = chain.get(record.header.parent_hash)
         if parent is None or record.header.number != parent.number + 1:
@@ -226,10 +305,6 @@ class Importer:
             )
         if len(self._waiting) >= UNFINALIZED_MAX - 1:
             raise DoesNotFit(f"{UNFINALIZED_MAX} blocks without a certificate")
-        try:
-            body = [Extrinsic(raw) for raw in record.body]
-        except DecodeError as error:
-            raise BadFile(f"block {record.header.number}: {error}") from error
         executed = self._opened.runtime.execute_block(parent.state, parent.header, record.header, body)
         chain.insert(Block(executed.header.hash, executed.header, tuple(executed.body), executed.state))
         self._waiting.append(executed.header)

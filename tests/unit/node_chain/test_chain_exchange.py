@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import plyvel
 import pytest
 
 from aitoken.client.checkpoint import BadCheckpoint, OtherCheckpoint
+from aitoken.crypto.checks import Check
 from aitoken.errors import AiTokenError
 from aitoken.proto.digest import next_epoch_of
 from aitoken.proto.finality import DAY_MS, OtherGenesis, TrustTooOld
@@ -19,6 +21,7 @@ from aitoken.types import Hash32
 from chain.frame.errors import InvalidBlock
 from chain.genesis import build_genesis
 from chain.spec import ChainSpec
+from chain.state.ordered import ordered_root
 from node.chain.exchange import (
     BadFile,
     DoesNotFit,
@@ -33,6 +36,7 @@ from node.chain.opening import OpenChain, load_spec
 from node.chain.tree import terminal_key
 from node.chain.verify import anchor_of, verify
 from node.config import SyncConfig
+from node.pool.verify import InlineVerifier
 from node.ports import Block
 from node.store.check import Finding
 from node.trust import CheckpointGuard, OffCheckpoint, check_database, period_of
@@ -93,8 +97,35 @@ def exported(source: OpenChain, file: Path, first: int = 1, last: int = 14) -> P
 
 def imported(target: OpenChain, file: Path) -> Importer:
     importer = Importer(target)
-    list(importer.run(read_blocks(file, target.genesis_hash)))
+    run(importer, read_blocks(file, target.genesis_hash))
     return importer
+
+
+def run(importer: Importer, records: Iterator[Record]) -> None:
+    async def to_the_end() -> None:
+        async for _ in importer.run(records):
+            pass
+
+    asyncio.run(to_the_end())
+
+
+class Beside:
+    """Checks as a worker does."""
+
+    inline = False
+
+    def __init__(self) -> None:
+        self.verdicts: list[bool] = []
+        self.closed = False
+
+    async def verify(self, checks: Sequence[Check]) -> list[bool]:
+        await asyncio.sleep(0)
+        verdicts = [check.run() for check in checks]
+        self.verdicts += verdicts
+        return verdicts
+
+    async def close(self) -> None:
+        self.closed = True
 
 
 def test_what_is_written_is_executed_into_the_same_chain(source: OpenChain, target: OpenChain, tmp_path: Path) -> None:
@@ -153,7 +184,7 @@ def test_nothing_in_a_file_is_believed(source: OpenChain, target: OpenChain, tmp
     importer = Importer(target)
 
     with pytest.raises(error):
-        list(importer.run(iter([*records[:4], wrong, *records[5:]])))
+        run(importer, iter([*records[:4], wrong, *records[5:]]))
 
     assert target.chain.finalized.number == 4
 
@@ -186,7 +217,45 @@ def test_a_file_of_a_fork_does_not_fit(source: OpenChain, target: OpenChain, tmp
     other = Header(true.parent_hash, true.number, Hash32(bytes(32)), true.extrinsics_root, true.digest)
 
     with pytest.raises(DoesNotFit):
-        list(Importer(target).run(iter([replace(record, header=other)])))
+        run(Importer(target), iter([replace(record, header=other)]))
+
+
+def test_signatures_are_checked_beside_and_a_bad_one_is_refused_in_the_same_words(
+    source: OpenChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.chain.ahead.WORTH_IT", 1)
+    monkeypatch.setattr("node.chain.exchange.GROUP", 4)
+    records = list(read_blocks(exported(source, tmp_path / "blocks"), source.genesis_hash))
+    *before, signed = records[6].body
+    body = (*before, signed[:50] + bytes([signed[50] ^ 1]) + signed[51:])
+    told = records[6].header
+    header = Header(told.parent_hash, told.number, told.state_root, ordered_root(body), told.digest)
+    spoilt = [*records[:6], Record(header, body, records[6].certificate), *records[7:]]
+    words, ends = [], []
+    for name, beside in (("plainly", InlineVerifier()), ("beside", Beside())):
+        (tmp_path / name).mkdir()
+        target = open_in(tmp_path / name, sessionBlocks=LENGTH)
+        with pytest.raises(InvalidBlock) as refused:
+            run(Importer(target, beside), iter(spoilt))
+        words.append(str(refused.value))
+        ends.append((target.chain.finalized.number, target.database.state.root))
+        target.database.close()
+    assert words[0] == words[1]
+    assert ends[0] == ends[1]
+    assert isinstance(beside, Beside)
+    assert beside.verdicts.count(False) == 1
+    assert beside.verdicts.count(True) >= 6
+    assert beside.closed
+
+
+def test_what_comes_before_the_damage_of_a_file_is_imported(
+    source: OpenChain, target: OpenChain, tmp_path: Path
+) -> None:
+    file = exported(source, tmp_path / "blocks")
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(BadFile):
+        run(Importer(target), read_blocks(file, target.genesis_hash))
+    assert target.chain.finalized.number == 13
 
 
 # verify
