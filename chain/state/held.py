@@ -111,7 +111,8 @@ class HeldNodes(dict[str, bytes]):
             trunk, self._old = self.trunk(), dict(self)
             self.clear()
             self.update(trunk)
-        fresh = sorted(changed.keys() - self.keys() - self._old.keys()) if grew else []
+        old = self._old  # sets of keys would go through all that is held
+        fresh = sorted(path for path in changed if path not in self and path not in old) if grew else []
         self.update(changed)  # type: ignore[arg-type]  # None goes at once
         if None in changed.values():
             for path, node in changed.items():

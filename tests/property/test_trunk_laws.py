@@ -89,6 +89,26 @@ def test_a_trie_that_is_held_in_part_or_resumed_is_the_whole_one(data, state) ->
     assert {path: final.nodes[path] for path in whole(state)} == whole(state)
 
 
+def test_absorbing_a_block_does_not_go_through_all_that_is_held() -> None:
+    class Guarded(held.HeldNodes):
+        def keys(self):  # type: ignore[override, no-untyped-def]
+            raise AssertionError("what is held was gone through")
+
+        __iter__ = items = values = keys
+
+    flat = MemoryKeyValue({bytes((high, low)): b"v" * 40 for high in range(8) for low in range(8)})
+    final = FinalState(flat)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held, "YOUNG_MAX", 1_000)
+        final.nodes.__class__ = Guarded
+        for changes in ({b"\x03\x03\x03": b"new"}, {b"\x04\x04": b"other"}, {b"\x05\x05": None}):
+            layer = final.child(changes)
+            flat.apply(layer.changes)
+            final.absorb(layer)
+
+    assert final.root == reference.root(dict(flat.iterate(b"")), V1)
+
+
 @given(PAIRS)
 @settings(max_examples=50, deadline=None)
 def test_the_trunk_of_a_whole_build_is_what_is_too_large_for_a_bough(state) -> None:
