@@ -27,7 +27,7 @@ NODES = 4
 THIEVES = 8
 VALUE = AIT // 50
 ARRIVALS = (4, 24)
-"""Claims between two blocks, least and most: the chain takes about 31 of a block without a fee."""
+"""Claims between two blocks, least and most: the chain takes 19 of a block without a fee."""
 FAR_AHEAD_MS = 30 * 86_400_000
 EVENTS = storage_prefix("System", "Events")
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from aitoken.proto.extrinsic import additional_signed, sign_extrinsic
 from chain.pallets.ai import codes
 from tests.heist.adversary import LOOT
 from tests.heist.game import Game
@@ -26,6 +27,43 @@ def test_every_code_pays_its_holder_within_two_blocks_whatever_a_thief_does() ->
     tricks = {what.partition(":")[0] for what in outcome.refused}
     assert len(tricks) == 8, "every trick was tried"
     assert outcome.within[2], "some were held back"
+
+
+def test_a_crowd_delays_a_claim_by_those_before_it_alone_and_nobody_who_pays() -> None:
+    """More claims arrive before each block than it takes without a fee, so the crowd never ends."""
+    early, arriving = 40, 32
+
+    async def game() -> tuple[list[int], int, int]:
+        play = Game(140, seed=5)
+        await play.set_up()
+        network, (honest, helped, *crowd) = play.network, play.claims
+        genesis, schema = play.first.genesis_hash, play.first.runtime.schema
+        additional = additional_signed(
+            schema.version.spec_version, schema.version.transaction_version, genesis, genesis
+        )  # fmt: skip
+        call = schema.make_call("Codes.claim", *helped.changed())
+        paid_for = sign_extrinsic(call.encode(), play.thieves[0], additional, nonce=0).raw
+        sending = [claim.raw for claim in crowd]
+        blocks: list[tuple[bytes, ...]] = []
+        arrivals = [*sending[:early], honest.raw, paid_for]
+        del sending[:early]
+        while not any(honest.raw in block for block in blocks):
+            for raw in arrivals:
+                for node in network.nodes:
+                    await node.pool.submit(raw)
+            arrivals = [sending.pop() for _ in range(arriving)]
+            blocks.append(tuple(network.block().extrinsics))
+        await network.close()
+        claims = {claim.raw for claim in play.claims}
+        free = [sum(raw in claims for raw in block) for block in blocks]
+        return free, len(blocks), next(at for at, block in enumerate(blocks, 1) if paid_for in block)
+
+    free, waited, paid_at = asyncio.run(game())
+    most = free[0]
+    assert free == [most] * waited, "each block takes as many without a fee as it may"
+    assert most < arriving
+    assert waited == early // most + 1
+    assert paid_at == 1
 
 
 @pytest.mark.parametrize("lie", ["signatures", "once", None])
