@@ -14,7 +14,8 @@ import click
 
 from aitoken.errors import Unavailable
 from cli import campaigns as words
-from cli.exits import BadInput
+from cli.amounts import show_amount
+from cli.exits import BadInput, WouldFail
 from cli.render import Output
 from cli.session import Client, Session
 from cli.signing import Signer, facts_of, submit_final
@@ -55,12 +56,25 @@ def judging_options(command: Command) -> Command:
     return cast("Command", decorated)
 
 
-def put_at_stake(session: Session, signer: Signer, out: Output, call: tuple[str, str], **amount: int) -> dict[str, Any]:
-    """Put something at stake by a call, "Pallet" and name; return its facts, with all that is at stake then."""
+def put_at_stake(
+    session: Session, signer: Signer, out: Output, call: tuple[str, str], least: int, **amount: int
+) -> dict[str, Any]:  # fmt: skip
+    """Put something at stake by a call, "Pallet" and name; return its facts, with all that is at stake then.
+
+    Raises:
+        WouldFail: the chain would refuse it, perhaps because it is less than `least`; nothing was sent.
+    """
     pair = signer.pair()
 
     async def put(client: Client) -> dict[str, Any]:
-        receipt = await submit_final(client, pair, [client.call(*call, **amount)], out)
+        try:
+            receipt = await submit_final(client, pair, [client.call(*call, **amount)], out)
+        except WouldFail as error:
+            if "StakeTooLow" not in str(error):
+                raise
+            raise WouldFail(
+                f"{show_amount(least)} at stake are the least, unless root has changed it: {error}"
+            ) from None
         whole = next(event.fields["stake"] for event in receipt.events if event.name in _STAKED)
         return facts_of(receipt) | {"stake": whole}
 

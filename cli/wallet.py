@@ -52,8 +52,10 @@ def account_of(text: str, scheme: str = "sr25519") -> bytes:
         if not re.fullmatch(r"0x[0-9a-fA-F]{64}", text):
             raise BadInput("an account in hex is 0x and 64 hex digits")
         return bytes.fromhex(text[2:])
-    if NAME.fullmatch(text) and (kept := kept_key(text)) is not None:
-        return kept[1].public
+    if NAME.fullmatch(text):
+        if (kept := kept_key(text)) is not None:
+            return kept[1].public
+        raise BadInput(f"{text!r} is no address, and no key is kept under that name: see aitoken key list")
     if any(character in text for character in " /"):
         raise BadInput("give an address here; a secret phrase belongs into --suri-file or the prompt")
     return ss58.decode(text)[0]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 from aitoken.pay.seals import FULL_AWARD
+from aitoken.types import AIT
 from cli import campaigns as words
 from cli.amounts import parse_amount, show_amount
 from cli.disputing import stand_of, subject_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from aitoken.client.court import Opinion, Sat, Trial
     from cli.works import Library as Works
 
+LEAST: Final = 100 * AIT
 _DONE: Final = (
     ("seated", "drew the panel on"), ("judged", "judged"), ("unveiled", "opened the vote on"), ("ruled", "ended"),
 )  # fmt: skip
@@ -52,7 +54,8 @@ def stake(amount: str, signer: Signer, session: Session, out: Output) -> None:
 
     Arbiters are drawn for challenged work and for disputes about payments.
     """
-    told = put_at_stake(session, signer, out, ("Disputes", "register_arbiter"), stake=parse_amount(amount))
+    call = ("Disputes", "register_arbiter")
+    told = put_at_stake(session, signer, out, call, LEAST, stake=parse_amount(amount))
     out.result(told, f"{show_amount(told['stake'])} are at stake: keep `aitoken arbiter judge --service` running")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
+from aitoken.types import AIT
 from cli import campaigns as words
 from cli.amounts import parse_amount, show_amount
 from cli.exits import BadInput
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from aitoken.client.client import Client as Library
     from cli.works import Library as Works
 
+LEAST: Final = 10 * AIT
 number_argument = click.argument("number", type=click.IntRange(0, 2**64 - 1))
 
 
@@ -33,8 +35,11 @@ number_argument = click.argument("number", type=click.IntRange(0, 2**64 - 1))
 @node_option
 @output_option
 def stake(amount: str, signer: Signer, session: Session, out: Output) -> None:
-    """Put AMOUNT at stake to judge work, beside what is there; who accepts a fraud loses all of it."""
-    told = put_at_stake(session, signer, out, ("Rewards", "stake"), amount=parse_amount(amount))
+    """Put AMOUNT at stake to judge work, beside what is there: 10 AIT is the least.
+
+    Who accepts a fraud loses all of it.
+    """
+    told = put_at_stake(session, signer, out, ("Rewards", "stake"), LEAST, amount=parse_amount(amount))
     out.result(told, f"{show_amount(told['stake'])} are at stake")
 
 

@@ -12,7 +12,9 @@ from click.testing import Result
 
 from aitoken.crypto.hashing import blake2_256
 from aitoken.types import AIT
+from chain.pallets.ai import arbiters, rewards
 from chain.pallets.ai.sessions_types import SessionClaims
+from cli.commands import arbiter, campaign_attest
 from cli.exits import Exit
 from tests.support.memory_node import MemoryNode, command_line
 from tests.support.pay_chain import PayChain, account, book, pair, terms
@@ -193,8 +195,8 @@ def test_wrong_input_sends_nothing(court: Court, arguments: tuple[str, ...], wor
         (("dispute", "accept", "7", *by("payer")), "there is no case 7"),
         (("dispute", "open", "ab" * 32, "{file}", *by("payer")), "is not there"),
         (("dispute", "open", "5", "{file}", *by("payer")), "subscription 5 is not there"),
-        (("arbiter", "stake", "99", *by("payer")), "nothing was sent: Disputes.StakeTooLow"),
-        (("campaign", "stake", "0.5", *by("payer")), "nothing was sent: Rewards.StakeTooLow"),
+        (("arbiter", "stake", "99", *by("payer")), "100 AIT at stake are the least"),
+        (("campaign", "stake", "9", *by("payer")), "10 AIT at stake are the least"),
         (("arbiter", "stake", "1000000", *by("payer")), "nothing was sent"),
     ],
 )
@@ -205,6 +207,15 @@ def test_what_the_chain_would_refuse_is_not_sent_and_costs_nothing(
     result = court.run(*(part.format(file=court.folder / "evidence") for part in arguments))
     assert (result.exit_code, words in result.stderr) == (Exit.REFUSED, True), result.stderr
     assert court.chain.free("payer") == before
+
+
+def test_the_least_stakes_that_commands_tell_are_those_of_the_chain() -> None:
+    assert (arbiter.LEAST, campaign_attest.LEAST) == (arbiters.STAKE_MIN, rewards.STAKE_MIN)
+
+
+def test_a_name_that_is_no_key_is_said_to_be_none(court: Court) -> None:
+    result = court.run("dispute", "list", "--buyer", "till")
+    assert (result.exit_code, "no key is kept under that name" in result.stderr) == (Exit.USAGE, True)
 
 
 def test_an_award_is_a_part(court: Court) -> None:
