@@ -206,15 +206,16 @@ class State:
         """Return the distance wanted between the tip and its child.
 
         Short while anything waits: work, a tip that is notarized but not final, or the epoch's end within two blocks.
-        Then agreement on the tip, as long as it took here, may have been two thirds of it, but `busy_interval_ms` is
-        enough.
+        Then it is longer after a tip that took long to agree on (half as long again as it took here) or that is full (a
+        millisecond an extrinsic): what a block costs, however empty, is to be shared by many then.
         """
         pace = self.pace
         if tip is None:
             return pace.block_time_ms
         if self.work or tip_view > self.final.view or tip.number >= self.epoch.last_number - 2:
             took_ms = self.entered_ms - tip.timestamp_ms
-            return max(min(took_ms * 3 // 2, pace.busy_interval_ms), pace.block_time_ms)
+            wanted_ms = max(took_ms * 3 // 2, len(tip.extrinsics))
+            return max(min(wanted_ms, pace.busy_interval_ms), pace.block_time_ms)
         return pace.idle_interval_ms
 
     def have_valid(self, block_hash: Hash32) -> bool:

@@ -58,7 +58,7 @@ class Pace:
     delta_ms: int
     """Assumed bound of a message's delay; only liveness depends on it."""
     busy_interval_ms: int = 0
-    """Distance of two blocks while something waits and agreement takes long; `block_time_ms` where that is more."""
+    """Distance of two blocks where agreement takes long or blocks are full; `block_time_ms` where that is more."""
     max_drift_ms: int = 500
     """How far ahead of the own clock a block's timestamp may be voted for at once."""
     certificate_push_ms: int = 150

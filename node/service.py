@@ -65,7 +65,7 @@ BUILD_SHARE: Final = 4
 BUILD_MS_MIN: Final = 50
 """But for so long at least: what every block costs, however full, would else be most of the work of short ones."""
 BUSY_MS: Final = 100
-"""Blocks come no faster than this where agreement on them takes more than two thirds of it."""
+"""Blocks come no faster than this where they are full, or agreement on them takes more than two thirds of it."""
 DELTA_MS_MAX: Final = 1000
 
 log = logging.getLogger(__name__)

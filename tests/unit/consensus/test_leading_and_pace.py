@@ -97,6 +97,19 @@ def test_blocks_keep_a_distance_by_how_long_agreement_takes(took_ms: int, interv
     assert [build.slot.timestamp_ms for build in bench.of(Build)] == [bench.now]
 
 
+@pytest.mark.parametrize(("extrinsics", "interval_ms"), [(100, 100), (120, 120), (150, 150), (700, 150)])
+def test_blocks_keep_a_distance_by_how_full_they_are(extrinsics: int, interval_ms: int) -> None:
+    bench = Bench(leads=2, pace=replace(PACE, busy_interval_ms=150)).start()
+    bench.now += PACE.block_time_ms
+    block = bench.child(GENESIS, 1, extrinsics=(b"",) * extrinsics)
+    bench.propose(block)
+    bench.verified(block)
+
+    bench.notarize(block)
+
+    assert delay(bench, TimerKind.PACE) == interval_ms
+
+
 def test_agreement_that_took_longer_than_blocks_are_apart_is_followed_at_once() -> None:
     bench = Bench(leads=2, pace=replace(PACE, busy_interval_ms=150)).start()
     block = bench.child(GENESIS, 1)
