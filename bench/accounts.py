@@ -13,7 +13,7 @@ from typing import Any
 
 from aitoken.codec.base import compact_encode
 from aitoken.crypto import ed25519, ss58
-from aitoken.crypto.hashing import blake2_256
+from aitoken.crypto.hashing import blake2_128_concat, blake2_256, twox_128
 from aitoken.proto.era import IMMORTAL, Era
 from aitoken.proto.extrinsic import additional_signed, sign_extrinsic
 
@@ -22,6 +22,8 @@ TRANSFER_KEEP_ALIVE = b"\x04\x03"
 FUNDS = "1_000 AIT"
 VALUE = compact_encode(1_000_000_000)
 """0.001 AIT, above the existential deposit."""
+WITH_KEYS = 50_000
+_ACCOUNT = twox_128(b"System") + twox_128(b"Account")
 
 
 @cache
@@ -35,9 +37,19 @@ def public(index: int) -> bytes:
     return pair(index).public
 
 
+def account(index: int) -> bytes:
+    """The 32 bytes of account `index`; the first `WITH_KEYS` can sign, the others are cheap to name."""
+    return public(index) if index < WITH_KEYS else blake2_256(b"bench account without a key %d" % index)
+
+
+def account_key(who: bytes) -> bytes:
+    """Where the runtime keeps an account (`System.Account`)."""
+    return _ACCOUNT + blake2_128_concat(who)
+
+
 def with_accounts(spec: dict[str, Any], count: int) -> dict[str, Any]:
     """A genesis in which the first `count` accounts have money."""
-    balances = spec["genesis"]["balances"] | {ss58.encode(public(index)): FUNDS for index in range(count)}
+    balances = spec["genesis"]["balances"] | {ss58.encode(account(index)): FUNDS for index in range(count)}
     return spec | {"genesis": spec["genesis"] | {"balances": balances}}
 
 
@@ -66,7 +78,7 @@ class Terms:
 
 def transfer(terms: Terms, sender: int, recipient: int, nonce: int, tip: int = 0) -> bytes:
     """A signed transfer with its length prefix."""
-    call = TRANSFER_KEEP_ALIVE + b"\x00" + public(recipient) + VALUE
+    call = TRANSFER_KEEP_ALIVE + b"\x00" + account(recipient) + VALUE
     return sign_extrinsic(call, pair(sender), terms.additional, nonce=nonce, tip=tip, era=terms.era).raw
 
 

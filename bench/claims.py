@@ -140,6 +140,11 @@ CLAIMS: Final = (
         ratio=_verifications(KNOWN),
     ),
     Claim(
+        "cost of a transfer where there are 10,000,000 accounts, over that where there are 10,000", "growth",
+        lambda f: f.get("growth, 10,000,000 accounts", "all") / f.get("growth, 10,000 accounts", "all"),
+        "", 1.8, 1.5, lower=True,
+    ),
+    Claim(
         "final transfers, 4 validators and client on one machine, of signatures it could check", "devnet",
         row(SATURATED, "efficiency"), "", 0.28, 0.50, ratio=row(SATURATED, "efficiency"),
     ),

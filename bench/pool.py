@@ -19,8 +19,8 @@ from aitoken.proto.header import Header
 from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import Hash32
 from bench.accounts import Terms, transfer, transfers
-from bench.import_blocks import roomy_spec
 from bench.row import Row
+from bench.states import roomy_spec
 from chain.genesis import build_genesis
 from chain.runtime import build_runtime
 from chain.state.layer import FinalState

@@ -71,9 +71,10 @@ def _trie(accounts: int) -> Iterator[Row]:
 
 
 def _held(name: str, what: str, final: FinalState) -> Iterator[Row]:
-    size = sum(sys.getsizeof(path) + sys.getsizeof(node) for path, node in final.nodes.items())
-    yield Row(name, f"{what}, branch nodes", len(final.nodes) / 1e3, "thousand")
-    yield Row(name, f"{what}, size", (size + sys.getsizeof(final.nodes)) / 1e6, "MB")
+    parts = (final.nodes, final.nodes.boughs())
+    size = sum(sys.getsizeof(path) + sys.getsizeof(node) for part in parts for path, node in part.items())
+    yield Row(name, f"{what}, branch nodes", sum(map(len, parts)) / 1e3, "thousand")
+    yield Row(name, f"{what}, size", (size + sum(map(sys.getsizeof, parts))) / 1e6, "MB")
 
 
 def _lists() -> Iterator[Row]:

@@ -49,7 +49,7 @@ def _database(path: Path, accounts: int) -> list[Row]:
     head = _header(0, Hash32(bytes(32)), FinalState.in_memory(pairs).root)
     rows = []
     start = time.perf_counter()
-    Database.create(path, head.hash, head.encode(), pairs)
+    Database.create(path, head.hash, head.encode(), pairs.items())
     rows.append(Row(name, "create", time.perf_counter() - start, "s"))
     pairs.clear()
     start = time.perf_counter()

@@ -38,10 +38,11 @@ GENESIS_SEED = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Genesis:
-    """Block 0: its header, the pairs of its state, the validators of epoch 0, and the issuance."""
+    """Block 0: its header, the pairs of its state with their trie, the validators of epoch 0, and the issuance."""
 
     header: Header
     pairs: dict[bytes, bytes]
+    state: FinalState
     epoch: NextEpoch
     issuance: Balance
 
@@ -95,6 +96,6 @@ def build_genesis(spec: ChainSpec, runtime: Runtime | None = None) -> Genesis:
 def _block_zero(changes: dict[bytes, bytes | None], code: bytes, epoch: NextEpoch, issuance: Balance) -> Genesis:
     pairs = {key: raw for key, raw in sorted(changes.items()) if raw is not None}
     pairs[CODE_KEY] = code
-    root = FinalState(MemoryKeyValue(pairs)).root
-    header = Header(ZERO_HASH, BlockNumber(0), root, ordered_root([]), Digest())
-    return Genesis(header, pairs, epoch, issuance)
+    state = FinalState(MemoryKeyValue(pairs))
+    header = Header(ZERO_HASH, BlockNumber(0), state.root, ordered_root([]), Digest())
+    return Genesis(header, pairs, state, epoch, issuance)

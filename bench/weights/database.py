@@ -33,7 +33,7 @@ def measure(signatures: Signatures) -> tuple[int, int]:
         keys = [account_key(rng) for _ in range(ACCOUNTS)]
         pairs = {key: rng.randbytes(80) for key in keys}
         head = _header(0, Hash32(bytes(32)), FinalState.in_memory(pairs).root)
-        Database.create(path, head.hash, head.encode(), pairs)
+        Database.create(path, head.hash, head.encode(), pairs.items())
         database = Database.open(path, head.hash, history_blocks=4)
         reads, writes = [], []
         for _ in range(ROUNDS):

@@ -24,7 +24,7 @@ from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
 from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import AIT, AccountId, Balance, Hash32
 from bench import accounts
-from bench.import_blocks import roomy_spec
+from bench.states import roomy_spec
 from chain.frame.calls import Call
 from chain.frame.origin import NONE, ROOT, Signed
 from chain.frame.runtime import Instance

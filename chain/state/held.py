@@ -10,9 +10,9 @@ nobody uses.
 
 Growing serves every state above the final one as well: a branch that no layer has in its overlay is the same in all.
 
-What goes and what stays: new nodes and those that are used are young. When more than `YOUNG_MAX` are, all of them
-become old, and what was old is dropped; an old one that is used is young again. The trunk only grows: a bough with too
-many branches is made part of it, with all above it.
+What goes and what stays: nodes of boughs that are new or used are young. When there are more than `YOUNG_MAX`, all of
+them become old, and what was old is dropped; an old one that is used is young again. The trunk only grows: a bough with
+too many branches is made part of it, with all above it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ class NoBranch(Bug):
 
 
 class HeldNodes(dict[str, bytes]):
-    """Branch nodes by path. `nodes[path]` finds every branch there is, and None for the root of a trie without one."""
+    """Branch nodes by path: the trunk in this dict, boughs beside it.
+
+    `nodes[path]` finds every branch there is, and None for the root of a trie without one.
+    """
 
     def __init__(self, view: KeyValue, hashed_from: int, trunk: Mapping[str, bytes] | None = None) -> None:
         """Take the trunk, or find it by building everything: 3 us per key.
@@ -61,32 +64,35 @@ class HeldNodes(dict[str, bytes]):
         super().__init__(trunk or {})
         self.view = view
         self._hashed_from = hashed_from
+        self._young: dict[str, bytes] = {}
         self._old: dict[str, bytes] = {}
         if trunk is None:
             build(view.iterate(b""), 0, hashed_from, self, least=BOUGH_NODES + 1)
         else:
             self._check()
-        self._trunk: dict[str, None] = dict.fromkeys(self)
 
     def __missing__(self, path: str) -> bytes | None:
+        node = self._young.get(path)
+        if node is not None:
+            return node
         node = self._old.pop(path, None)
         if node is not None:
-            self[path] = node
+            self._young[path] = node
             return node
         if not path:
             return None
         above = path[:-1]
-        while above and above not in self and above not in self._old:
+        while above and self._held(above) is None:
             above = above[:-1]
         place, expected = self._next(above, path)
         grown: dict[str, bytes] = {}
         subtree = build(pairs_below(self.view, place), len(place), self._hashed_from, grown)
         if subtree != expected:
             raise StateDamaged(f"the state below {place} is not the one that became final")
-        self.update(grown)
+        self._young.update(grown)
         if len(grown) > BOUGH_NODES:
             self._sort(place)
-        return self[path]
+        return grown.get(path) or self[path]
 
     def root(self) -> Hash32:
         """Return the root of the trie."""
@@ -96,41 +102,39 @@ class HeldNodes(dict[str, bytes]):
         pair = next(self.view.iterate(b""), None)
         return EMPTY_ROOT if pair is None else root_hash(leaf(pair[0], 0, pair[1], self._hashed_from))
 
-    def trunk(self) -> dict[str, bytes]:
-        """Return the trunk as it is now."""
-        return {path: self[path] for path in self._trunk}
-
-    @property
-    def trunk_size(self) -> int:
-        """The number of nodes in the trunk."""
-        return len(self._trunk)
+    def boughs(self) -> dict[str, bytes]:
+        """Return the nodes of the boughs that are in memory."""
+        return self._old | self._young
 
     def absorb(self, changed: Nodes, *, grew: bool) -> None:
         """Take over the nodes of a layer; `grew` unless it added no key."""
-        if len(self) > YOUNG_MAX + len(self._trunk):
-            trunk, self._old = self.trunk(), dict(self)
-            self.clear()
-            self.update(trunk)
-        old = self._old  # sets of keys would go through all that is held
-        fresh = sorted(path for path in changed if path not in self and path not in old) if grew else []
-        self.update(changed)  # type: ignore[arg-type]  # None goes at once
-        if None in changed.values():
-            for path, node in changed.items():
-                if node is None:
-                    del self[path]
-                    self._old.pop(path, None)
-                    self._trunk.pop(path, None)
-        if "" in self:
-            self._trunk[""] = None
+        if len(self._young) > YOUNG_MAX:
+            self._old, self._young = self._young, {}
+        young, old, fresh = self._young, self._old, list[str]()
+        for path, node in changed.items():
+            if node is None:
+                self.pop(path, None)
+                young.pop(path, None)
+                old.pop(path, None)
+            elif path in self or not path:
+                self[path] = node
+            else:
+                if grew and path not in young and path not in old:
+                    fresh.append(path)
+                young[path] = node
+        fresh.sort()
         for path in fresh:
-            if path in self:
-                self._sort(self._bough_of(path))
+            self._sort(self._bough_of(path))
+
+    def _held(self, path: str) -> bytes | None:
+        """Return the branch that hangs at `path` where it is in memory."""
+        return self.get(path) or self._young.get(path) or self._old.get(path)
 
     def _bough_of(self, path: str) -> str:
         """Return where the bough hangs that the branch at `path` belongs to."""
         above = place = path
-        while above not in self._trunk:
-            if above in self or above in self._old:
+        while above not in self:
+            if above in self._young or above in self._old:
                 place = above
             above = above[:-1]
         return place
@@ -140,13 +144,17 @@ class HeldNodes(dict[str, bytes]):
         places = [place]
         while places:
             place = places.pop()
-            if place not in self._trunk and self._is_large(place):
+            if place not in self and self._is_large(place):
                 path = ""
                 while path != place:
-                    self._trunk[path] = None
                     path = self._next(path, place)[0]
-                self._trunk[place] = None
+                    self._to_trunk(path)
                 places += self._branches_of(place)
+
+    def _to_trunk(self, path: str) -> None:
+        self[path] = self[path]
+        self._young.pop(path, None)
+        self._old.pop(path, None)
 
     def _is_large(self, place: str) -> bool:
         """Whether more branches hang there than in a bough; one that is not held counts as one."""
@@ -159,7 +167,7 @@ class HeldNodes(dict[str, bytes]):
 
     def _branches_of(self, path: str) -> list[str]:
         """Return where the branches below a branch hang; of one that is not held that is not known."""
-        node = self.get(path) or self._old.get(path)
+        node = self._held(path)
         if node is None:
             return []
         branches, _, _, count, _ = PREFIX.unpack_from(node)
@@ -181,10 +189,22 @@ class HeldNodes(dict[str, bytes]):
         raise NoBranch(f"no branch of the trie hangs at {goal}")
 
     def _check(self) -> None:
-        for path in sorted(self):
-            if path:
-                above = path[:-1]
-                while above and above not in self:
-                    above = above[:-1]
-                if above not in self or self._next(above, path) != (path, merkle_value(self[path][PREFIX_SIZE:])):
-                    raise StateDamaged(f"the node at {path} is not the one the node above it holds")
+        """Compare every node but the root with what the node above it holds."""
+        checked = 0
+        for path, node in self.items():
+            branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
+            if not branches:
+                continue
+            full = path + partial_of(node, count)
+            values = None if plain else children_in(node, bitmap, start)
+            at = start + 1
+            for nibble, digit in enumerate(_DIGITS):
+                bit = 1 << nibble
+                if branches & bit and (below := self.get(full + digit)) is not None:
+                    if merkle_value(below[PREFIX_SIZE:]) != (node[at : at + 32] if values is None else values[nibble]):
+                        raise StateDamaged(f"the node at {full + digit} is not the one the node above it holds")
+                    checked += 1
+                if bitmap & bit:
+                    at += 33
+        if checked != len(self) - ("" in self):
+            raise StateDamaged("some nodes of the trunk hang on none of it")

@@ -187,12 +187,12 @@ class FinalState:
 
     def trunk(self) -> dict[str, bytes]:
         """Return what lets the state be made again without building the trie."""
-        return self.nodes.trunk()
+        return dict(self.nodes)
 
     @property
     def trunk_size(self) -> int:
         """The number of nodes in it."""
-        return self.nodes.trunk_size
+        return len(self.nodes)
 
     def absorb(self, layer: Layer, past: KeyValue | None = None) -> None:
         """Make `layer`, a child of the final state, the final state; its changes are already in the flat state.

@@ -17,7 +17,7 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -46,8 +46,10 @@ _PRUNED_PER_BLOCK: Final = 4  # to catch up where fewer blocks are to be kept th
 _PAIRS_PER_BATCH: Final = 50_000
 TRUNK: Final = "trunk"
 _CHANGES_PER_TRUNK: Final = (1_000, 50_000)
-"""After so many changed keys the trunk is written anew: between these bounds four times as many as it has nodes."""
-_RESUMED_MAX: Final = 200_000  # so many changed keys are taken in at most; building is faster then
+"""After so many changed keys the trunk is written anew: between these bounds four times as many as it has nodes, and a
+quarter as many where that is more."""
+_RESUMED_MAX: Final = 200_000
+"""So many changed keys are taken in at most, or half as many as the trunk has nodes; beyond that building is faster."""
 _ADVICE: Final = "move the directory away, run `aitoken init`, synchronise"
 
 log = logging.getLogger(__name__)
@@ -103,8 +105,9 @@ class Database:
         path: Path,
         genesis_hash: Hash32,
         header: bytes,
-        pairs: Mapping[bytes, bytes],
+        pairs: Iterable[tuple[bytes, bytes]],
         consensus_meta: Mapping[bytes, bytes] | None = None,
+        trunk_nodes: Mapping[str, bytes] | None = None,
     ) -> None:
         """Make a database that holds block 0; it appears at `path` whole or not at all.
 
@@ -112,8 +115,9 @@ class Database:
             path: the directory to make; its parent must exist.
             genesis_hash: the hash of `header`.
             header: of block 0, SCALE.
-            pairs: the state after block 0.
+            pairs: the state after block 0, best ascending by key.
             consensus_meta: what consensus wants to find.
+            trunk_nodes: the trunk of its trie, where it was built already: then `open` need not.
 
         Raises:
             Exists: `path` exists.
@@ -128,6 +132,8 @@ class Database:
             db = LevelDb.create(unfinished / "leveldb")
             _write_genesis(db, genesis_hash, header, pairs, consensus_meta or {})
             db.close()
+            if trunk_nodes is not None:
+                trunk.write(unfinished / TRUNK, trunk.Trunk(BlockNumber(0), genesis_hash, trunk_nodes))
             unfinished.rename(path)
             sync_directory(path.parent)
         except OSError as error:
@@ -247,7 +253,8 @@ class Database:
             WriteFailed: the disk refuses.
         """
         least, most = _CHANGES_PER_TRUNK
-        if self._changed_since_trunk < min(max(least, 4 * self.state.trunk_size), most):
+        size = self.state.trunk_size
+        if self._changed_since_trunk < max(min(max(least, 4 * size), most), size // 4):
             return None
         return self._trunk_writer()
 
@@ -349,6 +356,7 @@ class Database:
             if self._changed_since_trunk and not self._writing and self.state.root == self._final_root:
                 self._trunk_writer()()
         finally:
+            self._flat.let_go()
             self._db.close()
             self._floor.close()
             self._lock.release()
@@ -402,7 +410,7 @@ class Database:
         if saved is None or self.hash_of(saved.number) != saved.hash:
             return None
         try:
-            before = self.undo(saved.number, _RESUMED_MAX)
+            before = self.undo(saved.number, max(_RESUMED_MAX, len(saved.nodes) // 2))
             state = FinalState.resumed(self._flat, saved.nodes, before)
         except (StateDiscarded, StateDamaged) as error:
             log.info("the trie is built, the trunk of block %d is of no use: %s", saved.number, error)
@@ -418,7 +426,7 @@ class Database:
         if state.root != (expected := self._final_root):
             number = self._final[0]
             raise Damaged(f"the state in {self._path} has not the root {expected.hex()} of block {number}: {_ADVICE}")
-        self._changed_since_trunk = _RESUMED_MAX
+        self._changed_since_trunk = max(_RESUMED_MAX, state.trunk_size)  # it is time to write it
         return state
 
     def _trunk_writer(self) -> Callable[[], None]:
@@ -442,10 +450,10 @@ def _write_genesis(
     db: LevelDb,
     genesis_hash: Hash32,
     header: bytes,
-    pairs: Mapping[bytes, bytes],
+    pairs: Iterable[tuple[bytes, bytes]],
     consensus_meta: Mapping[bytes, bytes],
 ) -> None:
-    coming = iter(pairs.items())
+    coming = iter(pairs)
     while some := list(islice(coming, _PAIRS_PER_BATCH)):
         batch = db.batch()
         for key, value in some:

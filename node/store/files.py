@@ -7,6 +7,7 @@ What was written is durable after `sync` of the file; that a file of some name e
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -155,10 +156,20 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         WriteFailed: the disk refuses.
     """
+    write_pieces(path, (data,))
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Do what `write_whole` does with content that comes bit by bit.
+
+    Raises:
+        WriteFailed: the disk refuses.
+    """
     unfinished = path.with_name(path.name + ".unfinished")
     file = _DiskFile(unfinished, os.O_CREAT | os.O_TRUNC)
     try:
-        file.write(data)
+        for piece in pieces:
+            file.write(piece)
         file.sync()
     finally:
         file.close()

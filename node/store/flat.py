@@ -2,6 +2,11 @@
 
 Reading LevelDB takes 7 us, more than executing a transfer. The cache has two generations: when the young one is full it
 becomes the old one, and what is still read moves over. That is nearly least-recently-used, and a hit costs one look-up.
+
+What is not in the cache is read with one cursor, which stays open until something is written. LevelDB's `get` counts
+every read that passes a newer table and soon rewrites that table together with all that overlaps it, which for keys
+spread like ours is the whole state; cursors do not count. To find a few neighbours, it is also three times as fast as a
+new iterator.
 """
 
 from __future__ import annotations
@@ -10,11 +15,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from chain.state.base import Changes
-from node.store.leveldb import LevelDb, Reader, Snapshot
+from node.store.leveldb import Cursor, LevelDb, Reader, Snapshot
 from node.store.schema import STATE, after_prefix
 
 CACHED_VALUES: Final = 400_000
 """By default so many values are held: some 100 MB at 80 bytes and their keys."""
+_FEW: Final = 16
+"""So many pairs are read at once where some are asked for: no bough has more."""
 _CACHED_SIZE_MAX: Final = 4_096  # greater values are few and not worth the memory
 
 
@@ -32,6 +39,7 @@ class FlatState:
         self._db = db
         self._held: Snapshot | None = None
         self._reader: Reader = db
+        self._cursor: Cursor | None = None
         self._limit = max(1, cached_values // 2)
         self._young: dict[bytes, bytes | None] = {}
         self._old: dict[bytes, bytes | None] = {}
@@ -42,31 +50,43 @@ class FlatState:
         if value is _UNKNOWN:
             value = self._old.get(key, _UNKNOWN)
             if value is _UNKNOWN:
-                value = self._reader.get(STATE + key)
+                found = self._seek(STATE + key)
+                value = found[1] if found is not None and found[0] == STATE + key else None
             self._keep(key, value)  # type: ignore[arg-type]  # mypy does not narrow by the identity of an object
         return value  # type: ignore[return-value]
 
     def iterate(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs whose key starts with `prefix`, ascending, those greater than `after` only."""
-        start = STATE + prefix
+        start, stop = STATE + prefix, after_prefix(STATE + prefix)
         if after is not None:
             start = max(start, STATE + after + b"\x00")
-        for key, value in self._reader.range(start, after_prefix(STATE + prefix)):
+        few = self._few(start, stop)
+        for key, value in few:
             yield key[1:], value
+        if len(few) == _FEW:
+            for key, value in self._reader.range(few[-1][0] + b"\x00", stop):
+                yield key[1:], value
 
     def hold(self) -> None:
         """Read what is there now until `changed` is called, whatever a write does meanwhile."""
         self._held = self._reader = self._db.snapshot()
+
+    def let_go(self) -> None:
+        """Keep nothing of the disk open."""
+        self._reader = self._db
+        if self._cursor is not None:
+            self._cursor.close()
+            self._cursor = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def changed(self, changes: Changes) -> None:
         """Read on from the disk, to which `changes` have been written.
 
         Former values may stay in the old generation of the cache: the young one goes before it.
         """
-        self._reader = self._db
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        self.let_go()
         if len(self._young) >= self._limit:
             self._old = self._young
             self._young = {}
@@ -75,6 +95,22 @@ class FlatState:
             if value is not None and len(value) > _CACHED_SIZE_MAX:
                 del self._young[key]
                 self._old.pop(key, None)
+
+    def _seek(self, start: bytes) -> tuple[bytes, bytes] | None:
+        if self._cursor is None:
+            self._cursor = self._reader.cursor()
+        return self._cursor.seek(start)
+
+    def _few(self, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the first pairs with start <= key < stop."""
+        few: list[tuple[bytes, bytes]] = []
+        pair = self._seek(start)
+        while pair is not None and pair[0] < stop:
+            few.append(pair)
+            if len(few) == _FEW:
+                break
+            pair = self._cursor.next() if self._cursor is not None else None
+        return few
 
     def _keep(self, key: bytes, value: bytes | None) -> None:
         if value is not None and len(value) > _CACHED_SIZE_MAX:

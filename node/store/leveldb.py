@@ -183,6 +183,14 @@ class Cursor:
         except (plyvel.CorruptionError, plyvel.IOError) as error:
             raise _damaged(self._path, error) from error
 
+    def next(self) -> tuple[bytes, bytes] | None:
+        """Go to the pair after this one and return it."""
+        try:
+            self._raw.next()
+            return self._raw.item() if self._raw.valid() else None
+        except (plyvel.CorruptionError, plyvel.IOError) as error:
+            raise _damaged(self._path, error) from error
+
     def close(self) -> None:
         """Let go of it."""
         self._raw.close()

@@ -45,7 +45,7 @@ def write(chain: ProvenChain, folder: Path, index: int, blocks: int | None) -> C
     """Put the first `blocks` blocks (all of them) into a real database."""
     folder.mkdir(exist_ok=True)
     path = folder / f"server{index}"
-    Database.create(path, chain.genesis_hash, chain.headers[0].encode(), chain.pairs[0])
+    Database.create(path, chain.genesis_hash, chain.headers[0].encode(), chain.pairs[0].items())
     database = Database.open(path, chain.genesis_hash)
     header = chain.headers[0]
     final = Block(header.hash, header, (), database.state.child({}))

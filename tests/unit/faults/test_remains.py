@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     """A node's folder that holds its genesis, and two votes in the journal as in the sign-state."""
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
-    Database.create(folder / DATABASE, GENESIS.hash, GENESIS.encode(), {})
+    Database.create(folder / DATABASE, GENESIS.hash, GENESIS.encode(), ())
     owner = Owner(GENESIS.hash, b"k" * 32)
     journal = Journal(DiskFiles(folder / "journal"))
     journal.restart([encode_record(Opening(GENESIS.hash, owner.public, 0, 0)), *map(encode_record, KEPT)])

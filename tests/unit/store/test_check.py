@@ -20,7 +20,7 @@ GENESIS = genesis(PAIRS)
 
 
 def chain_of(path: Path, blocks: int) -> list[Hash32]:
-    Database.create(path, GENESIS.hash, GENESIS.encode(), PAIRS)
+    Database.create(path, GENESIS.hash, GENESIS.encode(), PAIRS.items())
     database = Database.open(path, GENESIS.hash, history_blocks=3)
     head = GENESIS
     hashes = [GENESIS.hash]

@@ -37,7 +37,7 @@ NO_CHANGE: dict[bytes, bytes | None] = {}
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    Database.create(tmp_path / "db", GENESIS.hash, GENESIS.encode(), PAIRS)
+    Database.create(tmp_path / "db", GENESIS.hash, GENESIS.encode(), PAIRS.items())
     return tmp_path / "db"
 
 
@@ -210,7 +210,7 @@ def test_a_block_that_does_not_follow_is_a_bug(database: Database) -> None:
 
 def test_creating_over_something_is_refused(path: Path) -> None:
     with pytest.raises(Exists):
-        Database.create(path, GENESIS.hash, GENESIS.encode(), PAIRS)
+        Database.create(path, GENESIS.hash, GENESIS.encode(), PAIRS.items())
 
 
 def test_an_interrupted_creation_leaves_nothing_in_the_way(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_an_interrupted_creation_leaves_nothing_in_the_way(tmp_path: Path) -> No
 
     with pytest.raises(Missing):
         Database.open(tmp_path / "db", GENESIS.hash)
-    Database.create(tmp_path / "db", GENESIS.hash, GENESIS.encode(), PAIRS)
+    Database.create(tmp_path / "db", GENESIS.hash, GENESIS.encode(), PAIRS.items())
 
     Database.open(tmp_path / "db", GENESIS.hash).close()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["db"]
@@ -321,6 +321,37 @@ def test_a_changed_value_is_noticed_where_the_trie_is_grown_over_it_and_by_a_che
     database.close()
 
 
+def test_a_large_trunk_is_written_when_a_quarter_as_many_keys_have_changed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.store.database._CHANGES_PER_TRUNK", (1, 1))
+    database = Database.open(path, GENESIS.hash)
+    chain = Chain(database)
+    chain.add({bytes([first, second, third]): b"1" for first in range(9) for second in (0, 9) for third in (0, 9)})
+    assert database.state.trunk_size > 8
+    write = database.trunk_to_write()
+    assert write is not None
+    write()
+    chain.add({b"x": b"1"})
+    assert database.trunk_to_write() is None
+    chain.add(run_of_changes(database.state.trunk_size // 4))
+    assert database.trunk_to_write() is not None
+    database.close()
+
+
+def test_a_database_made_with_its_trunk_does_not_build_the_trie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = FinalState.in_memory(PAIRS)
+    Database.create(tmp_path / "new", GENESIS.hash, GENESIS.encode(), PAIRS.items(), trunk_nodes=whole.trunk())
+    monkeypatch.setattr("node.store.database._without_collections", lambda _: pytest.fail("it was built"))
+
+    database = Database.open(tmp_path / "new", GENESIS.hash)
+
+    assert database.state.root == whole.root
+    database.close()
+
+
 def test_the_trunk_is_written_when_enough_has_changed_and_when_the_database_is_closed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,7 +405,7 @@ def test_a_trunk_of_another_state_is_of_no_use(path: Path) -> None:
 
 def test_every_flipped_bit_of_a_table_or_log_is_noticed_or_harmless(tmp_path: Path) -> None:
     path = tmp_path / "db"
-    Database.create(path, GENESIS.hash, GENESIS.encode(), PAIRS)
+    Database.create(path, GENESIS.hash, GENESIS.encode(), PAIRS.items())
     database = Database.open(path, GENESIS.hash)
     chain = Chain(database)
     chain.add(run_of_changes(1))

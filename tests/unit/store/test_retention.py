@@ -23,7 +23,7 @@ RECENT, PERIOD = 8, 5
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
     monkeypatch.setattr(retention, "RECENT", RECENT)
     monkeypatch.setattr(retention, "PERIOD", PERIOD)
-    Database.create(tmp_path / "db", GENESIS.hash, GENESIS.encode(), {b"a": b"1"})
+    Database.create(tmp_path / "db", GENESIS.hash, GENESIS.encode(), {b"a": b"1"}.items())
     return Database.open(tmp_path / "db", GENESIS.hash)
 
 
