@@ -134,7 +134,7 @@ def test_a_stopped_devnet_ends_well(aitoken: Callable[..., Result], client, stan
     assert "//Alice" in result.stdout
     assert "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY" in result.stdout
     assert "polkadot.js.org" in result.stdout
-    assert "pace: a block every 0.1 s while transactions wait, every 2 s otherwise" in result.stdout
+    assert "pace: a block every 0.05 s while transactions wait, every 2 s otherwise" in result.stdout
     assert "stopping" in result.stderr
 
 
