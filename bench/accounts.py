@@ -22,7 +22,7 @@ TRANSFER_KEEP_ALIVE = b"\x04\x03"
 FUNDS = "1_000 AIT"
 VALUE = compact_encode(1_000_000_000)
 """0.001 AIT, above the existential deposit."""
-WITH_KEYS = 50_000
+WITH_KEYS = 150_000
 _ACCOUNT = twox_128(b"System") + twox_128(b"Account")
 
 

@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from aitoken.collector import collect_rarely
 from aitoken.crypto import ed25519
-from bench.accounts import WITH_KEYS, account, account_key
+from bench.accounts import account, account_key
 from bench.import_blocks import STAGES, Importer, Spent
 from bench.raw import rate
 from bench.row import Row
@@ -38,6 +38,8 @@ ROUNDS: Final = 4
 BLOCKS: Final = 10
 """Of each state in a round."""
 WARMED_UP_TO: Final = 100_000
+SENDERS: Final = 50_000
+"""At most; whoever has a key may send."""
 
 
 class Measured(NamedTuple):
@@ -107,7 +109,7 @@ def _rows(name: str, rounds: list[Measured], raw: float) -> list[Row]:
 def _work(accounts: int, folder: Path, pipe: Connection) -> None:
     """Import as many blocks as the other end asks for, until it asks for none."""
     chain = open_copy(accounts, folder)
-    importer = Importer(chain, accounts, WITH_KEYS)
+    importer = Importer(chain, accounts, SENDERS)
     collect_rarely()  # as a node does
     if accounts <= WARMED_UP_TO:
         _warm_up(importer)
