@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 def light(cls: type[T]) -> type[T]:
     """Return a frozen dataclass with slots without its guard at run time: the decorator above `@dataclass`."""
-    told = [(one.name, object, copy(one)) for one in fields(cls)]  # type: ignore[arg-type]
-    cls.__init__ = make_dataclass(cls.__name__, told).__init__  # type: ignore[method-assign, misc]
+    told = [(one.name, object, copy(one)) for one in fields(cls)]  # type: ignore[arg-type]  # T is a dataclass
+    cls.__init__ = make_dataclass(cls.__name__, told).__init__  # type: ignore[method-assign, misc]  # what it is for
     del cls.__setattr__, cls.__delattr__
     return cls

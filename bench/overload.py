@@ -148,9 +148,9 @@ async def _measure(count: int, seconds: float) -> list[Row]:
                 ends = time.perf_counter()
                 memory.append(devnet.memory_mb()[0])
                 normal = NORMAL * statistics.median(took for when, took in probe.payments if when < begins)
-                while _normal_again(probe, ends, normal) is None and time.perf_counter() < ends + PATIENCE_S:  # noqa: ASYNC110 - elsewhere
+                while _normal_again(probe, ends, normal) is None and time.perf_counter() < ends + PATIENCE_S:  # noqa: ASYNC110 - other processes
                     await asyncio.sleep(0.2)
-                while await _backlog(watcher) and time.perf_counter() < ends + 2 * PATIENCE_S:  # noqa: ASYNC110 - elsewhere
+                while await _backlog(watcher) and time.perf_counter() < ends + 2 * PATIENCE_S:  # noqa: ASYNC110 - other processes
                     await asyncio.sleep(0.5)
                 drained = time.perf_counter()
                 memory.append(devnet.memory_mb()[0])

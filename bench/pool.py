@@ -56,7 +56,7 @@ class Head:
 
     def pool(self) -> Pool:
         """A fresh pool."""
-        return Pool(self.rules, self, SystemClock())  # type: ignore[arg-type]
+        return Pool(self.rules, self, SystemClock())  # type: ignore[arg-type]  # as much of a chain as it asks for
 
     def child(self, body: Sequence[Extrinsic]) -> Block:
         """The block after the head."""

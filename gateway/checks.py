@@ -118,7 +118,7 @@ class Checks:
         try:
             self._to = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
             with suppress(AttributeError):  # asyncio's own only; it would make room for 256 KiB each time
-                transport.get_pipe_transport(1).max_size = VERDICTS_MAX  # type: ignore[union-attr]
+                transport.get_pipe_transport(1).max_size = VERDICTS_MAX  # type: ignore[union-attr]  # a pipe has it
             self.process = transport.get_pid()
             self.ready.set()
             before = -1

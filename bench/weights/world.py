@@ -126,7 +126,8 @@ class World:
 
     def do(self, who: AccountId | str, name: str, *args: Any) -> None:
         """Make a call now, as part of the setting; `who` may be "ROOT"."""
-        self.machine.dispatch(self.make(name, *args), ROOT if who == "ROOT" else Signed(AccountId(who)))  # type: ignore[arg-type]
+        origin = ROOT if isinstance(who, str) else Signed(who)
+        self.machine.dispatch(self.make(name, *args), origin)
 
     def call(self, who: AccountId | str, name: str, *args: Any) -> Run:
         """What reading and making a call takes; `who` may be "ROOT" or "NOBODY"."""

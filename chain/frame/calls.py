@@ -65,7 +65,7 @@ def call(
 
     def decorate(function: F) -> F:
         declaration = CallDeclaration(index, units, plus, dispatch_class, pays)
-        function.scale_call = declaration  # type: ignore[attr-defined]
+        function.scale_call = declaration  # type: ignore[attr-defined]  # a mark the schema looks for
         return function
 
     return decorate

@@ -67,7 +67,7 @@ class Invalid(PoolRejected):
 
     def __init__(self, cause: InvalidTransaction) -> None:
         self.cause = cause
-        self.code = cause.code  # type: ignore[misc]
+        self.code = cause.code  # type: ignore[misc]  # the class has one for all
         self.message = "Invalid Transaction"
         self.data = cause.text
 

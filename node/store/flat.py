@@ -53,7 +53,7 @@ class FlatState:
                 found = self._seek(STATE + key)
                 value = found[1] if found is not None and found[0] == STATE + key else None
             self._keep(key, value)  # type: ignore[arg-type]  # mypy does not narrow by the identity of an object
-        return value  # type: ignore[return-value]
+        return value  # type: ignore[return-value]  # as above
 
     def iterate(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs whose key starts with `prefix`, ascending, those greater than `after` only."""

@@ -95,7 +95,7 @@ def test_a_trie_that_is_held_in_part_or_resumed_is_the_whole_one(data, state) ->
 
 def test_absorbing_a_block_does_not_go_through_all_that_is_held() -> None:
     class Guarded(held.HeldNodes):
-        def keys(self):  # type: ignore[override, no-untyped-def]
+        def keys(self):  # type: ignore[override, no-untyped-def]  # it fails whoever asks
             raise AssertionError("what is held was gone through")
 
         __iter__ = items = values = keys

@@ -49,7 +49,7 @@ def write(chain: ProvenChain, folder: Path, index: int, blocks: int | None) -> C
     database = Database.open(path, chain.genesis_hash)
     header = chain.headers[0]
     final = Block(header.hash, header, (), database.state.child({}))
-    database.state.absorb(final.state)  # type: ignore[arg-type]
+    database.state.absorb(final.state)  # type: ignore[arg-type]  # it is a layer
     view = Chain(database, database.state, chain.genesis_hash, final)
     grow(view, chain, (len(chain.headers) - 1) if blocks is None else blocks)
     return view
@@ -125,7 +125,7 @@ async def fetching(
 ) -> AsyncIterator[tuple[Warp, Network]]:
     """A new node, connected to all servers."""
     reserved = tuple(server.address for server in servers)
-    network = Network(NetworkConfig(reserved=reserved), key_of(99), GenesisOnly(chain.headers[0]))  # type: ignore[arg-type]
+    network = Network(NetworkConfig(reserved=reserved), key_of(99), GenesisOnly(chain.headers[0]))  # type: ignore[arg-type]  # a part
     await network.start()
     try:
         yield (

@@ -59,7 +59,7 @@ class TestSignatures:
     def test_a_wrong_vote_is_its_senders_fault_and_counts_for_nothing(self, changes: dict[str, object]) -> None:
         network = Network()
         view = network.driver.core.view
-        vote = replace(network.vote(NULLIFY, view), **changes)  # type: ignore[arg-type]
+        vote = replace(network.vote(NULLIFY, view), **changes)  # type: ignore[arg-type]  # fields by name
 
         network.receive(vote)
 
@@ -240,14 +240,14 @@ class TestDurability:
         network = Network()
         driver = network.driver
         waiting: list[object] = []
-        driver._ports.journal.barrier = waiting.append  # type: ignore[method-assign]
+        driver._ports.journal.barrier = waiting.append  # type: ignore[method-assign]  # held back
         network.world.loop.now += 60_000
         network.sent.clear()
 
         driver.step(inputs.TimerFired(inputs.TimerKind.VIEW, driver.core.view))
         assert len(waiting) == 1
         assert network.sent == []
-        waiting[0]()  # type: ignore[operator]
+        waiting[0]()  # type: ignore[operator]  # what was held back
         assert {type(message) for _, message in network.sent} >= {Vote}
 
     def test_a_long_journal_is_started_anew_with_only_what_is_unsettled(self) -> None:
@@ -274,7 +274,7 @@ class TestStopping:
         network.world.allowed_alarms = frozenset({"consensus.safety"})
         view = network.driver.core.view + 2
         told: list[Evidence] = []
-        network.driver.observer.evidence = told.append  # type: ignore[method-assign]
+        network.driver.observer.evidence = told.append  # type: ignore[method-assign]  # listens in
         network.receive(network.certificate(NOTARIZE, view, ODD))
 
         network.receive(network.certificate(NOTARIZE, view, Hash32(b"!" * 32)))
@@ -320,7 +320,7 @@ def test_the_snapshot_says_what_holds_finality_back() -> None:
     assert state.committed_number == network.node.disk.committed.number
 
 
-def _slot(network: Network):  # type: ignore[no-untyped-def]
+def _slot(network: Network):  # type: ignore[no-untyped-def]  # private to the driver
     from consensus.types import Slot
 
     parent = network.node.disk.committed

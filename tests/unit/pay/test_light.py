@@ -41,6 +41,6 @@ def test_light_values_are_those_of_a_frozen_dataclass() -> None:
     assert [one.name for one in fields(ours)] == [one.name for one in fields(reference)]
     for wrong in ((1,), (1, b"2", (), None, [], 5)):
         with pytest.raises(TypeError):
-            Light(*wrong)  # type: ignore[arg-type]
+            Light(*wrong)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(AttributeError):
-        ours.sixth = 1  # type: ignore[attr-defined]
+        ours.sixth = 1  # type: ignore[attr-defined]  # wrong on purpose
