@@ -15,10 +15,10 @@ from node.store.errors import write_failed
 
 
 class File(Protocol):
-    """A file open for appending."""
+    """A file open for writing in place."""
 
-    def write(self, data: bytes) -> None:
-        """Append all of `data`."""
+    def write(self, data: bytes, at: int) -> None:
+        """Write all of `data` from byte `at` on."""
 
     def sync(self) -> None:
         """Return when everything written is on disk."""
@@ -39,8 +39,8 @@ class Files(Protocol):
     def create(self, name: str) -> File:
         """Open a file of that name, empty."""
 
-    def append(self, name: str, size: int) -> File:
-        """Open a file behind its first `size` bytes; what follows them is cut off."""
+    def open(self, name: str) -> File:
+        """Open a file that is there."""
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, in place of a file that has it."""
@@ -83,12 +83,8 @@ class DiskFiles:
         """Open a file of that name, empty."""
         return _DiskFile(self._path / name, os.O_CREAT | os.O_TRUNC)
 
-    def append(self, name: str, size: int) -> File:
-        """Open a file behind its first `size` bytes; what follows them is cut off."""
-        try:
-            os.truncate(self._path / name, size)
-        except OSError as error:
-            raise write_failed(self._path / name, error) from error
+    def open(self, name: str) -> File:
+        """Open a file that is there."""
         return _DiskFile(self._path / name, 0)
 
     def rename(self, old: str, new: str) -> None:
@@ -117,15 +113,15 @@ class _DiskFile:
     def __init__(self, path: Path, flags: int) -> None:
         self._path = path
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600)
         except OSError as error:
             raise write_failed(path, error) from error
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, at: int) -> None:
         try:
-            written = os.write(self._descriptor, data)
+            written = os.pwrite(self._descriptor, data, at)
             while written < len(data):
-                written += os.write(self._descriptor, data[written:])
+                written += os.pwrite(self._descriptor, data[written:], at + written)
         except OSError as error:
             raise write_failed(self._path, error) from error
 
@@ -168,8 +164,10 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     unfinished = path.with_name(path.name + ".unfinished")
     file = _DiskFile(unfinished, os.O_CREAT | os.O_TRUNC)
     try:
+        at = 0
         for piece in pieces:
-            file.write(piece)
+            file.write(piece, at)
+            at += len(piece)
         file.sync()
     finally:
         file.close()

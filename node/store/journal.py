@@ -1,47 +1,70 @@
 """The file of what this node voted and saw, written before it acts on it.
 
-Bytes in, bytes out; what the records mean belongs to `consensus.journal`. One segment is in use at a time:
+Bytes in, bytes out; what the records mean belongs to `consensus.journal`. One file of whole pages, written in place:
 
-    segment   magic 8 | salt 8 | size of the opening u64 | crc32 of these u32 | records      integers little-endian
-    record    length u32 | crc32 u32 | the record
+    page 0    magic 8 | salt 8 | crc32 of both                              integers little-endian; written once
+    entry     salt 8 | number u64 | opening u64 | synced u64 | length u32 | crc32 | (length u32 | record)*
 
-The *opening* are the records that the segment was started with: they were on disk before it got its name, so they are
-whole. What follows was appended, and is on disk where a `flush` returned after it.
+An entry is what one call wrote. It begins on a page and has it for itself, so a page that was synced is not written
+again while it counts. Entries are numbered without gaps. The file grows by zeros, a step at a time, and is never cut:
+a sync writes no metadata then, and need not wait for what others do with the same disk.
 
-Upon opening a segment
-- whose last record is incomplete or wrong and nothing right comes behind -> a torn tail: written but never flushed,
-  so nobody acted on it; it is cut off;
-- with a wrong record and a right one behind, or a wrong one in the opening -> damaged: records that were acted on are
-  lost. Nothing is cut off and the caller is told, for the node must not sign then.
+`restart` writes an entry that is an *opening*: its `opening` is its own number. It holds everything that still counts,
+so the entries before it are given up once it is synced; until then none of their pages is touched. An opening goes
+to the start of the file where it fits before them, else behind them.
 
-A checksum covers salt and position of the record: bytes that a block carries never look like a record.
+`synced` is the highest number that was on disk for certain when the entry was written. The pages of an unsynced write
+reach the disk in any order or not at all, so what is found after a power cut is read by these rules:
 
-Upon `restart` -> the new segment is written under another name, synced, renamed, the directory synced, and only then
-the old segment removed. A damaged one is kept, under another name.
+- The latest opening that is whole counts, with the whole entries that follow it without a gap.
+- Nothing that a whole entry of the file calls synced is missing -> what lies behind the gap was written, never flushed,
+  and nobody acted on it. It is wiped out, since its numbers will be given again.
+- Something is missing -> damaged: records that were acted on are lost. Nothing is changed and the caller is told, for
+  the node must not sign then. A damaged file is kept, under another name.
+
+The checksum covers salt and place of the entry: bytes that a block carries never look like one, nor do those of a file
+that lay in the same pages of the disk.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 from zlib import crc32
 
 from aitoken.errors import Bug
-from node.store.errors import WriteFailed
+from node.store.errors import WriteFailed, WrongSchema
 from node.store.files import File, Files
 
+PAGE: Final = 4096
+STEP: Final = 64
+"""Pages the file grows by; zeros over so many are written in a fraction of a millisecond."""
 RECORD_SIZE_MAX: Final = 64 << 20
-_MAGIC: Final = b"AITWAL\x01\n"
-_HEAD: Final = Struct("<8s8sQ")
-_CHECK: Final = Struct("<I")
-_RECORD: Final = Struct("<II")
-_PLACE: Final = Struct("<QI")
-_START: Final = _HEAD.size + _CHECK.size
-_SEARCH_BYTES: Final = 1 << 30  # checksums over so much before a tail that is hard to judge counts as damage
-_NAME: Final = "wal-%010d.log"
+NAME: Final = "votes.log"
+DAMAGED: Final = ".damaged"
 _UNFINISHED: Final = "unfinished.tmp"
+_MAGIC: Final = b"AITLOG\x01\n"
+_HEAD: Final = Struct("<8s8s")
+_ENTRY: Final = Struct("<8sQQQI")
+_CHECK: Final = Struct("<I")
+_PLACE: Final = Struct("<Q")
+_LENGTH: Final = Struct("<I")
+_BODY: Final = _ENTRY.size + _CHECK.size
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A whole entry that was found."""
+
+    page: int
+    pages: int
+    number: int
+    opening: int
+    synced: int
+    body: bytes
 
 
 def _random_salt() -> bytes:
@@ -55,29 +78,35 @@ class Journal:
         """Open the journal in `files`, an empty one if there is none.
 
         Raises:
-            WriteFailed: a torn tail cannot be cut off.
+            WriteFailed: what nobody acted on cannot be wiped out.
+            WrongSchema: there is one that another version of this program wrote.
         """
         self._files = files
         self._new_salt = new_salt
         self._file: File | None = None
         self._failed = False
-        self._seed = 0
-        self._size = 0
+        self._salt = b""
+        self._number = self._synced = self._opening = 0
+        self._first = self._end = self._room = 1  # pages: where the segment begins, where it ends, how many there are
         self.found: list[bytes] | None = None
         """The records that were there, in order; None where there was no journal, or a damaged one."""
         self.damage: str | None = None
         """What is wrong with the journal that was there."""
-        segments = [name for name in files.names() if name.startswith("wal-") and name.endswith(".log")]
-        self._name = segments[-1] if segments else ""
-        if segments:
-            self._load(files.read(self._name))
-            for name in segments[:-1]:
-                files.remove(name)
+        names = files.names()
+        if NAME in names:
+            self._load(files.read(NAME))
+        elif any(name.startswith("wal-") and name.endswith(".log") for name in names):
+            raise WrongSchema(
+                f"the journal in {files} was written by an older version of this program. Go on with that version; or, "
+                "once the epoch in which it stopped is over, remove the folder"
+            )
+        elif _UNFINISHED in names and any(name.startswith(NAME + DAMAGED) for name in names):
+            self.damage = f"{NAME} was damaged, and none has taken its place"
 
     @property
     def size(self) -> int:
-        """Bytes in the segment."""
-        return self._size
+        """Bytes on disk since the last opening, with it."""
+        return (self._end - self._first) * PAGE
 
     def append(self, record: bytes) -> None:
         """Write a record; it is on disk only after `flush`.
@@ -88,21 +117,17 @@ class Journal:
         self.append_all((record,))
 
     def append_all(self, records: Iterable[bytes]) -> None:
-        """Write records, in order and with one call of the disk; they are there only after `flush`.
+        """Write records, in order and as one entry; they are there only after `flush`.
 
         Raises:
             WriteFailed: the disk refuses, now or before; the process must end.
         """
-        file = self._ready()
-        parts = []
-        size = self._size
-        for record in records:
-            if not 0 < len(record) <= RECORD_SIZE_MAX:
-                raise Bug(f"a journal record of {len(record)} bytes")
-            parts.append(_framed(record, size, self._seed))
-            size += len(parts[-1])
-        self._write(file, b"".join(parts))
-        self._size = size
+        self._check()
+        if self._file is None:
+            raise Bug("the journal has no opening to write behind")
+        body = _body_of(records)
+        if body:
+            self._write(self._file, body, self._end, self._opening)
 
     def flush(self) -> None:
         """Return when everything appended is on disk. Another thread may call it, one at a time.
@@ -110,42 +135,26 @@ class Journal:
         Raises:
             WriteFailed: the disk refuses, now or before; the process must end.
         """
-        file = self._ready()
-        try:
-            file.sync()
-        except WriteFailed:
-            self._failed = True
-            raise
+        self._check()
+        if self._file is None:
+            raise Bug("the journal has no opening to write behind")
+        self._sync(self._file)
 
     def restart(self, records: Sequence[bytes]) -> None:
-        """Begin a new segment that holds exactly `records`, and return when it is on disk; the old one is gone.
+        """Begin anew with exactly `records`, and return when they are on disk; what was before counts no more.
 
         Raises:
             WriteFailed: the disk refuses, now or before; the process must end.
         """
-        if self._failed:
-            raise WriteFailed(f"writing to {self._files} failed before: restart")
-        salt = self._new_salt()
-        seed = crc32(salt)
-        parts = []
-        size = _START
-        for record in records:
-            parts.append(_framed(record, size, seed))
-            size += len(parts[-1])
-        head = _HEAD.pack(_MAGIC, salt, size - _START)
-        number = int(self._name[4:14]) + 1 if self._name else 1
-        name = _NAME % number
-        try:
-            file = self._files.create(_UNFINISHED)
-            file.write(b"".join((head, _CHECK.pack(crc32(head)), *parts)))
-            file.sync()
-            self._files.rename(_UNFINISHED, name)
-            self._files.sync_directory()
-            self._leave(self._name)
-        except WriteFailed:
-            self._failed = True
-            raise
-        self._file, self._name, self._size, self._seed = file, name, size, seed
+        self._check()
+        body = _body_of(records)
+        if self._file is None:
+            self._create(body)
+            return
+        page = 1 if 1 + _pages_of(body) <= self._first else self._end
+        self._write(self._file, body, page, self._number + 1)
+        self._sync(self._file)
+        self._first = page
 
     def close(self) -> None:
         """Close the file; what was not flushed may be lost."""
@@ -153,91 +162,141 @@ class Journal:
             self._file.close()
             self._file = None
 
-    def _leave(self, name: str) -> None:
-        """Do away with the segment in use so far."""
-        if self._file is not None:
-            self._file.close()
-        if not name:
-            return
-        if self.damage is None:
-            self._files.remove(name)
-        else:
-            self._files.rename(name, name + ".damaged")
-            self.damage = None
+    # Writing.
 
-    def _ready(self) -> File:
+    def _check(self) -> None:
         if self._failed:
             raise WriteFailed(f"writing to {self._files} failed before: restart")
-        if self._file is None:
-            raise Bug("the journal has no segment to write to")
-        return self._file
 
-    def _write(self, file: File, data: bytes) -> None:
+    def _write(self, file: File, body: bytes, page: int, opening: int) -> None:
+        number = self._number + 1
+        data = _entry(self._salt, number, opening, self._synced, page, body)
+        end = page + len(data) // PAGE
         try:
-            file.write(data)
+            if end > self._room:
+                room = end + STEP
+                file.write(bytes((room - self._room) * PAGE), self._room * PAGE)
+                self._room = room
+            file.write(data, page * PAGE)
         except WriteFailed:
             self._failed = True
             raise
+        self._number, self._opening, self._end = number, opening, end
+
+    def _sync(self, file: File) -> None:
+        number = self._number
+        try:
+            file.sync()
+        except WriteFailed:
+            self._failed = True
+            raise
+        self._synced = number
+
+    def _create(self, body: bytes) -> None:
+        """Begin with a file, in place of a damaged one; under another name until it is whole."""
+        self._salt = self._new_salt()
+        head = _HEAD.pack(_MAGIC, self._salt)
+        try:
+            file = self._files.create(_UNFINISHED)
+            file.write(_padded(head + _CHECK.pack(crc32(head))), 0)
+            self._write(file, body, 1, 1)
+            self._sync(file)
+            if self.damage is not None and NAME in (names := self._files.names()):
+                self._files.rename(NAME, _free_name(names))
+            self._files.rename(_UNFINISHED, NAME)
+            self._files.sync_directory()
+        except WriteFailed:
+            self._failed = True
+            raise
+        self._file, self.damage = file, None
+
+    # Reading.
 
     def _load(self, data: bytes) -> None:
-        """Take over a segment, or say what is wrong with it."""
-        if len(data) < _START or _CHECK.unpack_from(data, _HEAD.size)[0] != crc32(data[: _HEAD.size]):
-            self.damage = f"the head of {self._name} is damaged"
+        """Take over a file, or say what is wrong with it."""
+        magic, salt = _HEAD.unpack_from(data.ljust(_HEAD.size, b"\0"))
+        head = data[: _HEAD.size]
+        if data[_HEAD.size : _HEAD.size + _CHECK.size] != _CHECK.pack(crc32(head)):
+            self.damage = f"the head of {NAME} is damaged"
             return
-        magic, salt, opening = _HEAD.unpack_from(data)
         if magic != _MAGIC:
-            self.damage = f"{self._name} was written by another version of this program"
+            raise WrongSchema(f"{NAME} in {self._files} was written by another version of this program")
+        whole = {entry.number: entry for entry in _entries(data, salt)}
+        opening = max((number for number, entry in whole.items() if entry.opening == number), default=0)
+        if not opening:
+            self.damage = f"no opening of {NAME} is whole"
             return
-        seed = crc32(salt)
-        records = []
-        at = _START
-        while (record := _record_at(data, at, seed)) is not None:
-            records.append(record)
-            at += _RECORD.size + len(record)
-        if at < _START + opening:
-            self.damage = f"{self._name} is damaged at byte {at}, within what it was started with"
+        last = opening
+        while (following := whole.get(last + 1)) is not None and following.opening == opening:
+            last += 1
+        synced = max(entry.synced for entry in whole.values())
+        if last < synced:
+            self.damage = f"{NAME} lacks entry {last + 1}, and entry {synced} was acted on"
             return
-        if at < len(data) and _has_record_after(data, at, seed):
-            self.damage = f"{self._name} is damaged at byte {at}; records follow that were acted on"
-            return
-        self._file = self._files.append(self._name, at)
-        if at < len(data):
-            self._file.sync()
-        self.found, self._size, self._seed = records, at, seed
+        self._salt, self._number, self._opening = salt, last, opening
+        self._first, self._end = whole[opening].page, whole[last].page + whole[last].pages
+        self._room = max(len(data) // PAGE, self._end)
+        self._file = self._files.open(NAME)
+        for number, entry in whole.items():
+            if number > last:
+                self._file.write(bytes(PAGE), entry.page * PAGE)
+        self._sync(self._file)  # what is found may be told again, and a process that ended need not have synced it
+        self.found = [record for number in range(opening, last + 1) for record in _records(whole[number].body)]
 
 
-def _framed(record: bytes, at: int, seed: int) -> bytes:
-    return _RECORD.pack(len(record), _checksum(record, at, seed)) + record
+def _body_of(records: Iterable[bytes]) -> bytes:
+    parts: list[bytes] = []
+    for record in records:
+        if not 0 < len(record) <= RECORD_SIZE_MAX:
+            raise Bug(f"a journal record of {len(record)} bytes")
+        parts += (_LENGTH.pack(len(record)), record)
+    return b"".join(parts)
 
 
-def _checksum(record: bytes, at: int, seed: int) -> int:
-    return crc32(record, crc32(_PLACE.pack(at, len(record)), seed))
+def _records(body: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(body):
+        (length,) = _LENGTH.unpack_from(body, at)
+        at += _LENGTH.size + length
+        yield body[at - length : at]
 
 
-def _record_at(data: bytes, at: int, seed: int) -> bytes | None:
-    """Return the record at byte `at`, None where there is no right one."""
-    start = at + _RECORD.size
-    if start > len(data):
-        return None
-    length, check = _RECORD.unpack_from(data, at)
-    if not 0 < length <= len(data) - start:
-        return None
-    record = data[start : start + length]
-    return record if _checksum(record, at, seed) == check else None
+def _entry(salt: bytes, number: int, opening: int, synced: int, page: int, body: bytes) -> bytes:
+    head = _ENTRY.pack(salt, number, opening, synced, len(body))
+    return _padded(head + _CHECK.pack(_checksum(head, page, body)) + body)
 
 
-def _has_record_after(data: bytes, at: int, seed: int) -> bool:
-    """Return whether a right record begins behind the wrong one at `at`."""
-    if len(data) >= at + _RECORD.size:
-        length, _ = _RECORD.unpack_from(data, at)
-        if _record_at(data, at + _RECORD.size + length, seed) is not None:
-            return True
-    budget = _SEARCH_BYTES
-    for later in range(at + 1, len(data) - _RECORD.size):
-        length, check = _RECORD.unpack_from(data, later)
-        if 0 < length <= len(data) - later - _RECORD.size:
-            budget -= length
-            record = data[later + _RECORD.size : later + _RECORD.size + length]
-            if budget < 0 or _checksum(record, later, seed) == check:
-                return True
-    return False
+def _checksum(head: bytes, page: int, body: bytes) -> int:
+    return crc32(body, crc32(_PLACE.pack(page), crc32(head)))
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % PAGE)
+
+
+def _pages_of(body: bytes) -> int:
+    return -(-(_BODY + len(body)) // PAGE)
+
+
+def _entries(data: bytes, salt: bytes) -> Iterator[_Entry]:
+    """Yield the whole entries of a file, by place."""
+    page = 1
+    while (at := page * PAGE) + _BODY <= len(data):
+        pages = 1
+        if data.startswith(salt, at):
+            head = data[at : at + _ENTRY.size]
+            _, number, opening, synced, length = _ENTRY.unpack(head)
+            start = at + _BODY
+            body = data[start : start + length]
+            if len(body) == length and _CHECK.unpack_from(data, at + _ENTRY.size)[0] == _checksum(head, page, body):
+                pages = _pages_of(body)
+                yield _Entry(page, pages, number, opening, synced, body)
+        page += pages
+
+
+def _free_name(names: Sequence[str]) -> str:
+    """Return a name for a damaged file that none has."""
+    number = 1
+    while (name := f"{NAME}{DAMAGED}-{number}") in names:
+        number += 1
+    return name

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from node.store.background import Background
-from node.store.journal import Journal
+from node.store.journal import PAGE, Journal
 
 _HANDED_OVER_BYTES: Final = 1 << 20  # so much is not held back for a barrier
 
@@ -33,7 +33,7 @@ class JournalWriter:
 
     @property
     def size(self) -> int:
-        """Bytes in the current segment, those not yet written included."""
+        """Bytes since the last opening, those not yet written included; rather too many than too few."""
         return self._size
 
     def append(self, record: bytes) -> None:
@@ -56,7 +56,7 @@ class JournalWriter:
         self._background.run(work, done, short=True)
 
     def restart(self, records: Sequence[bytes], done: Callable[[], None]) -> None:
-        """Begin a new segment that holds exactly `records`, durable before `done`; the old one is gone only then."""
+        """Begin anew with exactly `records`, durable before `done`; what was before is given up only then."""
         self._pending.clear()
         self._pending_bytes = 0
         kept = list(records)
@@ -73,4 +73,5 @@ class JournalWriter:
 
     def _taken(self) -> list[bytes]:
         records, self._pending, self._pending_bytes = self._pending, [], 0
+        self._size += PAGE  # they begin on one of their own
         return records

@@ -57,7 +57,7 @@ async def test_a_validator_whose_disk_was_lost_comes_back_and_cheats_nobody(net:
         assert EVIDENCE.search(net.log(index)) is None
 
 
-@pytest.mark.parametrize("at", ["db.unfinished", "db", "genesis.hash", "journal/wal-0000000001.log"])
+@pytest.mark.parametrize("at", ["db.unfinished", "db", "genesis.hash", "journal/votes.log"])
 async def test_a_node_killed_while_it_is_born_is_born_again(tmp_path: Path, at: str) -> None:
     net = Net.make(tmp_path / "net", 1)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from struct import Struct
 from typing import Any
 from zlib import crc32
 
@@ -31,7 +30,7 @@ from node.signer import state_file
 from node.signer.exchange import decode, encode
 from node.store.evidence_file import EvidenceFile
 from node.store.floor import Floor
-from node.store.journal import Journal
+from node.store.journal import NAME, PAGE, Journal
 from tests.fuzz.engine import Target
 from tests.support.crashing_files import CrashingFiles
 from tests.support.proven_chain import ProvenChain
@@ -40,8 +39,8 @@ GENESIS = Path(__file__).resolve().parents[3] / "genesis.json"
 HASH = Hash32(b"h" * 32)
 KEY = b"k" * 32
 VOTE = Vote(NOTARIZE, 3, 7, HASH, 2, b"s" * 64)
-SEGMENT = "wal-0000000001.log"
-_RECORD, _PLACE = Struct("<II"), Struct("<QI")
+_BODY = 40
+"""Where what an entry of the journal holds begins in it."""
 
 
 def targets(folder: Path) -> Iterator[Target]:
@@ -51,7 +50,7 @@ def targets(folder: Path) -> Iterator[Target]:
     block = Block(HASH, 5, HASH, 3, 7, 6, 1, 1_000, b"header", (b"one", b"two"))
     records = [encode_record(each) for each in (opening, VOTE, block)]
     yield Target("file.record", records, decode_record, again=encode_record)
-    yield Target("file.journal", [_segment(records)], lambda data: _journal(data), mend=_mend_segment)
+    yield Target("file.journal", [_log(records)], lambda data: _journal(data), mend=_mend_log)
     yield _sign_state(folder / "sign")
     yield Target(
         "file.signing_history",
@@ -100,19 +99,19 @@ def _file(
 # ------------------------------------------------------------------------------------------------- records
 
 
-def _segment(records: list[bytes]) -> bytes:
+def _log(records: list[bytes]) -> bytes:
     files = CrashingFiles()
     journal = Journal(files, lambda: bytes(8))
     journal.restart(records[:1])
     for record in records[1:]:
         journal.append(record)
-    journal.flush()
-    return files.read(SEGMENT)
+        journal.flush()
+    return files.read(NAME).rstrip(b"\0")
 
 
 def _journal(data: bytes) -> Any:
     """A journal that is found, and what consensus makes of it; then it can be gone on with."""
-    journal = Journal(CrashingFiles({SEGMENT: data}))
+    journal = Journal(CrashingFiles({NAME: data}))
     if journal.damage is None and journal.found:
         replay(journal.found, HASH, KEY, 3)
     journal.restart([b"\x01new"])
@@ -121,17 +120,21 @@ def _journal(data: bytes) -> Any:
     return journal.size
 
 
-def _mend_segment(data: bytes) -> bytes:
+def _mend_log(data: bytes) -> bytes:
     """Right checksums for whatever the lengths say, so that the records themselves are what is damaged."""
-    if len(data) < 28:
+    if len(data) < 20:
         return data
-    data = data[:24] + crc32(data[:24]).to_bytes(4, "little") + data[28:]
-    seed, at, out = crc32(data[8:16]), 28, bytearray(data)
-    while at + 8 < len(out):
-        length = min(int.from_bytes(out[at : at + 4], "little"), len(out) - at - 8)
-        record = bytes(out[at + 8 : at + 8 + length])
-        out[at : at + 8] = _RECORD.pack(length, crc32(record, crc32(_PLACE.pack(at, length), seed)))
-        at += 8 + length
+    out = bytearray(data)
+    out[16:20] = crc32(out[:16]).to_bytes(4, "little")
+    page = 1
+    while (at := page * PAGE) + _BODY <= len(out):
+        out[at : at + 8] = out[8:16]
+        length = min(int.from_bytes(out[at + 32 : at + 36], "little"), len(out) - at - _BODY)
+        out[at + 32 : at + 36] = length.to_bytes(4, "little")
+        body = bytes(out[at + _BODY : at + _BODY + length])
+        check = crc32(body, crc32(page.to_bytes(8, "little"), crc32(out[at : at + 36])))
+        out[at + 36 : at + _BODY] = check.to_bytes(4, "little")
+        page += -(-(_BODY + length) // PAGE)
     return bytes(out)
 
 

@@ -100,8 +100,8 @@ def test_a_vote_that_was_signed_and_is_not_in_the_sign_state_is_missed(folder: P
 
 
 def test_a_damaged_journal_is_told(folder: Path) -> None:
-    [segment] = (folder / "journal").iterdir()
-    segment.write_bytes(b"")
+    [file] = (folder / "journal").iterdir()
+    file.write_bytes(b"")
 
     assert "damaged" in found(folder)[0]
 

@@ -118,5 +118,5 @@ def test_a_full_device_is_named() -> None:
     file = _DiskFile(Path("/dev/full"), 0)
 
     with pytest.raises(DiskFull):
-        file.write(b"x")
+        file.write(b"x", 0)
     file.close()

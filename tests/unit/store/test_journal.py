@@ -1,15 +1,15 @@
 """The journal file: what was flushed is there after any crash, and damage is never taken for a torn tail."""
 
 import asyncio
-import struct
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from aitoken.errors import Bug
-from node.store.errors import Damaged, DiskFull, WriteFailed, write_failed
+from node.store.errors import Damaged, DiskFull, WriteFailed, WrongSchema, write_failed
 from node.store.files import DiskFiles
-from node.store.journal import Journal
+from node.store.journal import NAME, PAGE, STEP, Journal
 from node.store.journal_writer import JournalWriter
 from node.store.voting_record import VotingRecordFile
 from tests.support.crashing_files import CrashingFiles, PowerCut
@@ -26,15 +26,20 @@ def journal(files: CrashingFiles) -> Journal:
 
 
 def written(*records: bytes) -> tuple[str, bytes]:
-    """The only file of a journal with these records behind the opening."""
+    """The only file of a journal with these records behind the opening, each of them flushed."""
     files = CrashingFiles()
     opened = journal(files)
     opened.restart(OPENING)
     for record in records:
         opened.append(record)
-    opened.flush()
+        opened.flush()
     (name,) = files.names()
     return name, files.read(name)
+
+
+def used_of(data: bytes) -> bytes:
+    """A file without the zeros at its end."""
+    return data.rstrip(b"\0")
 
 
 def test_records_come_back_in_order_and_the_journal_goes_on() -> None:
@@ -43,7 +48,7 @@ def test_records_come_back_in_order_and_the_journal_goes_on() -> None:
 
     opened = journal(files)
     assert opened.found == [*OPENING, b"\x02vote", b"\x04block" * 50]
-    assert opened.size == len(data)
+    assert opened.size == 3 * PAGE
     opened.append(b"\x02more")
     opened.flush()
 
@@ -58,33 +63,47 @@ def test_where_there_was_none_nothing_is_found_and_nothing_can_be_appended() -> 
         opened.append(b"\x02vote")
 
 
-def test_a_restart_leaves_one_segment_with_the_given_records() -> None:
+def test_a_restart_leaves_the_given_records_in_the_same_file() -> None:
+    files = CrashingFiles()
+    opened = journal(files)
+    for epoch in range(20):
+        opened.restart([b"\x01epoch %d" % epoch])
+        for view in range(10):
+            opened.append(b"\x02vote %d" % view)
+            opened.flush()
+
+    assert files.names() == [NAME]
+    assert len(files.read(NAME)) <= (1 + 2 * 11 + STEP) * PAGE, "room for two segments, and what it grows by"
+    assert journal(files).found == [b"\x01epoch 19", *(b"\x02vote %d" % view for view in range(10))]
+
+
+def test_once_it_has_its_size_a_write_does_not_make_the_file_longer() -> None:
     files = CrashingFiles()
     opened = journal(files)
     opened.restart(OPENING)
-    first = files.names()
-    opened.append(b"\x02old vote")
-    opened.restart([b"\x01new"])
-    opened.append(b"\x02vote")
+    size = len(files.read(NAME))
+    for view in range(STEP):
+        opened.append(b"\x02vote %d" % view)
+        opened.flush()
 
-    assert len(files.names()) == 1
-    assert files.names() > first
-    assert journal(files).found == [b"\x01new", b"\x02vote"]
+    assert len(files.read(NAME)) == size
+    opened.append(b"\x04block" * 2_000)
+    assert len(files.read(NAME)) > size
 
 
 def script(files: CrashingFiles, durable: list[list[bytes]]) -> None:
     """Do what a node does; `durable[0]` is what must be found after a crash, `durable[1]` what may be there too."""
     opened = journal(files)
     for epoch in range(3):
-        opening = [b"\x01epoch %d" % epoch, b"\x03certificate" * 3]
+        opening = [b"\x01epoch %d" % epoch, b"\x03certificate %d" % epoch * 700]
         durable[1] = opening
         opened.restart(opening)
         durable[0] = opening
         for view in range(2):
-            records = [b"\x03seen in %d" % view, b"\x02vote %d" % view]
-            durable[1] = durable[0] + records
-            for record in records:
-                opened.append(record)
+            block, votes = b"\x04block in %d" % view * 900, [b"\x03seen in %d" % view, b"\x02vote %d" % view]
+            durable[1] = [*durable[0], block, *votes]
+            opened.append(block)
+            opened.append_all(votes)
             opened.flush()
             durable[0] = durable[1]
 
@@ -92,11 +111,11 @@ def script(files: CrashingFiles, durable: list[list[bytes]]) -> None:
 def steps_of_script() -> int:
     files = CrashingFiles()
     script(files, [[], []])
-    return files._steps
+    return files.steps
 
 
 @pytest.mark.parametrize("cut_at", range(1, steps_of_script() + 1))
-def test_after_a_power_cut_at_any_step_and_byte_what_was_flushed_is_found(cut_at: int) -> None:
+def test_after_a_power_cut_at_any_step_and_with_pages_in_any_order_what_was_flushed_is_found(cut_at: int) -> None:
     files = CrashingFiles(cut_at=cut_at)
     durable: list[list[bytes]] = [[], []]
     with pytest.raises(PowerCut):
@@ -115,11 +134,59 @@ def test_after_a_power_cut_at_any_step_and_byte_what_was_flushed_is_found(cut_at
         assert (survivor.found or []) in allowed
 
 
+def test_pages_of_an_unsynced_write_that_arrive_without_those_before_them_are_no_damage() -> None:
+    files = CrashingFiles()
+    opened = journal(files)
+    opened.restart(OPENING)
+    before = files.read(NAME)
+    opened.append(b"\x04block" * 2_000)
+    opened.append(b"\x02vote")
+    after = files.read(NAME)
+    first = 2 * PAGE
+    without_the_first_page = after[:first] + before[first : first + PAGE] + after[first + PAGE :]
+    files = CrashingFiles({NAME: without_the_first_page})
+
+    again = journal(files)
+
+    assert (again.damage, again.found) == (None, OPENING)
+    again.append(b"\x04other" * 2_000)  # of the same size: what was behind it must not follow it now
+    again.flush()
+    assert journal(files).found == [*OPENING, b"\x04other" * 2_000]
+
+
+def test_the_same_hole_in_what_was_flushed_is_damage() -> None:
+    files = CrashingFiles()
+    opened = journal(files)
+    opened.restart(OPENING)
+    opened.append(b"\x04block" * 2_000)
+    opened.flush()
+    opened.append(b"\x02vote")
+    data = files.read(NAME)
+
+    again = journal(CrashingFiles({NAME: data[: 2 * PAGE] + bytes(PAGE) + data[3 * PAGE :]}))
+
+    assert again.found is None
+    assert again.damage is not None
+    assert "entry 3 was acted on" not in again.damage
+    assert "entry 2 was acted on" in again.damage
+
+
+def test_what_is_found_is_on_disk_before_it_is_told() -> None:
+    """A process that was killed between write and sync leaves what only the next sync brings to the disk."""
+    name, data = written(b"\x02vote one")
+    files = CrashingFiles({name: data})
+    opened = journal(files)
+    opened.append(b"\x02vote two")
+
+    assert journal(files).found == [*OPENING, b"\x02vote one", b"\x02vote two"]
+    assert files.directory[name].synced
+
+
 def test_every_cut_of_the_file_gives_the_records_before_it_or_says_damaged() -> None:
     name, data = written(b"\x02vote one", b"\x02vote two")
-    opening_end = len(written()[1])
+    opening_end = len(used_of(written()[1]))
 
-    for size in range(len(data)):
+    for size in range(len(used_of(data))):
         opened = journal(CrashingFiles({name: data[:size]}))
         if size < opening_end:
             assert opened.found is None
@@ -127,67 +194,92 @@ def test_every_cut_of_the_file_gives_the_records_before_it_or_says_damaged() -> 
         else:
             assert opened.damage is None
             assert opened.found == [*OPENING, b"\x02vote one", b"\x02vote two"][: len(opened.found or [])]
-            assert opened.size <= size
 
 
 @pytest.mark.parametrize("bit", [0, 3, 7])
-def test_a_flipped_bit_before_the_last_record_is_damage(bit: int) -> None:
+def test_a_flipped_bit_before_the_last_entry_is_damage(bit: int) -> None:
     name, data = written(b"\x02vote one", b"\x02vote two")
-    last = len(written(b"\x02vote one")[1])
+    last = len(written(b"\x02vote one")[1].rstrip(b"\0"))
 
-    for at in range(last):
+    for at in (at for at in range(last) if data[at]):
         flipped = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
         files = CrashingFiles({name: flipped})
         opened = journal(files)
         assert opened.found is None
         assert opened.damage is not None
-        assert files.read(name) == flipped  # nothing was cut off
+        assert files.read(name) == flipped  # nothing was changed
 
 
-def test_a_damaged_segment_is_kept_aside_when_a_new_one_begins() -> None:
-    name, data = written(b"\x02vote one", b"\x02vote two")
-    flipped = data[:-30] + b"?" + data[-29:]
-    files = CrashingFiles({name: flipped})
+def test_what_a_restart_gave_up_is_never_taken_for_what_counts() -> None:
+    """Every flipped byte of an opening, with all entries of the segment before it still in the file."""
+    files = CrashingFiles()
     opened = journal(files)
-    assert opened.damage is not None
+    opened.restart(OPENING)
+    for view in range(5):
+        opened.append(b"\x02old vote %d" % view)
+        opened.flush()
+    opened.restart([b"\x01new"])
+    opened.append(b"\x02new vote")
+    opened.flush()
+    data = files.read(NAME)
+    assert b"old vote 4" in data
+    start = data.index(b"\x01new") // PAGE * PAGE
+    for at in range(start, data.index(b"\x01new") + 4):
+        again = journal(CrashingFiles({NAME: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]}))
+        assert again.damage is not None
 
-    opened.restart([b"\x01anew"])
 
-    assert files.read(name + ".damaged") == flipped
-    assert journal(files).found == [b"\x01anew"]
+def test_a_damaged_file_is_kept_aside_when_a_new_one_begins() -> None:
+    name, data = written(b"\x02vote one", b"\x02vote two")
+    flipped = data.replace(b"vote one", b"vote 0ne")
+    for cut_at in (0, *range(1, 7)):
+        files = CrashingFiles({name: flipped, name + ".damaged-1": b"an older one"}, cut_at)
+        opened = journal(files)
+        assert opened.damage is not None
+        if cut_at:
+            with pytest.raises(PowerCut):
+                opened.restart([b"\x01anew"])
+            for content in files.after_power_cut():
+                again = journal(CrashingFiles(content))
+                assert again.damage is not None or again.found == [b"\x01anew"]
+        else:
+            opened.restart([b"\x01anew"])
+            assert files.read(name + ".damaged-2") == flipped
+            assert journal(files).found == [b"\x01anew"]
 
 
-def test_bytes_that_look_like_a_record_inside_a_torn_one_are_not_taken_for_damage() -> None:
-    name, data = written(b"\x02vote")
-    inner = data[-13:]  # a right record at its own place, carried in a block
+def test_bytes_that_look_like_an_entry_inside_a_torn_one_are_not_taken_for_damage() -> None:
+    """A block that carries an entry of a longer journal with the same salt, as far as anybody could know it."""
+    name, data = written(b"\x02vote", b"\x02another")
+    longer = written(*(b"\x02vote %d" % view for view in range(8)))[1]
     files = CrashingFiles({name: data})
     opened = journal(files)
-    opened.append(b"\x04" + inner * 20)
-    torn = files.read(name)[:-5]
+    opened.append(bytes(PAGE - 44) + longer[8 * PAGE : 9 * PAGE] * 3)  # the record begins 44 bytes into the entry
+    torn = files.read(name)
+    at = 4 * PAGE
+    torn = torn[:at] + bytes(8) + torn[at + 8 :]
+    assert torn[at + PAGE : at + PAGE + 8] == salt()
 
     again = journal(CrashingFiles({name: torn}))
 
     assert again.damage is None
-    assert again.found == [*OPENING, b"\x02vote"]
+    assert again.found == [*OPENING, b"\x02vote", b"\x02another"]
 
 
-def test_a_torn_tail_made_of_many_lengths_is_judged_in_bounded_time() -> None:
-    name, data = written(b"\x02vote")
-    tail = struct.pack("<I", 1 << 20) * (1 << 19)
+def test_the_journal_of_an_older_version_is_refused_and_left() -> None:
+    files = CrashingFiles({"wal-0000000007.log": b"AITWAL\x01\n..."})
 
-    assert journal(CrashingFiles({name: data + tail})).damage is not None
+    with pytest.raises(WrongSchema, match="older version"):
+        journal(files)
+    assert files.names() == ["wal-0000000007.log"]
 
 
-def test_an_old_segment_beside_a_new_one_is_removed() -> None:
-    name, data = written(b"\x02old")
-    files = CrashingFiles({name: data})
-    again = journal(files)
-    again.restart([b"\x01new"])
-    (newer,) = files.names()
-    both = CrashingFiles({name: data, newer: files.read(newer)})
+def test_the_journal_of_another_layout_is_refused() -> None:
+    name, data = written()
+    head = b"AITLOG\x07\n" + data[8:16]
 
-    assert journal(both).found == [b"\x01new"]
-    assert both.names() == [newer]
+    with pytest.raises(WrongSchema):
+        journal(CrashingFiles({name: head + crc32(head).to_bytes(4, "little") + data[20:]}))
 
 
 def test_after_a_failed_sync_nothing_is_written_any_more() -> None:
@@ -216,9 +308,8 @@ def test_on_a_real_disk_it_is_the_same(tmp_path: Path) -> None:
     opened.append(b"\x02vote")
     opened.flush()
     opened.close()
-    (segment,) = (tmp_path / "consensus").iterdir()
-    with segment.open("ab") as file:
-        file.write(b"\x10\x00\x00\x00torn")
+    (file,) = (tmp_path / "consensus").iterdir()
+    size = file.stat().st_size
 
     again = Journal(DiskFiles(tmp_path / "consensus"))
 
@@ -227,6 +318,7 @@ def test_on_a_real_disk_it_is_the_same(tmp_path: Path) -> None:
     again.restart([b"\x01epoch"])
     again.close()
     assert Journal(DiskFiles(tmp_path / "consensus")).found == [b"\x01epoch"]
+    assert file.stat().st_size == size
 
 
 async def test_the_writer_calls_back_when_all_is_on_disk_with_one_write() -> None:
@@ -238,11 +330,12 @@ async def test_the_writer_calls_back_when_all_is_on_disk_with_one_write() -> Non
     writer.restart(OPENING, lambda: calls.append("restarted"))
     writer.append(b"\x02vote")
     writer.append(b"\x04block")
-    before = len(next(iter(files.directory.values())).data)
+    steps = files.steps
 
     def on_disk() -> None:
         (inode,) = files.directory.values()
-        calls.append("synced" if before < inode.synced == len(inode.data) else "not synced")
+        calls.append("synced" if b"vote" in inode.on_disk and inode.synced else "not synced")
+        assert files.steps == steps + 2, "one write, one sync"
 
     writer.barrier(on_disk)
     calls.append("returned")
