@@ -83,7 +83,7 @@ class Watch:
         self.bench.signed.clear()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(moves(), max_size=50), st.integers(1, 4), st.booleans())
 def test_any_sequence_of_inputs_is_survived_and_no_vote_excludes_another(
     steps: list[tuple[str, int, int, int, int]], leads: int, short: bool
@@ -105,7 +105,7 @@ def test_any_sequence_of_inputs_is_survived_and_no_vote_excludes_another(
         bench.core.lacks_certificates(1, view)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(moves(), max_size=40), st.integers(1, 4))
 def test_no_input_leaves_anything_for_the_rooms_to_do(steps: list[tuple[str, int, int, int, int]], leads: int) -> None:
     bench = Bench(leads=leads)

@@ -35,7 +35,7 @@ def arguments(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*(TARGETS[who] for who in rest[:people]), *rest[people:])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.tuples(st.integers(0, 2), CALLS, st.integers(0, AIT)), max_size=4), max_size=3))
 def test_money_is_conserved_and_blocks_replay(blocks: list[list[tuple[int, tuple[Any, ...], int]]]) -> None:
     chain = Chain()

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aitoken.pay.book import Book, Conditions, Price
@@ -169,7 +169,6 @@ def check_file(taken: list[Imported]) -> None:
         assert catalogue.editions[model.books[0]].book == one.book
 
 
-@settings(deadline=None)
 @given(prices)
 def test_a_price_is_written_as_the_number_it_is(text: str) -> None:
     one = import_model("m", {"input_cost_per_token": text})

@@ -102,7 +102,7 @@ def said(served: Served, data: bytes, cuts: list[int]) -> list[tuple[bytes, list
     return answers
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(conversations, st.lists(st.integers(0, 10_000), max_size=6))
 def test_both_ways_say_the_same(served: Served, conversation: list[bytes], cuts: list[int]) -> None:
     data = b"".join(conversation) + LAST

@@ -65,19 +65,19 @@ def check(answer: bytes | None) -> None:
             assert each["error"]["code"] != -32603, each
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200))
 def test_any_bytes_get_an_answer(served: Served, data: bytes) -> None:
     check(ask(served, data))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=json_values)
 def test_any_json_gets_an_answer(served: Served, value: Any) -> None:
     check(ask(served, msgspec.json.encode(value)))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=400)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
 @given(data=st.data())
 def test_any_parameters_of_any_method_get_an_answer(served: Served, data: st.DataObject) -> None:
     bench = served[2]

@@ -67,7 +67,7 @@ def _as_sets(told: dict[str, Any]) -> object:
     return told["block"], sorted(told["changes"], key=str)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps)
 def test_subscribers_hear_the_same_either_way(history: list[Step]) -> None:
     quick = asyncio.run(heard(history))

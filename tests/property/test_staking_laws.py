@@ -295,7 +295,6 @@ class Stakers(RuleBasedStateMachine):
 Stakers.TestCase.settings = settings(
     max_examples=15,
     stateful_step_count=30,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking a chain of blocks takes minutes
 )

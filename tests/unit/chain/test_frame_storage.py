@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aitoken.codec.base import EncodeError
@@ -122,7 +122,6 @@ def test_a_value_that_does_not_fit_is_found_before_the_block_ends() -> None:
     st.lists(st.tuples(st.integers(0, 255), st.integers(-1, 9))),
     st.integers(1, 5),
 )
-@settings(deadline=None)
 def test_iteration_and_pages_are_in_raw_order_whatever_was_written_when(
     stored: dict[int, int], writes: list[tuple[int, int]], limit: int
 ) -> None:

@@ -295,7 +295,7 @@ STEP = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(STEP, max_size=30))
 def test_after_any_history_every_deposit_is_a_hold(steps: list[tuple[str, str, tuple[Any, ...]]]) -> None:
     chain = with_registrar()

@@ -76,7 +76,7 @@ def test_what_was_signed_blindly_is_a_signature_like_any_other_and_shows_nothing
         b.finalize(message, b"", first, modulus)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, b.SIZE * 8 - 1), st.sampled_from(["signature", "message", "modulus"]))
 def test_a_bit_more_or_less_is_no_signature_and_integers_agree(bit: int, where: str) -> None:
     message = bytes(b.SIZE)

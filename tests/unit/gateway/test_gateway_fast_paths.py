@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -34,7 +34,6 @@ NAMES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=3))
 def test_payment_headers_are_read_alike(fields: list[tuple[str, str]]) -> None:
     headers = CIMultiDictProxy(CIMultiDict(fields))
@@ -79,7 +78,6 @@ def content(connection: sqlite3.Connection) -> list[Any]:
     return [connection.execute(table).fetchall() for table in tables]
 
 
-@settings(deadline=None)
 @given(changes(), st.lists(st.integers(1, 4), max_size=4))
 def test_a_group_writes_what_its_changes_write_one_by_one(wanted: list[Change], sizes: list[int]) -> None:
     ends = []

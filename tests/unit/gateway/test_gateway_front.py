@@ -137,7 +137,7 @@ async def both(
     return answers[0], answers[1], quick[0], quick[1]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(conversations(), st.lists(st.integers(0, 1 << 16), max_size=5), st.sampled_from(LAST))
 def test_both_ways_in_give_the_same_bytes(
     wanted: list[tuple[str, bytes, list[str]]], places: list[int], last: bytes

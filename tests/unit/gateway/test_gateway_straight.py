@@ -91,7 +91,7 @@ STEPS = st.tuples(
 ).map(lambda step: (*step[:3], step[3] > 0, step[4]))  # fmt: skip
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(STEPS, min_size=1, max_size=5))
 def test_the_straight_way_leaves_what_the_plain_rooms_leave(steps: list[Step]) -> None:
     async def both() -> None:

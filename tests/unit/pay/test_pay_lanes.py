@@ -365,7 +365,7 @@ class Pair:
             assert best is None or claim(NEW_LANE, best, Balance(deposit), 0, NOW).committed <= lane.total
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STEPS, st.integers(0, 200), st.integers(0, 120))
 def test_whatever_happens_nothing_is_admitted_beyond_the_deposit_or_the_cap(
     steps: list[tuple[str, int, int]], deposit: int, cap: int
@@ -494,7 +494,6 @@ def test_findings_are_bounded() -> None:
 # ------------------------------------------------------------------------------------------------- signed ahead
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, CEILING_MS)), max_size=8))
 def test_a_voucher_that_was_signed_ahead_is_one_that_could_have_been_signed_now(
     steps: list[tuple[int, int, int]],

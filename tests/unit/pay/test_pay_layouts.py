@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aitoken.crypto.ed25519 import verify
@@ -95,13 +95,11 @@ def test_sizes_are_the_published_ones() -> None:
     assert len(encode_signed(RECEIPT.encode(), bytes(64))) == 439
 
 
-@settings(deadline=None)
 @given(STATEMENTS)
 def test_what_is_encoded_is_decoded_to_the_same(statement: Voucher | Receipt | Offer | Closing | Authorization) -> None:
     assert type(statement).decode(statement.encode()) == statement
 
 
-@settings(deadline=None)
 @given(STATEMENTS, st.data())
 def test_a_changed_statement_is_refused_or_another_one(
     statement: Voucher | Receipt | Offer | Closing | Authorization, data: st.DataObject
@@ -116,7 +114,6 @@ def test_a_changed_statement_is_refused_or_another_one(
     assert other.encode() == bytes(raw)
 
 
-@settings(deadline=None)
 @given(STATEMENTS, st.data())
 def test_cut_and_lengthened_statements_are_refused(
     statement: Voucher | Receipt | Offer | Closing | Authorization, data: st.DataObject
@@ -128,7 +125,6 @@ def test_cut_and_lengthened_statements_are_refused(
             type(statement).decode(wrong)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_garbage_is_refused(garbage: bytes) -> None:
     for kind in (Voucher, Receipt, Offer, Closing, Authorization):
@@ -205,14 +201,12 @@ def test_session_ids_differ_in_every_part() -> None:
         OpenParams(2**64, 3, PAYER.public, 0, BlockNumber(1), 300, 16, bytes(16)).encode()
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.binary(min_size=64, max_size=64))
 def test_signed_text_is_read_back(statement: bytes, signature: bytes) -> None:
     if statement:
         assert decode_signed(encode_signed(statement, signature)) == (statement, signature)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300) | st.text(alphabet="ABCxyz019-_=+/ \n", max_size=300))
 def test_any_other_text_is_refused_or_the_one_spelling(text: str) -> None:
     try:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aitoken.pay.book import (
@@ -99,7 +99,6 @@ def exact(a_book: Book, usage: tuple[tuple[int, int], ...], situation: Situation
     return total * (rate or RATE_ONE)
 
 
-@settings(deadline=None)
 @given(books(), USAGES, SITUATIONS, st.integers(1, 2**64))
 def test_a_charge_is_the_exact_sum_rounded_up_once(
     a_book: Book, usage: tuple[tuple[int, int], ...], situation: Situation, rate: int
@@ -114,7 +113,6 @@ def test_a_charge_is_the_exact_sum_rounded_up_once(
         assert charge(a_book, usage, situation, rate) == expected
 
 
-@settings(deadline=None)
 @given(books())
 def test_books_have_one_encoding_and_order_changes_no_price(a_book: Book) -> None:
     assert BOOK.decode(BOOK.encode(a_book)) == a_book
@@ -210,7 +208,6 @@ def test_books_at_the_limits_are_accepted() -> None:
     check_book(book())
 
 
-@settings(deadline=None)
 @given(books(), books(), USAGES, SITUATIONS)
 def test_a_book_that_may_not_raise_prices_raises_none(
     old: Book, new: Book, usage: tuple[tuple[int, int], ...], situation: Situation

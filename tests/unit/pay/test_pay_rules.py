@@ -170,7 +170,7 @@ SMALL = st.integers(0, 12)
 STEPS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), SMALL, SMALL, SMALL, st.integers(0, 1), st.booleans()))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 30), STEPS)
 def test_random_claims_give_what_the_papers_state_machine_gives(deposit: int, steps: list[tuple[int, ...]]) -> None:
     paper, lanes = Paper(deposit), dict.fromkeys(range(3), NEW_LANE)

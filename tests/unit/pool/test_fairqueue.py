@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.pool.fairqueue import BROKEN, DOUBT, DOUBT_MAX, OLDEST_EVERY, FairQueue
@@ -110,7 +110,6 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(deadline=None)
 def test_everything_leaves_once_within_bounds_and_nothing_that_promises_more_than_what_stays(steps: Any) -> None:
     queue = queue_of(8, 25, 4)
     inside: dict[int, tuple[str, int, int]] = {}

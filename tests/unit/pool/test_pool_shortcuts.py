@@ -128,7 +128,7 @@ steps = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(steps, max_size=40), st.integers(4, 40))
 def test_taking_in_at_the_end_of_a_lane_is_what_insert_does(todo, count) -> None:
     limits = Limits(count=count, bytes=count * 100, future_count=6, future_bytes=600, per_sender=4)

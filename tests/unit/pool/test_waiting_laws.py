@@ -163,4 +163,4 @@ class WaitingMachine(RuleBasedStateMachine):
 
 
 TestWaiting = WaitingMachine.TestCase
-TestWaiting.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestWaiting.settings = settings(max_examples=100, stateful_step_count=40)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aitoken.types import Moment
@@ -19,7 +19,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(steps=STEPS, most=st.integers(1, 4))
 def test_everything_is_told_once_and_nothing_before_its_time(steps: list[tuple[str, int]], most: int) -> None:
     chain = SpendingChain()

@@ -477,7 +477,7 @@ def play(chain: IdentityChain, made: list[tuple[Any, ...]], step: tuple[Any, ...
     return [event for event in told if type(event).__name__ == "NullifierUsed"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(STEP, max_size=14))
 def test_after_any_history_nobody_is_a_person_twice_by_one_nullifier_and_all_money_is_held(steps: list[Any]) -> None:
     chain, made = with_issuers(), list[tuple[Any, ...]]()

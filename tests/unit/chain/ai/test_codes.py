@@ -412,7 +412,7 @@ class History:
             assert chain.free(name) + held == ait(1000) - amount
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ACTIONS)
 def test_any_history_pays_each_code_once_and_agrees_with_the_model(actions: list[tuple[str, int, int, str]]) -> None:
     history = History()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aitoken.pay.seals import FULL_AWARD, commitment
@@ -364,7 +364,6 @@ def test_a_draw_follows_stake_takes_nobody_twice_and_is_the_same_everywhere() ->
 
 
 @given(st.lists(st.integers(0, FULL_AWARD), min_size=1, max_size=9))
-@settings(deadline=None)
 def test_the_median_lies_between_the_votes_in_the_middle(votes: list[int]) -> None:
     found = median(votes)
     assert 2 * sum(each < found for each in votes) <= len(votes)

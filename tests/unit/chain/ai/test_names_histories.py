@@ -190,7 +190,7 @@ class History:
             assert chain.free(who) + held == amount
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ACTIONS)
 def test_any_history_agrees_with_the_model(actions: list[tuple[str, int, int, int]]) -> None:
     history = History()

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aitoken.crypto.derive import pair_from_uri
@@ -216,7 +216,6 @@ def test_a_payer_without_money_costs_nobody_a_nonce() -> None:
 # ------------------------------------------------------------------------------------------------- splits
 
 
-@settings(deadline=None)
 @given(
     cuts=st.lists(st.integers(1, BPS - 1), max_size=RECIPIENTS_MAX - 1, unique=True),
     amount=st.integers(1, 10**20),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aitoken.pay.units import INPUT_TOKEN, OUTPUT_TOKEN
@@ -61,7 +61,6 @@ def test_months_are_counted_from_the_anchor_as_the_calendar_has_them() -> None:
     assert add_months(ms("2000-01-31T00:00:00"), 1) == ms("2000-02-29T00:00:00")
 
 
-@settings(deadline=None)
 @given(
     start=st.datetimes(datetime(1970, 1, 1), datetime(2400, 12, 31)),  # noqa: DTZ001 - the zone is added below
     months=st.integers(0, 1200),

@@ -246,7 +246,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(STEP, max_size=12))
 def test_after_any_history_the_summary_is_what_is_left_of_all_feedback(steps: list[Any]) -> None:
     chain = PayChain()

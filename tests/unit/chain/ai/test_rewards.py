@@ -489,7 +489,7 @@ def test_what_is_at_stake_outweighs_what_can_be_taken_until_the_ruling(owned: in
 # ------------------------------------------------------------------------------------------------- whatever happens
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.sampled_from([0, 2 * HOUR, 3 * DAY]))
 def test_any_history_pays_each_work_at_most_once_and_never_beyond_the_budget(seed: int, vesting: int) -> None:
     """Random people do random things; money, promises, caps and counts are checked after each."""
