@@ -40,6 +40,8 @@ DEFLATED: Final = 2
 DEFLATE_GAIN: Final = 0.88
 """Deflate is used only where it saves more than 12 %."""
 DEFLATE_SIZE_MIN: Final = 4 * KIB
+DEFLATE_SAMPLE: Final = 16 * KIB
+"""From the middle of a longer message: where this gains nothing the rest is not tried. Transfers never gain."""
 UNASKED_SIZE_MAX: Final = 256 * KIB
 RECORD_CHARGE_MIN: Final = 128
 """What a record costs of the byte rate at least: a stream of empty chunks must not be free."""
@@ -306,6 +308,10 @@ class Outbox:
 
 
 def _deflate(message: bytes) -> tuple[bytes, bool]:
+    if len(message) > 4 * DEFLATE_SAMPLE:
+        middle = len(message) // 2
+        if not _deflate(message[middle : middle + DEFLATE_SAMPLE])[1]:
+            return message, False
     deflater = zlib.compressobj(1, wbits=-15)
     deflated = deflater.compress(message) + deflater.flush()
     return (deflated, True) if len(deflated) < len(message) * DEFLATE_GAIN else (message, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from hashlib import blake2b
 
 import pytest
 from hypothesis import given
@@ -174,6 +175,19 @@ def test_sync_messages_are_deflated_where_it_pays_and_arrive_the_same() -> None:
     assert sum(len(chunk) for _, _, chunk in chunks) < len(message) // 10
     assert chunks[-1][1] == FIN | DEFLATED
     assert inbox.take(bytes(chunks[0][:2]) + chunks[0][2]) == (Channel.SYNC, message)
+
+
+def test_a_long_message_whose_middle_gains_nothing_is_sent_as_it_is() -> None:
+    outbox = Outbox()
+    middle = b"".join(blake2b(number.to_bytes(4, "little")).digest() for number in range(2_000))
+
+    outbox.put(Channel.SYNC, bytes(100_000) + middle + bytes(100_000))
+    whole = drain(outbox)
+    outbox.put(Channel.SYNC, middle[:20_000] + bytes(200_000) + middle[:20_000])
+
+    assert b"".join(chunk for _, _, chunk in whole) == bytes(100_000) + middle + bytes(100_000)
+    assert whole[-1][1] == FIN
+    assert drain(outbox)[-1][1] == FIN | DEFLATED
 
 
 @pytest.mark.parametrize(
