@@ -1,6 +1,6 @@
 """States in memory above the final one: a tree of layers, each its parent and what one block changed.
 
-`FinalState` is the root of the tree: the flat state on disk and the branches of its trie (`chain.state.held`).
+`FinalState` is the root of the tree: the flat state on disk and what is held of its trie (`chain.state.held`).
 `child` makes a `Layer`; a layer never changes. When its block becomes final, the caller writes the changes to disk and
 then calls `absorb`:
 
@@ -13,7 +13,7 @@ then calls `absorb`:
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from operator import eq
 from typing import Final
@@ -22,11 +22,14 @@ from aitoken.errors import Bug
 from aitoken.types import Hash32
 from chain.state.base import Changes, KeyValue, StateDiscarded, StateVersion
 from chain.state.build import Nodes
-from chain.state.held import Branches, HeldNodes, built
+from chain.state.held import HeldNodes
 from chain.state.memory import MemoryKeyValue
-from chain.state.nodes import EMPTY_ROOT, HASHED_FROM, PREFIX_SIZE, leaf, root_hash
+from chain.state.nodes import HASHED_FROM
 from chain.state.proof import prove
 from chain.state.trie import Find, Update
+
+LINE_MAX: Final = 50_000
+"""Nodes that a line holds at most, final ones included, before it is begun anew with those that are not final."""
 
 
 class _Unsaid:
@@ -64,10 +67,28 @@ class Anchor:
         return self.source.iterate(prefix, after)
 
 
+class _Line:
+    """What layers on top of each other say together, as the last of them sees it; the last counts them all."""
+
+    __slots__ = ("changes", "count", "nodes")
+
+    def __init__(self) -> None:
+        self.changes: dict[bytes, bytes | None] = {}
+        self.nodes: Nodes = {}
+        self.count = 0
+
+    def join(self, layer: Layer) -> None:
+        """Take a layer in as the last one."""
+        self.changes.update(layer.changes)
+        self.nodes.update(layer.nodes)
+        self.count += 1
+        layer.line, layer.place = self, self.count
+
+
 class Layer:
     """The state after one unfinalised block."""
 
-    __slots__ = ("__weakref__", "before", "changes", "keys", "nodes", "parent", "root")
+    __slots__ = ("__weakref__", "before", "changes", "keys", "line", "nodes", "parent", "place", "root")
 
     def __init__(self, parent: Layer | Anchor, changes: Changes) -> None:
         """Compute the state after `changes`; those that change nothing are dropped."""
@@ -86,11 +107,14 @@ class Layer:
         self.before: Final = dict(zip(keys, olds, strict=True))
         """The parent's values of the keys in `changes`; None where there was none."""
         self.nodes: Nodes = {}
+        self.line: _Line | None = None
+        self.place = 0
         if keys:
             existed = [old is not None for old in olds]
             update = Update(parent, find, keys, values, existed, anchor.final.hashed_from)
             self.root = update.root()
             self.nodes = update.overlay
+            _line_up(self)
         else:
             self.root = parent.root if isinstance(parent, Layer) else anchor.final.root
 
@@ -108,7 +132,7 @@ class Layer:
 
     def iterate(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs whose key starts with `prefix`, ascending, those greater than `after` only."""
-        layers, anchor = _line_of(self)
+        layers, anchor = _layers_of(self)
         changed: dict[bytes, bytes | None] = {}
         for layer in reversed(layers):
             changed.update(_within(layer.keys, layer.changes, prefix, after))
@@ -129,35 +153,33 @@ class FinalState:
     """The state after the last final block."""
 
     def __init__(
-        self, flat: KeyValue, version: StateVersion = StateVersion.V1, branches: Branches | None = None
+        self, flat: KeyValue, version: StateVersion = StateVersion.V1, trunk: Mapping[str, bytes] | None = None
     ) -> None:
-        """Take the branches of the trie over `flat`, or build them: 3 us per key.
+        """Take the trunk of the trie over `flat`, or build it: 3 us per key.
 
         Raises:
-            StateDamaged: the branches contradict each other. That they are those of `flat`, their root shows.
+            StateDamaged: the trunk contradicts itself. That it is the one of `flat`, its root shows.
         """
         self.version: Final = version
         self.hashed_from: Final = HASHED_FROM[version]
         self._flat = flat
         self.anchor = Anchor(self, flat)
         self._tip: Layer | None = None  # the layer absorbed last; what is built on it rests on the anchor through it
-        self.nodes: Final = HeldNodes(branches or built(flat.iterate(b""), self.hashed_from))
-        if branches is not None:
-            self.nodes.check()
-        self._root = _root_of(self.nodes.get(""), flat, self.hashed_from)
+        self.nodes: Final = HeldNodes(flat, self.hashed_from, trunk)
+        self._root = self.nodes.root()
 
     @classmethod
     def resumed(
-        cls, flat: KeyValue, branches: Branches, before: Changes, version: StateVersion = StateVersion.V1
+        cls, flat: KeyValue, trunk: Mapping[str, bytes], before: Changes, version: StateVersion = StateVersion.V1
     ) -> FinalState:
-        """Return the state in `flat`, given the branches of an earlier one and what the keys that changed since held.
+        """Return the state in `flat`, given the trunk of an earlier one and what the keys that changed since held then.
 
         Raises:
             StateDamaged: these do not belong together.
         """
-        final = cls(_Earlier(flat, before), version, branches)
+        final = cls(_Earlier(flat, before), version, trunk)
         layer = final.child({key: flat.get(key) for key in before})
-        final._flat = flat
+        final._flat = final.nodes.view = flat
         final.absorb(layer)
         return final
 
@@ -187,9 +209,14 @@ class FinalState:
         """Return the trie nodes and hashed values that show the values of `keys`, or their absence."""
         return prove(self._flat, self.nodes.__getitem__, keys, self.hashed_from)
 
-    def branches(self) -> Branches:
+    def trunk(self) -> dict[str, bytes]:
         """Return what lets the state be made again without building the trie."""
-        return self.nodes.branches()
+        return dict(self.nodes)
+
+    @property
+    def trunk_size(self) -> int:
+        """The number of nodes in it."""
+        return len(self.nodes)
 
     def absorb(self, layer: Layer, past: KeyValue | None = None) -> None:
         """Make `layer`, a child of the final state, the final state; its changes are already in the flat state.
@@ -206,8 +233,8 @@ class FinalState:
         self._tip = layer
         self.anchor.retire(past)
         self.anchor = layer.parent = Anchor(self, self._flat)
-        self.nodes.absorb(layer.nodes)
-        layer.nodes = {}
+        self.nodes.absorb(layer.nodes, grew=None in layer.before.values())
+        layer.nodes, layer.line = {}, None
         self._root = layer.root
 
 
@@ -228,14 +255,6 @@ class _Earlier:
         return _merged(_within(self._keys, self._before, prefix, after), self._present.iterate(prefix, after))
 
 
-def _root_of(node: bytes | None, flat: KeyValue, hashed_from: int) -> Hash32:
-    """Return the root of the trie over `flat`, whose root node is `node` if it is a branch."""
-    if node is not None:
-        return root_hash(node[PREFIX_SIZE:])
-    pair = next(flat.iterate(b""), None)
-    return EMPTY_ROOT if pair is None else root_hash(leaf(pair[0], 0, pair[1], hashed_from))
-
-
 def _within(keys: Sequence[bytes], changes: Changes, prefix: bytes, after: bytes | None) -> Changes:
     """Return the `changes`, whose sorted keys are given, of keys that start with `prefix` and come after `after`."""
     at = bisect_left(keys, prefix) if after is None or after < prefix else bisect_right(keys, after)
@@ -246,7 +265,7 @@ def _within(keys: Sequence[bytes], changes: Changes, prefix: bytes, after: bytes
     return found
 
 
-def _line_of(layer: Layer) -> tuple[list[Layer], Anchor]:
+def _layers_of(layer: Layer) -> tuple[list[Layer], Anchor]:
     """Return `layer`, its parents, and what they rest on."""
     layers = [layer]
     while isinstance(parent := layers[-1].parent, Layer):
@@ -254,15 +273,35 @@ def _line_of(layer: Layer) -> tuple[list[Layer], Anchor]:
     return layers, parent
 
 
+def _ends_with(layer: Layer) -> _Line | None:
+    """Return the line of which `layer` is the last; None where a fork goes on from it, or it is in none."""
+    line = layer.line
+    return line if line is not None and line.count == layer.place else None
+
+
+def _line_up(layer: Layer) -> None:
+    """Put a new layer in line with its parents, if it has any that are not final."""
+    parent = layer.parent
+    if not isinstance(parent, Layer) or not parent.nodes:
+        return
+    line = _ends_with(parent)
+    if line is None or len(line.nodes) > LINE_MAX:
+        line = _Line()
+        for below in reversed(_layers_of(parent)[0]):
+            line.join(below)
+    line.join(layer)
+
+
 def _values_of(state: Layer | Anchor, keys: Sequence[bytes]) -> list[bytes | None]:
     """Return what `state.get` says of each of `keys`, with fewer calls."""
-    layers, anchor = _line_of(state) if isinstance(state, Layer) else ([], state)
-    if anchor.source is None or len(layers) > 1:
+    layers, anchor = _layers_of(state) if isinstance(state, Layer) else ([], state)
+    line = _ends_with(layers[0]) if layers else None
+    if anchor.source is None or (line is None and len(layers) > 1):
         return list(map(state.get, keys))
     below = anchor.source.get
     if not layers:
         return list(map(below, keys))
-    said = layers[0].changes.get
+    said = (line or layers[0]).changes.get
     return [below(key) if (value := said(key, _UNSAID)) is _UNSAID else value for key in keys]  # type: ignore[misc]  # _UNSAID
 
 
@@ -272,11 +311,12 @@ def _trie_of(state: Layer | Anchor) -> tuple[Anchor, Find]:
     Raises:
         StateDiscarded: it rests on what is no longer the final state.
     """
-    layers, anchor = _line_of(state) if isinstance(state, Layer) else ([], state)
+    layers, anchor = _layers_of(state) if isinstance(state, Layer) else ([], state)
     if not anchor.live:
         raise StateDiscarded("the final state has moved on; nothing can be built or proven here")
     resident = anchor.final.nodes.__getitem__
-    overlays = [layer.nodes for layer in layers if layer.nodes]
+    line = _ends_with(layers[0]) if layers else None
+    overlays = [layer.nodes for layer in layers if layer.nodes] if line is None else [line.nodes]
     if not overlays:
         return anchor, resident
 

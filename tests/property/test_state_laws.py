@@ -71,6 +71,29 @@ def test_roots_values_and_order_agree_with_plain_dicts_on_any_tree_of_layers(dat
             )
 
 
+@given(st.data(), VERSIONS, PAIRS, st.sampled_from([0, 5, 50_000]))
+@settings(max_examples=60, deadline=None)
+def test_roots_are_right_where_layers_follow_each_other_and_the_oldest_become_final(
+    data, version, pairs, line_max
+) -> None:
+    flat = MemoryKeyValue(pairs)
+    final = FinalState(flat, version)
+    waiting: list[Layer] = []
+    expected = pairs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chain.state.layer.LINE_MAX", line_max)
+        for _ in range(data.draw(st.integers(2, 8), label="blocks")):
+            changes = data.draw(batches(expected), label="changes")
+            parent = waiting[-1] if waiting else final
+            expected = applied(expected, changes)
+            waiting.append(parent.child(changes))
+            assert waiting[-1].root == reference.root(expected, version)
+            for layer in waiting[: data.draw(st.integers(0, len(waiting)), label="final")]:
+                flat.apply(layer.changes)
+                final.absorb(layer)
+                waiting.remove(layer)
+
+
 @given(PAIRS, SHORT.map(lambda key: key[:2]), st.none() | SHORT)
 @example({bytes([byte]): b"x" for byte in (0x00, 0x01, 0x10, 0x11, 0x12, 0x13)}, b"\x12", b"\x00")
 @settings(deadline=None)
