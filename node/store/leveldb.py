@@ -173,7 +173,7 @@ class Cursor:
 
     def __init__(self, path: Path, reader: plyvel.DB | plyvel.Snapshot) -> None:
         self._path = path
-        self._raw = reader.raw_iterator(verify_checksums=True, fill_cache=False)
+        self._raw = reader.raw_iterator(verify_checksums=True, fill_cache=True)
 
     def seek(self, key: bytes) -> tuple[bytes, bytes] | None:
         """Go to the first pair at or after `key` and return it."""
