@@ -154,6 +154,6 @@ async def _follow(url: str, blocks: int) -> tuple[int, float]:
                     first, began = number, time.perf_counter()
                 if number >= blocks:
                     return first, time.perf_counter() - began
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
     finally:
         await client.close()

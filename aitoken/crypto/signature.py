@@ -19,6 +19,9 @@ class SignatureKind(IntEnum):
     ECDSA = 2
 
 
+_ED25519, _SR25519 = int(SignatureKind.ED25519), int(SignatureKind.SR25519)  # looked up for every signature
+
+
 class Signer(Protocol):
     """What signs: an `ed25519.Pair`, an `sr25519.Pair`, or a stand-in for a key kept elsewhere."""
 
@@ -43,10 +46,10 @@ def verify_multi(kind: int, signature: bytes, payload: bytes, public: bytes) -> 
         payload: what was signed; the caller has hashed it already if it was longer than 256 bytes.
         public: 32 bytes.
     """
-    if kind == SignatureKind.SR25519:
-        return sr25519.verify(signature, payload, public)
-    if kind == SignatureKind.ED25519:
+    if kind == _ED25519:
         return ed25519.verify(signature, payload, public)
+    if kind == _SR25519:
+        return sr25519.verify(signature, payload, public)
     return False
 
 

@@ -39,7 +39,6 @@ class Extrinsic:
 
     Attributes:
         raw: all bytes, with the length prefix.
-        hash: blake2-256 of `raw`.
         signer: the account; None in a bare extrinsic and where the address is not of kind `Id`.
         address_kind: 0 `Id`, else a kind this chain cannot look up (see `is_signed`, `signer`).
         signature_kind: 0 ed25519, 1 sr25519, 2 ECDSA.
@@ -53,11 +52,11 @@ class Extrinsic:
     """
 
     __slots__ = (
+        "_hash",
         "address_kind",
         "call",
         "call_bytes",
         "extra",
-        "hash",
         "is_signed",
         "nonce",
         "raw",
@@ -70,7 +69,7 @@ class Extrinsic:
     )
 
     raw: bytes
-    hash: Hash32
+    _hash: Hash32 | None
     is_signed: bool
     signer: AccountId | None
     address_kind: int
@@ -102,7 +101,7 @@ class Extrinsic:
         if at + length != end or length == 0:
             raise DecodeError(f"length prefix {length}, but {end - at} bytes follow")
         self.raw = raw
-        self.hash = known_hash or blake2_256(raw)
+        self._hash = known_hash
         self.call = self.verified_for = None
         version = raw[at]
         if version != SIGNED_V4:
@@ -165,6 +164,14 @@ class Extrinsic:
         self.signature = self.extra = b""
         self.nonce, self.tip = Nonce(0), Balance(0)
         self.call_bytes = raw[at + 1 :]
+
+    @property
+    def hash(self) -> Hash32:
+        """The blake2-256 of `raw`; computed when it is first asked for, which a node that only executes never does."""
+        found = self._hash
+        if found is None:
+            found = self._hash = blake2_256(self.raw)
+        return found
 
     @property
     def era(self) -> Era:

@@ -136,12 +136,12 @@ class AccountMap(Map[AccountId, StoredAccount]):
             new = cache[key]
             if new is not old:
                 changed[self.raw_key(key)] = None if new is None else self._encoded(new)
-        for key in self.moved:
-            try:
+        try:
+            for key in self.moved:
                 changed[raw_keys.get(key) or self.raw_key(key)] = pack(*plain[key])
-            except StructError:
-                self.encode(_account(plain[key]))  # which says what does not fit
-                raise
+        except StructError:
+            self.encode(_account(plain[key]))  # which says what does not fit
+            raise
 
     def _encoded(self, account: AccountInfo) -> bytes:
         try:

@@ -318,7 +318,9 @@ class Executive:
             DecodeError: the call is malformed; nothing has changed.
             InvalidTransaction: it does not belong into this block; nothing has changed.
         """
-        call: Call = extrinsic.call or self.decode(extrinsic)
+        call: Call = extrinsic.call
+        if call is None:
+            call = extrinsic.call = self._decode_call(extrinsic.call_bytes)
         if not extrinsic.is_signed:
             self._apply_unsigned(extrinsic, call)
             return

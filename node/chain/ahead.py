@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from aitoken.codec.base import DecodeError
 from aitoken.crypto.checks import Check
-from aitoken.proto.extrinsic import HASHES_METADATA, Extrinsic, additional_signed
+from aitoken.proto.extrinsic import HASHES_METADATA, Extrinsic, additional_signed, signing_payload
 from aitoken.types import Hash32
 from chain.frame.schema import Schema
 from node.pool.verify import InlineVerifier, Verifier
@@ -189,7 +189,10 @@ class Ahead:
             if not coming.unparsed:
                 self._queue.popleft()
             marks = list(self._marks(coming, parsed))
-            checks = [Check(xt.signature_kind, xt.signature, xt.payload(mark), xt.signer or b"") for xt, mark in marks]
+            checks = [
+                Check(xt.signature_kind, xt.signature, signing_payload(xt.call_bytes, xt.extra, mark), xt.signer or b"")
+                for xt, mark in marks
+            ]
             return _Batch(coming, len(parsed), checks, marks)
         return None
 

@@ -356,6 +356,8 @@ class TransactionPool:
 
     def _enact(self, block: Block, touched: dict[bytes, None], news: list[tuple[Hash32, Status]]) -> None:
         take, returning, watchers = self._waiting.take, self._returning, self._watchers
+        if not self._waiting.by_hash and not returning:
+            return  # nothing of it was here
         for index, xt in enumerate(block.body):
             tx_hash = xt.hash
             pooled = take(tx_hash)
@@ -371,7 +373,7 @@ class TransactionPool:
 
     def on_finalized(self, blocks: Sequence[Block], pruned: Sequence[Hash32]) -> None:
         """Tell watchers of finality and forget these blocks."""
-        for block in blocks:
+        for block in blocks if self._included else ():
             for xt in block.body:
                 included = self._included.pop(xt.hash, None)
                 if included is not None:
