@@ -7,8 +7,9 @@
 A *sync point* is an `os.fsync` or `os.fdatasync` (journal, sign-state, voting record, folders) or a batch of LevelDB.
 What LevelDB syncs by itself, when it opens or compacts, is not counted.
 
-`FOLDER/votes`: the node appends 116 bytes when a vote was signed (`s` and the vote) and when it is about to leave (`l`
-and the vote). `FOLDER/lies`: a byte for each lie. The folder lies on another disk than the node.
+`FOLDER/votes`: the node appends 116 bytes when a vote that was signed is on disk in the sign-state (`s` and the vote),
+and when it is about to leave (`l` and the vote). `FOLDER/lies`: a byte for each lie. The folder lies on another disk
+than the node.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Strings:
         self._numbers = itertools.count(1)
         self._votes = os.open(folder / VOTES, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._made: set[bytes] = set()
+        self._signed: list[bytes] = []
 
     def read(self) -> None:
         """Do as the file says from now on."""
@@ -85,6 +87,7 @@ class Strings:
         _replace(time, "time_ns", lambda real: lambda: real() + self._rig.clock_ms * 1_000_000)
         _replace(time, "time", lambda real: lambda: real() + self._rig.clock_ms / 1_000)
         _replace(LocalSigner, "sign_vote", self._signing)
+        _replace(LocalSigner, "settle", self._settling)
         _replace(Driver, "broadcast", lambda send: lambda driver, message: send(driver, self._leaving(message)))
         _replace(Driver, "send", lambda send: lambda driver, peer, message: send(driver, peer, self._leaving(message)))
         if self._rig.lies:
@@ -112,10 +115,18 @@ class Strings:
         ) -> bytes:
             signature = sign(signer, kind, epoch, view, block_hash, final_view)
             self._made.add(signature)
-            os.write(self._votes, SIGNED + Vote(kind, epoch, view, block_hash, 0, signature).encode())
+            self._signed.append(SIGNED + Vote(kind, epoch, view, block_hash, 0, signature).encode())
             return signature
 
         return signed
+
+    def _settling(self, settle: Callable[[LocalSigner], None]) -> Callable[[LocalSigner], None]:
+        def settled(signer: LocalSigner) -> None:
+            notes, self._signed = self._signed, []
+            settle(signer)
+            os.write(self._votes, b"".join(notes))
+
+        return settled
 
     def _leaving(self, message: Message) -> Message:
         vote = message.vote if isinstance(message, Proposal) else message

@@ -186,7 +186,8 @@ def assemble(config: NodeConfig) -> Node:
     rotation = Rotation(signer, config.data_dir, opened.genesis_hash)
     consensus = ConsensusFace(chain, network, rotation, fail, reports.take)
     journaling = metrics.histogram("store_journal_ms", "What writing own votes to the journal took, sync included.")
-    writer = JournalWriter(journal, fail, journaling.observe)
+    settle = signer.beside_the_journal() if isinstance(signer, LocalSigner) else None
+    writer = JournalWriter(journal, fail, journaling.observe, settle)
     driver = Driver(
         Ports(clock, writer, record, network, executor, executor, signer, ed25519.verify, consensus),
         _pace(spec.params),

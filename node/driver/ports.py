@@ -117,7 +117,7 @@ class Signer(Protocol):
         """An epoch with these keys begins: make the one present that is among them."""
 
     def sign_vote(self, kind: int, epoch: int, view: int, block_hash: bytes, final_view: int) -> bytes:
-        """Return the 64-byte signature of a vote, durably noted before.
+        """Return the 64-byte signature of a vote, durably noted before, or at the latest when a next barrier is over.
 
         Raises:
             VoteRefused: it is not made; the next one may be.

@@ -254,10 +254,23 @@ class Voting:
             self._record.raise_to(index)
 
     def _check_memory(self, votes: Sequence[Vote]) -> None:
+        """Whether the signer remembers these votes; the last one is noted where it does not.
+
+        Of that one the power may have gone while journal and signer wrote it at the same time, each on its own.
+        """
         signer = self._signer
         for vote in votes if signer is not None else ():
-            if signer is not None and not signer.knows(vote.kind, vote.epoch, vote.view, vote.hash):
-                raise SignerForgot(
-                    f"the journal holds a vote of this key in epoch {vote.epoch}, view {vote.view} that its sign-state "
-                    "does not know: the sign-state is an older copy. Put the newer one back, or set new session keys"
-                )
+            if signer is None or signer.knows(vote.kind, vote.epoch, vote.view, vote.hash):
+                continue
+            if vote is votes[-1] and self._is_noted_now(signer, vote):
+                continue
+            raise SignerForgot(
+                f"the journal holds a vote of this key in epoch {vote.epoch}, view {vote.view} that its sign-state "
+                "does not know: the sign-state is an older copy. Put the newer one back, or set new session keys"
+            )
+
+    def _is_noted_now(self, signer: Signer, vote: Vote) -> bool:
+        try:
+            return signer.sign_vote(vote.kind, vote.epoch, vote.view, vote.hash, 0) == vote.signature
+        except (VoteRefused, Unavailable):
+            return False

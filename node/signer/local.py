@@ -2,7 +2,8 @@
 
 It signs three kinds of statement and nothing else: votes, "this connection is mine" and "here I can be dialled". Each
 has a prefix of its own, so that none can be taken for another. What the journal or the consensus core think is of no
-importance here: this is the second lock on the same door.
+importance here: this is the second lock on the same door. Where votes leave only after a sync of the journal, both
+files are synced at the same time: `beside_the_journal`.
 
 It also makes the VRF proof of a view. There is one output for a view, whoever asks how often, so nothing is written
 down. Nonces of proofs and signatures share a secret: no statement signed here may ever be 32 bytes that others choose.
@@ -70,6 +71,7 @@ class LocalSigner:
         self._keys = {key.pair.public: key for key in keys}
         self._key = keys[0]
         self._on_failure = on_failure
+        self._is_beside = False
 
     @property
     def public(self) -> bytes:
@@ -102,23 +104,47 @@ class LocalSigner:
             raise SignerLost(f"the key 0x{public.hex()} is not here")
         return found
 
+    def beside_the_journal(self) -> Callable[[], None]:
+        """From now on `sign_vote` does not wait for the disk; no vote may leave before a call of what this returns.
+
+        It returns when all votes signed so far are on disk, and raises `WriteFailed` where they are not.
+        """
+        self._is_beside = True
+        return self.settle
+
+    def settle(self) -> None:
+        """Return when all votes signed so far are on disk. Any thread may call it.
+
+        Raises:
+            WriteFailed: the disk refuses; nothing is signed any more.
+        """
+        for key in tuple(self._keys.values()):
+            if key.state is not None:
+                key.state.settle()
+
     def sign_vote(self, kind: int, epoch: int, view: int, block_hash: bytes, final_view: int = 0) -> bytes:
-        """Return the signature of a vote, once it is on disk that it was made.
+        """Return the signature of a vote, once it is on disk that it was made (but see `beside_the_journal`).
 
         Raises:
             VoteRefused: it, or one that excludes it, may have been signed.
             SignerLost: the disk refuses; nothing is signed any more.
         """
-        return self.sign_vote_with(self._key, kind, epoch, view, block_hash, final_view)
+        return self._sign_vote(self._key, kind, epoch, view, block_hash, final_view, is_beside=self._is_beside)
 
     def sign_vote_with(
         self, key: Key, kind: int, epoch: int, view: int, block_hash: bytes, final_view: int = 0
     ) -> bytes:
-        """Return the signature of a vote by one of the keys (`sign_vote`)."""
+        """Return the signature of a vote by one of the keys, once it is on disk that it was made (`sign_vote`)."""
+        return self._sign_vote(key, kind, epoch, view, block_hash, final_view, is_beside=False)
+
+    def _sign_vote(
+        self, key: Key, kind: int, epoch: int, view: int, block_hash: bytes, final_view: int, *, is_beside: bool
+    ) -> bytes:
         if key.state is None:
             raise Bug("a key without a sign-state signs no votes")
         try:
-            key.state.enter(kind, epoch, view, block_hash, final_view)
+            note = key.state.write_down if is_beside else key.state.enter
+            note(kind, epoch, view, block_hash, final_view)
         except StoreFailed as failure:
             if self._on_failure is not None:
                 self._on_failure(failure)

@@ -23,9 +23,18 @@ class JournalWriter:
         journal: Journal,
         on_failure: Callable[[BaseException], None],
         observe_ms: Callable[[float], None] | None = None,
+        settle: Callable[[], None] | None = None,
     ) -> None:
-        """Be ready; `on_failure` is called on the running event loop, `observe_ms` with what a write took."""
+        """Be ready.
+
+        Args:
+            journal: the file.
+            on_failure: called on the running event loop.
+            observe_ms: told what a write took.
+            settle: waits for another file that is being synced at the same time; a barrier ends after both.
+        """
         self._journal = journal
+        self._settle = settle
         self._background = Background("journal", on_failure, observe_ms)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -52,6 +61,8 @@ class JournalWriter:
         def work() -> None:
             self._journal.append_all(records)
             self._journal.flush()
+            if self._settle is not None:
+                self._settle()
 
         self._background.run(work, done, short=True)
 

@@ -13,7 +13,7 @@ import pytest
 from aitoken.errors import Unavailable
 from aitoken.proto.votes import NO_BLOCK, NOTARIZE, NULLIFY, Vote
 from aitoken.types import Hash32
-from consensus.journal import DamagedJournal, Opening, encode_record
+from consensus.journal import DamagedJournal, Opening, decode_record, encode_record
 from consensus.permission import UNKNOWN
 from consensus.signed import SignedVotes, VoteRefused
 from node.driver.driver import Driver, StartPoint
@@ -246,6 +246,51 @@ def test_a_signer_whose_memory_is_older_than_the_journal_is_not_used() -> None:
 
     assert world.failure is not None
     assert SignerForgot.__name__ in str(world.failure)
+
+
+@pytest.mark.parametrize("lacking", [1, 2])
+def test_a_signer_may_lack_the_last_vote_of_the_journal_and_notes_it_then(lacking: int) -> None:
+    """The power went while both were writing it. One vote more, and its memory is an older copy."""
+    world = world_of()
+    run(world, 1_000)
+    node = world.nodes[0]
+    voting = driver_of(node)._voting
+    records = [decode_record(record) for record in node.disk.journal or ()]
+    votes = [record for record in records if isinstance(record, Vote)]
+    memory = SignedVotes()
+    for vote in votes[:-lacking]:
+        memory.enter(vote.kind, vote.epoch, vote.view, vote.hash)
+
+    def sign(kind: int, epoch: int, view: int, block_hash: bytes, final_view: int) -> bytes:
+        memory.enter(kind, epoch, view, block_hash)
+        return world.keys.sign(node.key, kind, epoch, view, Hash32(block_hash))
+
+    with mock.patch.object(node, "knows", memory.knows), mock.patch.object(node, "sign_vote", sign):
+        if lacking == 1:
+            voting._check_memory(votes)
+        else:
+            with pytest.raises(SignerForgot):
+                voting._check_memory(votes)
+
+    last = votes[-1]
+    assert memory.knows(last.kind, last.epoch, last.view, last.hash) == (lacking == 1)
+
+
+def test_a_signer_that_made_another_vote_than_the_last_of_the_journal_is_not_used() -> None:
+    world = world_of()
+    run(world, 1_000)
+    node = world.nodes[0]
+
+    def refuse(*_: object) -> bytes:
+        raise VoteRefused("another one")
+
+    vote = Vote(NOTARIZE, 0, 7, ODD, 0, bytes(64))
+    with (
+        mock.patch.object(node, "knows", return_value=False),
+        mock.patch.object(node, "sign_vote", refuse),
+        pytest.raises(SignerForgot),
+    ):
+        driver_of(node)._voting._check_memory([vote])
 
 
 class Keys:

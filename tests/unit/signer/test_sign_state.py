@@ -7,7 +7,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ GENESIS = bytes(range(32))
 PAIR = ed25519.Pair(bytes([7]) * 32)
 OWNER = Owner(GENESIS, PAIR.public)
 A, B = bytes([1]) * 32, bytes([2]) * 32
+SYNCED_SLOT = slice(4096 + 8192, 4096 + 2 * 8192)
+"""Where the second state of a file lies: the first was written when it was made."""
 
 
 @pytest.fixture
@@ -89,8 +92,8 @@ def test_nothing_is_signed_before_the_sync_and_nothing_after_a_failed_one(
 def test_a_signature_is_over_the_vote_and_made_once_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     real = os.fdatasync
-    monkeypatch.setattr(os, "fdatasync", lambda descriptor: (synced.append(descriptor), real(descriptor))[1])
     signer = LocalSigner(GENESIS, [Key(PAIR, SignState(path, OWNER))])
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: (synced.append(descriptor), real(descriptor))[1])
 
     signature = signer.sign_vote(NOTARIZE, 2, 4, A)
     assert len(synced) == 1
@@ -98,6 +101,75 @@ def test_a_signature_is_over_the_vote_and_made_once_synced(path: Path, monkeypat
     assert signer.sign_vote(NOTARIZE, 2, 4, A) == signature
     assert len(synced) == 1
     signer.close()
+
+
+def test_beside_the_journal_a_vote_is_on_disk_when_settled_and_the_slot_before_it_until_then(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk stands still: what is in the file then may arrive or not, what was synced before must be readable."""
+    signer = LocalSigner(GENESIS, [Key(PAIR, SignState(path, OWNER))])
+    settle = signer.beside_the_journal()
+    signer.sign_vote(NOTARIZE, 2, 4, A)
+    settle()
+    before = path.read_bytes()
+    goes_on, synced = threading.Event(), threading.Event()
+    real = os.fdatasync
+
+    def slow(descriptor: int) -> None:
+        goes_on.wait()
+        real(descriptor)
+        synced.set()
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    signature = signer.sign_vote(FINALIZE, 2, 4, A)
+    assert ed25519.verify(signature, sign_bytes(GENESIS, FINALIZE, 2, 4, A), PAIR.public)
+    assert not synced.is_set()
+    with ThreadPoolExecutor(2) as pool:
+        next_vote = pool.submit(signer.sign_vote, NOTARIZE, 2, 5, B)
+        settled = pool.submit(settle)
+        done = wait([next_vote, settled], timeout=0.1).done
+        found = path.read_bytes()
+        goes_on.set()
+    assert not done
+    assert found[SYNCED_SLOT] == before[SYNCED_SLOT]
+    next_vote.result()
+    settled.result()
+    settle()
+    signer.close()
+
+    assert reopened(path).votes.votes() == ((4, NOTARIZE, A), (4, FINALIZE, A), (5, NOTARIZE, B))
+
+
+def test_beside_the_journal_a_failed_sync_is_told_when_settled_and_ends_all(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[BaseException] = []
+    signer = LocalSigner(GENESIS, [Key(PAIR, SignState(path, OWNER))], failures.append)
+    settle = signer.beside_the_journal()
+
+    def failing(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", failing)
+    signer.sign_vote(NOTARIZE, 0, 1, A)
+    with pytest.raises(WriteFailed):
+        settle()
+    monkeypatch.undo()
+    with pytest.raises(WriteFailed):
+        settle()
+    with pytest.raises(SignerLost):
+        signer.sign_vote(NOTARIZE, 0, 2, A)
+    assert isinstance(failures[0], WriteFailed)
+    signer.close()
+
+
+def test_what_a_killed_process_left_is_synced_before_it_is_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+
+    SignState(path, OWNER).close()
+
+    assert len(synced) == 1
 
 
 def test_of_ten_parallel_calls_for_one_view_exactly_one_succeeds(path: Path) -> None:

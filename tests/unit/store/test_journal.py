@@ -347,6 +347,28 @@ async def test_the_writer_calls_back_when_all_is_on_disk_with_one_write() -> Non
     assert journal(files).found == [*OPENING, b"\x02vote", b"\x04block", b"\x03left over"]
 
 
+async def test_a_barrier_ends_after_the_other_file_that_is_synced_at_the_same_time() -> None:
+    files = CrashingFiles()
+    failures: list[BaseException] = []
+    calls: list[str] = []
+
+    def settle() -> None:
+        (inode,) = files.directory.values()
+        calls.append("synced" if inode.synced and b"vote" in inode.on_disk else "not synced")
+        if len(calls) > 2:
+            raise WriteFailed("the other file")
+
+    writer = JournalWriter(journal(files), failures.append, settle=settle)
+    writer.restart(OPENING, lambda: None)
+    for _ in range(2):
+        writer.append(b"\x02vote")
+        writer.barrier(lambda: calls.append("done"))
+    writer.close()
+
+    assert calls == ["synced", "done", "synced"]
+    assert [type(failure) for failure in failures] == [WriteFailed]
+
+
 async def test_a_failure_of_the_writer_is_told_once_and_nothing_calls_back() -> None:
     files = CrashingFiles()
     opened = journal(files)
