@@ -41,7 +41,7 @@ def _trie(accounts: int) -> Iterator[Row]:
     build = time.process_time() - start
     name = f"state {accounts:,}"
     yield Row(name, "build from sorted pairs", build / accounts * 1e6, "us/key")
-    yield from _held(name, "trunk", final)
+    yield from _held(name, "all packed", final)
     gc.collect()
     gc.freeze()
     for share in (0, 10, 100):
@@ -71,7 +71,7 @@ def _trie(accounts: int) -> Iterator[Row]:
 
 
 def _held(name: str, what: str, final: FinalState) -> Iterator[Row]:
-    parts = (final.nodes, final.nodes.boughs())
+    parts = final.branches()
     size = sum(sys.getsizeof(path) + sys.getsizeof(node) for part in parts for path, node in part.items())
     yield Row(name, f"{what}, branch nodes", sum(map(len, parts)) / 1e3, "thousand")
     yield Row(name, f"{what}, size", (size + sum(map(sys.getsizeof, parts))) / 1e6, "MB")

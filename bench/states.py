@@ -33,8 +33,7 @@ from chain.frame.runtime import Runtime
 from chain.genesis import Genesis, build_genesis
 from chain.runtime import build_runtime
 from chain.spec import ChainSpec, parse_spec
-from chain.state.build import build
-from chain.state.held import BOUGH_NODES
+from chain.state.held import built
 from chain.state.nodes import HASHED_FROM, PREFIX_SIZE, root_hash
 from node.store import schema
 from node.store.database import Database
@@ -111,17 +110,16 @@ class _Few:
             _sort(accounts, making)
             pairs = self._others(accounts)
             value = self.genesis.pairs[account_key(account(0))]
-            nodes: dict[str, bytes] = {}
             print(f"states: the trie of {accounts:,} accounts", file=sys.stderr)
-            build(_all(pairs, value, making), 0, HASHED_FROM[1], nodes, least=BOUGH_NODES + 1)
+            branches = built(_all(pairs, value, making), HASHED_FROM[1])
             empty = self.genesis.header
-            root = root_hash(nodes[""][PREFIX_SIZE:])
+            root = root_hash(branches.nodes[""][PREFIX_SIZE:])
             header = Header(empty.parent_hash, empty.number, root, empty.extrinsics_root, empty.digest)
             print(f"states: the database of {accounts:,} accounts", file=sys.stderr)
             done = making / "done"
             done.mkdir()
             coming = _all(pairs, value, making)
-            Database.create(done / "db", header.hash, header.encode(), coming, trunk_nodes=nodes)
+            Database.create(done / "db", header.hash, header.encode(), coming, branches=branches)
             done.joinpath("header").write_bytes(header.encode())
             done.rename(kept)
 

@@ -29,7 +29,7 @@ class Store(Protocol):
 class _Open:
     """A branch whose children are still coming."""
 
-    __slots__ = ("bitmap", "branches", "depth", "parts", "plain", "size", "value")
+    __slots__ = ("bitmap", "branches", "depth", "parts", "plain", "value")
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -37,7 +37,6 @@ class _Open:
         self.bitmap = 0
         self.branches = 0
         self.plain = 1
-        self.size = 1
         self.parts: list[bytes] = []
 
     def add(self, nibble: int, encoding: bytes) -> None:
@@ -50,15 +49,14 @@ class _Open:
             self.parts += (COMPACT[len(encoding)], encoding)
 
 
-def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, nodes: Store, least: int = 1) -> Subtree:
+def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, nodes: Store) -> Subtree:
     """Build the trie over `pairs` and store its branches in `nodes`.
 
     Args:
         pairs: ascending by key, each key once, alike in their first `attach` nibbles.
         attach: the depth in nibbles at which the subtree hangs; 0 for a whole trie.
         hashed_from: the length from which on values are held by their hash.
-        nodes: gets the branch nodes by path.
-        least: branches that have fewer in their subtree, themselves included, are not stored; the root always is.
+        nodes: gets the branch nodes by path, each after those below it.
     """
     coming = iter(pairs)
     pair = next(coming, None)
@@ -83,14 +81,14 @@ def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, n
             byte = key[depth >> 1]
             top.add(byte & 15 if depth & 1 else byte >> 4, leaf(key, depth + 1, value, hashed_from))
         if depth > right:
-            node = _close(key.hex(), stack, right, attach, nodes, least)
+            node = _close(key.hex(), stack, right, attach, nodes)
         if pair is None:
             return merkle_value(node[PREFIX_SIZE:])
         key, value = pair
         left = right
 
 
-def _close(path: str, stack: list[_Open], right: int, attach: int, nodes: Store, least: int) -> bytes:
+def _close(path: str, stack: list[_Open], right: int, attach: int, nodes: Store) -> bytes:
     """Close the branches deeper than `right` on the way to the key with the nibbles `path`; return the last of them."""
     node = b""
     while stack and stack[-1].depth > right:
@@ -99,11 +97,9 @@ def _close(path: str, stack: list[_Open], right: int, attach: int, nodes: Store,
             stack.append(_Open(right))
         at = stack[-1].depth + 1 if stack else attach
         node = joined(path[at : done.depth], done.value, done.bitmap, done.branches, done.plain, b"".join(done.parts))
-        if done.size >= least or not stack:
-            nodes[path[:at]] = node
+        nodes[path[:at]] = node
         if stack:
             nibble = int(path[at - 1], 16)
-            stack[-1].size += done.size
             stack[-1].branches |= 1 << nibble
             stack[-1].add(nibble, node[PREFIX_SIZE:])
     return node

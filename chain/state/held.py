@@ -1,210 +1,187 @@
-"""The branch nodes of the final trie that are in memory: its trunk, and the boughs that are in use.
+"""The branch nodes of the final trie, all of them in memory: those in use one by one, others packed.
 
-A *bough* is a subtree of at most `BOUGH_NODES` branches: two or three keys. The *trunk* are all other branches; it is
-always held, one node for twelve keys or so. A bough is grown from the flat state when one of its
-nodes is first asked for, and must then have the Merkle value its parent holds: nothing is built on what does not fit
-the root. Of what has not been used for long the memory is given back; it can be grown again at any time.
+A *bough* is a branch that has no branch below it: two or three keys. Most branches are; all others are the *trunk*.
+Boughs that have not been used for long are packed: those that hang on one branch lie in one `bytes` object, found by
+where that branch forks, in half of the memory. Whoever asks for one takes it out, and what was taken out or made
+longest ago is packed again, one for one, so that no block waits for many.
 
-So a state is there as soon as its trunk is (`node.store.trunk` keeps it), and what a node holds does not grow with what
-nobody uses.
-
-Growing serves every state above the final one as well: a branch that no layer has in its overlay is the same in all.
-
-What goes and what stays: nodes of boughs that are new or used are young. When there are more than `YOUNG_MAX`, all of
-them become old, and what was old is dropped; an old one that is used is young again. The trunk only grows: a bough with
-too many branches is made part of it, with all above it.
+Every branch is in exactly one place: in the dict by its path, or packed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from struct import Struct
+from typing import Final, NamedTuple
 
-from aitoken.errors import Bug
-from aitoken.types import Hash32
-from chain.state.base import KeyValue, StateDamaged
-from chain.state.build import Nodes, build, pairs_below
-from chain.state.nodes import (
-    EMPTY_ROOT,
-    PREFIX,
-    PREFIX_SIZE,
-    children_in,
-    leaf,
-    merkle_value,
-    partial_of,
-    root_hash,
-)
+from chain.state.base import StateDamaged
+from chain.state.build import Nodes, build
+from chain.state.nodes import PREFIX, PREFIX_SIZE, children_in, merkle_value, partial_of
 
-BOUGH_NODES: Final = 1
-"""Larger boughs make a smaller trunk, and the first change of a key dearer: see ADR 41 for the figures."""
-YOUNG_MAX: Final = 200_000
-"""Twice as many nodes besides the trunk are held at most."""
+LOOSE_MAX: Final = 200_000
+"""So many boughs at most are not packed: 60 MB."""
 
 _DIGITS: Final = "0123456789abcdef"
+_PACKED: Final = Struct("<BI")  # last digit of the path, size of the node, which follows
+_NO_BRANCHES: Final = b"\x00\x00"
 
 
-class NoBranch(Bug):
-    """No branch of the trie hangs there."""
+class Branches(NamedTuple):
+    """All branch nodes of a trie."""
 
-    code = "state.no_branch"
+    nodes: Mapping[str, bytes]
+    """By path: the trunk and some boughs."""
+    packed: Mapping[str, bytes]
+    """All other boughs, by where the branch above them forks."""
 
 
 class HeldNodes(dict[str, bytes]):
-    """Branch nodes by path: the trunk in this dict, boughs beside it.
+    """Branch nodes by path.
 
-    `nodes[path]` finds every branch there is, and None for the root of a trie without one.
+    `nodes[path]` finds every branch there is, and None where none hangs.
     """
 
-    def __init__(self, view: KeyValue, hashed_from: int, trunk: Mapping[str, bytes] | None = None) -> None:
-        """Take the trunk, or find it by building everything: 3 us per key.
-
-        Raises:
-            StateDamaged: what was given is no trunk.
-        """
-        super().__init__(trunk or {})
-        self.view = view
-        self._hashed_from = hashed_from
-        self._young: dict[str, bytes] = {}
-        self._old: dict[str, bytes] = {}
-        if trunk is None:
-            build(view.iterate(b""), 0, hashed_from, self, least=BOUGH_NODES + 1)
-        else:
-            self._check()
+    def __init__(self, branches: Branches) -> None:
+        super().__init__(branches.nodes)
+        self._packed = dict(branches.packed)
+        self._loose = deque[str]()
 
     def __missing__(self, path: str) -> bytes | None:
-        node = self._young.get(path)
+        node = self._take(path)
         if node is not None:
-            return node
-        node = self._old.pop(path, None)
-        if node is not None:
-            self._young[path] = node
-            return node
-        if not path:
-            return None
-        above = path[:-1]
-        while above and self._held(above) is None:
-            above = above[:-1]
-        place, expected = self._next(above, path)
-        grown: dict[str, bytes] = {}
-        subtree = build(pairs_below(self.view, place), len(place), self._hashed_from, grown)
-        if subtree != expected:
-            raise StateDamaged(f"the state below {place} is not the one that became final")
-        self._young.update(grown)
-        if len(grown) > BOUGH_NODES:
-            self._sort(place)
-        return grown.get(path) or self[path]
+            self[path] = node
+            self._keep(path)
+        return node
 
-    def root(self) -> Hash32:
-        """Return the root of the trie."""
-        node = self.get("")
-        if node is not None:
-            return root_hash(node[PREFIX_SIZE:])
-        pair = next(self.view.iterate(b""), None)
-        return EMPTY_ROOT if pair is None else root_hash(leaf(pair[0], 0, pair[1], self._hashed_from))
+    def branches(self) -> Branches:
+        """Return what is there now, and stays as it is."""
+        return Branches(dict(self), dict(self._packed))
 
-    def boughs(self) -> dict[str, bytes]:
-        """Return the nodes of the boughs that are in memory."""
-        return self._old | self._young
-
-    def absorb(self, changed: Nodes, *, grew: bool) -> None:
-        """Take over the nodes of a layer; `grew` unless it added no key."""
-        if len(self._young) > YOUNG_MAX:
-            self._old, self._young = self._young, {}
-        young, old, fresh = self._young, self._old, list[str]()
+    def absorb(self, changed: Nodes) -> None:
+        """Take over the nodes of a layer."""
+        size = len(self)
         for path, node in changed.items():
             if node is None:
-                self.pop(path, None)
-                young.pop(path, None)
-                old.pop(path, None)
-            elif path in self or not path:
-                self[path] = node
-            else:
-                if grew and path not in young and path not in old:
-                    fresh.append(path)
-                young[path] = node
-        fresh.sort()
-        for path in fresh:
-            self._sort(self._bough_of(path))
+                if self.pop(path, None) is None:
+                    self._take(path)
+                size = len(self)
+                continue
+            self[path] = node
+            if len(self) != size:  # it is new here
+                self._take(path)
+                if _is_bough(path, node):
+                    self._keep(path)
+                size = len(self)
 
-    def _held(self, path: str) -> bytes | None:
-        """Return the branch that hangs at `path` where it is in memory."""
-        return self.get(path) or self._young.get(path) or self._old.get(path)
+    def check(self) -> None:
+        """Compare every node but the root with what the node above it holds; call it first.
 
-    def _bough_of(self, path: str) -> str:
-        """Return where the bough hangs that the branch at `path` belongs to."""
-        above = place = path
-        while above not in self:
-            if above in self._young or above in self._old:
-                place = above
-            above = above[:-1]
-        return place
-
-    def _sort(self, place: str) -> None:
-        """Make what hangs at `place` part of the trunk as far as it is too large for a bough."""
-        places = [place]
-        while places:
-            place = places.pop()
-            if place not in self and self._is_large(place):
-                path = ""
-                while path != place:
-                    path = self._next(path, place)[0]
-                    self._to_trunk(path)
-                places += self._branches_of(place)
-
-    def _to_trunk(self, path: str) -> None:
-        self[path] = self[path]
-        self._young.pop(path, None)
-        self._old.pop(path, None)
-
-    def _is_large(self, place: str) -> bool:
-        """Whether more branches hang there than in a bough; one that is not held counts as one."""
-        found = [place]
-        for each in found:
-            found += self._branches_of(each)
-            if len(found) > BOUGH_NODES:
-                return True
-        return False
-
-    def _branches_of(self, path: str) -> list[str]:
-        """Return where the branches below a branch hang; of one that is not held that is not known."""
-        node = self._held(path)
-        if node is None:
-            return []
-        branches, _, _, count, _ = PREFIX.unpack_from(node)
-        full = path + partial_of(node, count) if branches else ""
-        return [full + digit for nibble, digit in enumerate(_DIGITS) if branches >> nibble & 1]
-
-    def _next(self, path: str, goal: str) -> tuple[str, bytes]:
-        """Return where the branch below that at `path` hangs on the way to `goal`, and its Merkle value."""
-        node = self[path]
-        if node is not None:
-            branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
-            full = path + partial_of(node, count)
-            nibble = int(goal[len(full)], 16) if goal.startswith(full) and goal != full else 0
-            if branches >> nibble & 1 and goal.startswith(full + _DIGITS[nibble]):
-                if not plain:
-                    return full + _DIGITS[nibble], children_in(node, bitmap, start)[nibble] or b""
-                at = start + 1 + 33 * (bitmap & ((1 << nibble) - 1)).bit_count()
-                return full + _DIGITS[nibble], node[at : at + 32]
-        raise NoBranch(f"no branch of the trie hangs at {goal}")
-
-    def _check(self) -> None:
-        """Compare every node but the root with what the node above it holds."""
-        checked = 0
+        Raises:
+            StateDamaged: these are not all branches of one trie.
+        """
+        found = packed_boughs = 0
+        packed_at: dict[str, bytes] = {}
         for path, node in self.items():
             branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
             if not branches:
+                if path:
+                    self._loose.append(path)
                 continue
-            full = path + partial_of(node, count)
+            full = path + partial_of(node, count) if count else path
+            packed = self._packed.get(full)
+            boughs = {} if packed is None else dict(unpacked(packed))
+            if packed is not None:
+                packed_at[full] = packed  # mostly the same `str` as in `self`
+                packed_boughs += len(boughs)
             values = None if plain else children_in(node, bitmap, start)
             at = start + 1
             for nibble, digit in enumerate(_DIGITS):
                 bit = 1 << nibble
-                if branches & bit and (below := self.get(full + digit)) is not None:
+                if branches & bit:
+                    below = boughs.get(digit) or self.get(full + digit, b"")
                     if merkle_value(below[PREFIX_SIZE:]) != (node[at : at + 32] if values is None else values[nibble]):
                         raise StateDamaged(f"the node at {full + digit} is not the one the node above it holds")
-                    checked += 1
+                    found += 1
                 if bitmap & bit:
                     at += 33
-        if checked != len(self) - ("" in self):
-            raise StateDamaged("some nodes of the trunk hang on none of it")
+        if found != len(self) - ("" in self) + packed_boughs or len(packed_at) != len(self._packed):
+            raise StateDamaged("some branches of the trie hang on none of it")
+        self._packed = packed_at
+
+    def _take(self, path: str) -> bytes | None:
+        """Remove a packed bough and return it."""
+        above = path[:-1]
+        packed = self._packed.get(above)
+        if packed is None or not path:
+            return None
+        wanted, at = ord(path[-1]), 0
+        while at < len(packed):
+            digit, size = _PACKED.unpack_from(packed, at)
+            start = at + _PACKED.size
+            end = start + size
+            if digit == wanted:
+                if end - at == len(packed):
+                    del self._packed[above]
+                else:
+                    self._packed[above] = packed[:at] + packed[end:]
+                return packed[start:end]
+            at = end
+        return None
+
+    def _keep(self, path: str) -> None:
+        """Let the bough at `path` be found without unpacking it, and the one longest so no more."""
+        self._loose.append(path)
+        if len(self._loose) > LOOSE_MAX:
+            path = self._loose.popleft()
+            node = self.get(path)
+            if node is not None and _is_bough(path, node):
+                above = path[:-1]
+                self._packed[above] = self._packed.get(above, b"") + _pack(path, node)
+                del self[path]
+
+
+class _Packing:
+    """Where `build` puts branches: boughs are packed as soon as they come, which is before the one they hang on."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, bytes] = {}
+        self._packed: dict[str, bytes] = {}
+        self.done = Branches(self._nodes, self._packed)
+        self._coming: dict[str, bytes] = {}
+
+    def __setitem__(self, path: str, node: bytes) -> None:
+        if _is_bough(path, node):
+            above = path[:-1]
+            self._coming[above] = self._coming.get(above, b"") + _pack(path, node)
+            return
+        self._nodes[path] = node
+        count = PREFIX.unpack_from(node)[3]
+        full = path + partial_of(node, count) if count else path
+        boughs = self._coming.pop(full, None)
+        if boughs is not None:
+            self._packed[full] = boughs
+
+
+def built(pairs: Iterable[tuple[bytes, bytes]], hashed_from: int) -> Branches:
+    """Return the branches of the trie over `pairs`, which are ascending by key: 3 us per key."""
+    packing = _Packing()
+    build(pairs, 0, hashed_from, packing)
+    return packing.done
+
+
+def _is_bough(path: str, node: bytes) -> bool:
+    return node.startswith(_NO_BRANCHES) and path != ""
+
+
+def _pack(path: str, node: bytes) -> bytes:
+    return _PACKED.pack(ord(path[-1]), len(node)) + node
+
+
+def unpacked(packed: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield last digit and node of each bough."""
+    at = 0
+    while at < len(packed):
+        digit, size = _PACKED.unpack_from(packed, at)
+        at += _PACKED.size + size
+        yield chr(digit), packed[at - size : at]

@@ -1,6 +1,6 @@
 """States in memory above the final one: a tree of layers, each its parent and what one block changed.
 
-`FinalState` is the root of the tree: the flat state on disk and what is held of its trie (`chain.state.held`).
+`FinalState` is the root of the tree: the flat state on disk and the branches of its trie (`chain.state.held`).
 `child` makes a `Layer`; a layer never changes. When its block becomes final, the caller writes the changes to disk and
 then calls `absorb`:
 
@@ -13,7 +13,7 @@ then calls `absorb`:
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from operator import eq
 from typing import Final
@@ -22,9 +22,9 @@ from aitoken.errors import Bug
 from aitoken.types import Hash32
 from chain.state.base import Changes, KeyValue, StateDiscarded, StateVersion
 from chain.state.build import Nodes
-from chain.state.held import HeldNodes
+from chain.state.held import Branches, HeldNodes, built
 from chain.state.memory import MemoryKeyValue
-from chain.state.nodes import HASHED_FROM
+from chain.state.nodes import EMPTY_ROOT, HASHED_FROM, PREFIX_SIZE, leaf, root_hash
 from chain.state.proof import prove
 from chain.state.trie import Find, Update
 
@@ -153,33 +153,35 @@ class FinalState:
     """The state after the last final block."""
 
     def __init__(
-        self, flat: KeyValue, version: StateVersion = StateVersion.V1, trunk: Mapping[str, bytes] | None = None
+        self, flat: KeyValue, version: StateVersion = StateVersion.V1, branches: Branches | None = None
     ) -> None:
-        """Take the trunk of the trie over `flat`, or build it: 3 us per key.
+        """Take the branches of the trie over `flat`, or build them: 3 us per key.
 
         Raises:
-            StateDamaged: the trunk contradicts itself. That it is the one of `flat`, its root shows.
+            StateDamaged: the branches contradict each other. That they are those of `flat`, their root shows.
         """
         self.version: Final = version
         self.hashed_from: Final = HASHED_FROM[version]
         self._flat = flat
         self.anchor = Anchor(self, flat)
         self._tip: Layer | None = None  # the layer absorbed last; what is built on it rests on the anchor through it
-        self.nodes: Final = HeldNodes(flat, self.hashed_from, trunk)
-        self._root = self.nodes.root()
+        self.nodes: Final = HeldNodes(branches or built(flat.iterate(b""), self.hashed_from))
+        if branches is not None:
+            self.nodes.check()
+        self._root = _root_of(self.nodes.get(""), flat, self.hashed_from)
 
     @classmethod
     def resumed(
-        cls, flat: KeyValue, trunk: Mapping[str, bytes], before: Changes, version: StateVersion = StateVersion.V1
+        cls, flat: KeyValue, branches: Branches, before: Changes, version: StateVersion = StateVersion.V1
     ) -> FinalState:
-        """Return the state in `flat`, given the trunk of an earlier one and what the keys that changed since held then.
+        """Return the state in `flat`, given the branches of an earlier one and what the keys that changed since held.
 
         Raises:
             StateDamaged: these do not belong together.
         """
-        final = cls(_Earlier(flat, before), version, trunk)
+        final = cls(_Earlier(flat, before), version, branches)
         layer = final.child({key: flat.get(key) for key in before})
-        final._flat = final.nodes.view = flat
+        final._flat = flat
         final.absorb(layer)
         return final
 
@@ -209,14 +211,9 @@ class FinalState:
         """Return the trie nodes and hashed values that show the values of `keys`, or their absence."""
         return prove(self._flat, self.nodes.__getitem__, keys, self.hashed_from)
 
-    def trunk(self) -> dict[str, bytes]:
+    def branches(self) -> Branches:
         """Return what lets the state be made again without building the trie."""
-        return dict(self.nodes)
-
-    @property
-    def trunk_size(self) -> int:
-        """The number of nodes in it."""
-        return len(self.nodes)
+        return self.nodes.branches()
 
     def absorb(self, layer: Layer, past: KeyValue | None = None) -> None:
         """Make `layer`, a child of the final state, the final state; its changes are already in the flat state.
@@ -233,7 +230,7 @@ class FinalState:
         self._tip = layer
         self.anchor.retire(past)
         self.anchor = layer.parent = Anchor(self, self._flat)
-        self.nodes.absorb(layer.nodes, grew=None in layer.before.values())
+        self.nodes.absorb(layer.nodes)
         layer.nodes, layer.line = {}, None
         self._root = layer.root
 
@@ -253,6 +250,14 @@ class _Earlier:
     def iterate(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs whose key starts with `prefix`, ascending, those greater than `after` only."""
         return _merged(_within(self._keys, self._before, prefix, after), self._present.iterate(prefix, after))
+
+
+def _root_of(node: bytes | None, flat: KeyValue, hashed_from: int) -> Hash32:
+    """Return the root of the trie over `flat`, whose root node is `node` if it is a branch."""
+    if node is not None:
+        return root_hash(node[PREFIX_SIZE:])
+    pair = next(flat.iterate(b""), None)
+    return EMPTY_ROOT if pair is None else root_hash(leaf(pair[0], 0, pair[1], hashed_from))
 
 
 def _within(keys: Sequence[bytes], changes: Changes, prefix: bytes, after: bytes | None) -> Changes:

@@ -4,10 +4,9 @@ Everything that a final block changes is written in one synced batch: state, pas
 consensus wants to change with it. Between batches the database is consistent; a power cut loses whole batches only,
 and none that `commit` returned from. What may not be lost is asked for before it is told to anybody.
 
-Of the trie only the trunk is stored (`node.store.trunk`). `open` takes it and what changed since, or builds the trie
-from the flat state; the root must be that of the last header. A lost or copied-back file shows there. Boughs are grown
-from the flat state when they are needed and must have the hash the trunk holds; every value is looked at by
-`node.store.check`.
+The branches of the trie are stored beside it (`node.store.trunk`). `open` takes them and what changed since, or builds
+the trie from the flat state; the root must be that of the last header. A lost or copied-back file shows there. Every
+value is looked at by `node.store.check`.
 
 A directory holds `leveldb/`, `lock`, `floor` and `trunk`. `create` makes it, and nothing else does.
 """
@@ -29,6 +28,7 @@ from aitoken.errors import invariant
 from aitoken.proto.header import Header
 from aitoken.types import BlockNumber, Hash32
 from chain.state.base import Changes, StateDamaged, StateDiscarded
+from chain.state.held import Branches
 from chain.state.layer import FinalState
 from node.store import schema, trunk
 from node.store.errors import Damaged, Exists, Missing, RolledBack, WrongGenesis, WrongSchema, write_failed
@@ -46,10 +46,10 @@ _PRUNED_PER_BLOCK: Final = 4  # to catch up where fewer blocks are to be kept th
 _PAIRS_PER_BATCH: Final = 50_000
 TRUNK: Final = "trunk"
 _CHANGES_PER_TRUNK: Final = (1_000, 50_000)
-"""After so many changed keys the trunk is written anew: between these bounds four times as many as it has nodes, and a
-quarter as many where that is more."""
+"""After so many changed keys the trunk is written anew: between these bounds four times as many as it has nodes, and
+half as many where that is more."""
 _RESUMED_MAX: Final = 200_000
-"""So many changed keys are taken in at most, or half as many as the trunk has nodes; beyond that building is faster."""
+"""So many changed keys are taken in at most, or as many as the trunk has nodes; beyond that building is faster."""
 _ADVICE: Final = "move the directory away, run `aitoken init`, synchronise"
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Database:
         header: bytes,
         pairs: Iterable[tuple[bytes, bytes]],
         consensus_meta: Mapping[bytes, bytes] | None = None,
-        trunk_nodes: Mapping[str, bytes] | None = None,
+        branches: Branches | None = None,
     ) -> None:
         """Make a database that holds block 0; it appears at `path` whole or not at all.
 
@@ -117,7 +117,7 @@ class Database:
             header: of block 0, SCALE.
             pairs: the state after block 0, best ascending by key.
             consensus_meta: what consensus wants to find.
-            trunk_nodes: the trunk of its trie, where it was built already: then `open` need not.
+            branches: those of its trie, where it was built already: then `open` need not.
 
         Raises:
             Exists: `path` exists.
@@ -132,8 +132,8 @@ class Database:
             db = LevelDb.create(unfinished / "leveldb")
             _write_genesis(db, genesis_hash, header, pairs, consensus_meta or {})
             db.close()
-            if trunk_nodes is not None:
-                trunk.write(unfinished / TRUNK, trunk.Trunk(BlockNumber(0), genesis_hash, trunk_nodes))
+            if branches is not None:
+                trunk.write(unfinished / TRUNK, trunk.Trunk(BlockNumber(0), genesis_hash, branches))
             unfinished.rename(path)
             sync_directory(path.parent)
         except OSError as error:
@@ -253,8 +253,8 @@ class Database:
             WriteFailed: the disk refuses.
         """
         least, most = _CHANGES_PER_TRUNK
-        size = self.state.trunk_size
-        if self._changed_since_trunk < max(min(max(least, 4 * size), most), size // 4):
+        size = len(self.state.nodes)
+        if self._changed_since_trunk < max(min(max(least, 4 * size), most), size // 2):
             return None
         return self._trunk_writer()
 
@@ -410,8 +410,8 @@ class Database:
         if saved is None or self.hash_of(saved.number) != saved.hash:
             return None
         try:
-            before = self.undo(saved.number, max(_RESUMED_MAX, len(saved.nodes) // 2))
-            state = FinalState.resumed(self._flat, saved.nodes, before)
+            before = self.undo(saved.number, max(_RESUMED_MAX, len(saved.branches.nodes)))
+            state = FinalState.resumed(self._flat, saved.branches, before)
         except (StateDiscarded, StateDamaged) as error:
             log.info("the trie is built, the trunk of block %d is of no use: %s", saved.number, error)
             return None
@@ -426,12 +426,12 @@ class Database:
         if state.root != (expected := self._final_root):
             number = self._final[0]
             raise Damaged(f"the state in {self._path} has not the root {expected.hex()} of block {number}: {_ADVICE}")
-        self._changed_since_trunk = max(_RESUMED_MAX, state.trunk_size)  # it is time to write it
+        self._changed_since_trunk = max(_RESUMED_MAX, len(state.nodes))  # it is time to write it
         return state
 
     def _trunk_writer(self) -> Callable[[], None]:
         self._changed_since_trunk = 0
-        saved = trunk.Trunk(*self._final, self.state.trunk())
+        saved = trunk.Trunk(*self._final, self.state.branches())
         return lambda: trunk.write(self._path / TRUNK, saved)
 
 

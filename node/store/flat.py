@@ -20,8 +20,8 @@ from node.store.schema import STATE, after_prefix
 
 CACHED_VALUES: Final = 400_000
 """By default so many values are held: some 100 MB at 80 bytes and their keys."""
-_FEW: Final = 16
-"""So many pairs are read at once where some are asked for: no bough has more."""
+_FEW: Final = 2
+"""So many pairs are read with the cursor where some are asked for; the trie asks for the only one in a place."""
 _CACHED_SIZE_MAX: Final = 4_096  # greater values are few and not worth the memory
 
 

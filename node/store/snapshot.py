@@ -20,7 +20,6 @@ from aitoken.proto.header import Header
 from aitoken.types import BlockNumber, Hash32
 from chain.state.base import StateDiscarded
 from chain.state.build import pairs_below
-from chain.state.held import NoBranch
 from chain.state.layer import FinalState
 from chain.state.nodes import PREFIX, PREFIX_SIZE, partial_of
 from node.store.database import Database
@@ -111,11 +110,8 @@ class Held:
         self._reader.close()
 
     def _branch(self, path: str) -> Leaves | Branch:
-        try:
-            node = self._trie.nodes[path] if self._trie is not None else None
-        except NoBranch:  # whoever asks made the path up
-            node = None
-        if node is None:
+        node = self._trie.nodes[path] if self._trie is not None else None
+        if node is None:  # whoever asks made the path up
             return Leaves(())
         count = PREFIX.unpack_from(node)[3]
         encoding = node[PREFIX_SIZE:]

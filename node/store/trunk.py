@@ -1,7 +1,9 @@
-r"""The trunk of the state's trie in a file, so that a start need not build the trie.
+r"""The branches of the state's trie in a file, so that a start need not build the trie.
 
-    "AITOKEN-TRUNK-2\n" | msgpack [block number, block hash, nodes] | msgpack {path: branch node} ... | digest [32]
+    "AITOKEN-TRUNK-3\n" | msgpack [block number, block hash, nodes, packed] | msgpack {path: branch node} ...
+    | msgpack {path: packed boughs} ... | digest [32]
 
+See `chain.state.held` for what is packed.
 The file is of a final block that may lie some blocks back; what changed since is found in the history and taken in at
 the start (`Database.open`). It is written at intervals and when the node stops. Nothing is believed of it: the digest
 is blake2-256 of all between it and the first line, each node must have the Merkle value its parent holds, and the root
@@ -14,27 +16,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from io import SEEK_END
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import msgpack
 
 from aitoken.types import BlockNumber, Hash32
+from chain.state.held import Branches
 from node.store.files import write_pieces
 
-MAGIC: Final = b"AITOKEN-TRUNK-2\n"
+MAGIC: Final = b"AITOKEN-TRUNK-3\n"
 _DIGEST: Final = 32
-_NODES_PER_PIECE: Final = 2_000  # a millisecond or two
+_NODES_PER_PIECE: Final = 1_000  # a millisecond or two
 _READ: Final = 1 << 20
 
 
 class Trunk(NamedTuple):
-    """The trunk after a final block."""
+    """The branches after a final block."""
 
     number: BlockNumber
     hash: Hash32
-    nodes: Mapping[str, bytes]
+    branches: Branches
 
 
 def write(path: Path, trunk: Trunk) -> None:
@@ -49,15 +52,20 @@ def write(path: Path, trunk: Trunk) -> None:
 def _pieces(trunk: Trunk) -> Iterator[bytes]:
     """Yield the file bit by bit: other threads get their turn, and it is never in memory whole."""
     pack, digest = msgpack.Packer().pack, blake2b(digest_size=_DIGEST)
-    coming = iter(trunk.nodes.items())
+    nodes, packed = trunk.branches
     yield MAGIC
-    some: Any = (trunk.number, trunk.hash, len(trunk.nodes))
-    while some:
+    head = (trunk.number, trunk.hash, len(nodes), len(packed))
+    for some in chain((head,), _some(nodes), _some(packed)):
         piece = pack(some)
         digest.update(piece)
         yield piece
-        some = dict(islice(coming, _NODES_PER_PIECE))
     yield digest.digest()
+
+
+def _some(nodes: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
+    coming = iter(nodes.items())
+    while some := dict(islice(coming, _NODES_PER_PIECE)):
+        yield some
 
 
 def read(path: Path) -> Trunk | None:
@@ -85,8 +93,11 @@ def _is_whole(file: BinaryIO) -> bool:
 def _nodes_in(file: BinaryIO) -> Trunk:
     file.seek(len(MAGIC))
     coming = msgpack.Unpacker(file, read_size=_READ)
-    number, block_hash, count = next(coming)
-    nodes: dict[str, bytes] = {}
-    while len(nodes) < count:
-        nodes |= next(coming)
-    return Trunk(BlockNumber(number), Hash32(block_hash), nodes)
+    number, block_hash, *sizes = next(coming)
+    parts: list[dict[str, bytes]] = []
+    for size in sizes:
+        part: dict[str, bytes] = {}
+        while len(part) < size:
+            part |= next(coming)
+        parts.append(part)
+    return Trunk(BlockNumber(number), Hash32(block_hash), Branches(*parts))

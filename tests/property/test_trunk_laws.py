@@ -1,4 +1,4 @@
-"""Tries of which only a trunk is held, dropped and resumed at any point, against the readable trie and whole ones."""
+"""Tries whose boughs are packed and taken out, and that are resumed, against the readable trie and whole ones."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from aitoken.proto.trie import verify
 from aitoken.types import BlockNumber
 from chain.state import held, reference
-from chain.state.base import StateVersion
+from chain.state.base import StateDamaged, StateVersion
 from chain.state.build import Nodes, build
+from chain.state.held import Branches
 from chain.state.layer import FinalState
 from chain.state.memory import MemoryKeyValue
 from chain.state.nodes import HASHED_FROM
@@ -27,11 +28,10 @@ V1 = StateVersion.V1
 
 
 @pytest.fixture(autouse=True)
-def small_boughs() -> Iterator[None]:
-    """Boughs of two branches, and hardly any memory for them."""
+def few_loose_boughs() -> Iterator[None]:
+    """Nearly all boughs are packed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(held, "BOUGH_NODES", 2)
-        patch.setattr(held, "YOUNG_MAX", 3)
+        patch.setattr(held, "LOOSE_MAX", 3)
         yield
 
 
@@ -51,8 +51,15 @@ def applied(state: dict[bytes, bytes], changes: dict[bytes, bytes | None]) -> di
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def held_in(final: FinalState) -> dict[str, bytes]:
-    return {**final.nodes.boughs(), **final.nodes}
+def everything(branches: Branches) -> dict[str, bytes]:
+    """All branches by path, each of which must be in one place."""
+    found = dict(branches.nodes)
+    for above, packed in branches.packed.items():
+        assert packed
+        for digit, node in held.unpacked(packed):
+            assert above + digit not in found
+            found[above + digit] = node
+    return found
 
 
 def whole(pairs: dict[bytes, bytes]) -> Nodes:
@@ -66,7 +73,7 @@ def whole(pairs: dict[bytes, bytes]) -> Nodes:
 def test_a_trie_that_is_held_in_part_or_resumed_is_the_whole_one(data, state) -> None:
     flat = MemoryKeyValue(state)
     final = FinalState(flat)
-    saved, since = final.trunk(), dict[bytes, bytes | None]()
+    saved, since = final.branches(), dict[bytes, bytes | None]()
     for _ in range(data.draw(st.integers(1, 8), label="blocks")):
         changes = data.draw(batches(state), label="changes")
         layer = final.child(changes)
@@ -81,12 +88,12 @@ def test_a_trie_that_is_held_in_part_or_resumed_is_the_whole_one(data, state) ->
         assert above.child({b"\x01": b"x"}).root == reference.root(
             applied(state, {b"\x22": b"above", b"\x10\x11": None, b"\x01": b"x"}), V1
         )
-        assert held_in(final).items() <= whole(state).items()
+        assert everything(final.branches()) == whole(state)
         keys = data.draw(st.lists(KEYS, max_size=2), label="proven")
         assert verify(final.root, final.prove(keys), keys) == {key: state.get(key) for key in keys}
         match data.draw(st.sampled_from(["go on", "save", "resume"]), label="then"):
             case "save":
-                saved, since = final.trunk(), {}
+                saved, since = final.branches(), {}
             case "resume":
                 final = FinalState.resumed(flat, saved, since)
                 assert final.root == reference.root(state, V1)
@@ -103,7 +110,7 @@ def test_absorbing_a_block_does_not_go_through_all_that_is_held() -> None:
     flat = MemoryKeyValue({bytes((high, low)): b"v" * 40 for high in range(8) for low in range(8)})
     final = FinalState(flat)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(held, "YOUNG_MAX", 1_000)
+        patch.setattr(held, "LOOSE_MAX", 1_000)
         final.nodes.__class__ = Guarded
         for changes in ({b"\x03\x03\x03": b"new"}, {b"\x04\x04": b"other"}, {b"\x05\x05": None}):
             layer = final.child(changes)
@@ -115,26 +122,54 @@ def test_absorbing_a_block_does_not_go_through_all_that_is_held() -> None:
 
 @given(PAIRS)
 @settings(max_examples=50, deadline=None)
-def test_the_trunk_of_a_whole_build_is_what_is_too_large_for_a_bough(state) -> None:
+def test_what_was_built_is_packed_but_for_the_trunk(state) -> None:
     nodes = whole(state)
 
-    trunk = FinalState.in_memory(state).trunk()
+    branches = FinalState.in_memory(state).branches()
 
-    large = {path for path in nodes if not path or sum(other.startswith(path) for other in nodes) > 2}
-    assert trunk == {path: nodes[path] for path in large if path in nodes}
+    assert everything(branches) == nodes
+    large = {path for path in nodes if not path or sum(other.startswith(path) for other in nodes) > 1}
+    assert branches.nodes.keys() == large & nodes.keys()
 
 
-def test_a_trunk_grows_with_the_state() -> None:
-    flat = MemoryKeyValue()
-    final = FinalState(flat)
-    for block in range(20):
-        layer = final.child({(1000 * block + each).to_bytes(3)[::-1]: b"x" for each in range(30)})
-        flat.apply(layer.changes)
-        final.absorb(layer)
+def test_boughs_are_packed_again_one_for_one() -> None:
+    state = {bytes((high, middle, low)): b"v" * 40 for high in range(8) for middle in (0, 16) for low in (0, 1)}
+    final = FinalState.in_memory(state)
+    trunk = len(final.nodes)
+    for key in sorted(state):
+        final.prove([key])
+        assert len(final.nodes) <= trunk + 3
 
-    trunk, nodes = final.trunk(), whole(dict(flat.iterate(b"")))
+    assert len(final.nodes) == trunk + 3
+    assert everything(final.branches()) == whole(state)
 
-    assert {path for path in nodes if sum(other.startswith(path) for other in nodes) > 2} <= trunk.keys()
+
+@given(st.data(), PAIRS)
+@settings(max_examples=70, deadline=None)
+def test_branches_that_are_not_all_or_not_right_are_noticed(data, state) -> None:
+    flat = MemoryKeyValue(state)
+    branches = FinalState(flat).branches()
+    nodes, packed = dict(branches.nodes), dict(branches.packed)
+    part, other = data.draw(st.permutations([nodes, packed]), label="part")
+    if not part:
+        part = other
+    if not part:
+        return
+    at = data.draw(st.sampled_from(sorted(part)), label="at")
+    match data.draw(st.sampled_from(["gone", "changed", "twice"]), label="how"):
+        case "gone":
+            del part[at]
+        case "changed":
+            part[at] = part[at][:-1] + bytes([part[at][-1] ^ 1])
+        case "twice":
+            part[at + "0"] = part[at]
+
+    try:
+        again = FinalState(flat, V1, Branches(nodes, packed))
+    except StateDamaged:
+        return
+    assert at == ""
+    assert again.root != reference.root(state, V1)
 
 
 @given(st.data(), st.dictionaries(KEYS, VALUES, min_size=1, max_size=40))
@@ -174,5 +209,5 @@ def test_a_database_opens_with_the_right_root_whenever_it_was_cut_off(data, stat
                 (path / TRUNK).write_bytes(left[:-1])
             database = Database.open(path, first, history_blocks=2)
             assert database.state.root == header.state_root == reference.root(state, V1)
-            assert held_in(database.state).items() <= whole(state).items()
+            assert everything(database.state.branches()) == whole(state)
         database.close()
