@@ -90,7 +90,10 @@ class FastTransfer:
         accounts.moved[signer] = accounts.moved[dest] = None
         store = self._store
         store.imbalance -= charged
-        self._payment.took(charged, tip)
+        payment = self._payment
+        payment.pending += charged
+        if tip:
+            payment.tips += tip
         charged_low, charged_high = charged & LOW, charged >> 64
         store.events.append(
             self._pack(

@@ -139,7 +139,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         self._priced_at = 0
         self._weight_fees: dict[int, int] = {}  # at that multiplier
         self.pending = 0
-        self._tips = 0
+        self.tips = 0
         self._used = 0
 
     # --------------------------------------------------------------------------------------------- the fee
@@ -171,7 +171,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
 
     def open_block(self) -> None:
         """Forget what the last block collected."""
-        self.pending = self._tips = self._used = 0
+        self.pending = self.tips = self._used = 0
 
     def note_usage(self, normal_weight: int) -> None:
         """Be told, before the block is closed, what its normal transactions weigh."""
@@ -202,11 +202,6 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         store = self._store
         store.events.append(store.phase + self._write_withdraw(who, amount))
 
-    def took(self, charged: int, tip: int) -> None:
-        """Note money that was taken and needs no settling."""
-        self.pending += charged
-        self._tips += tip
-
     def settle(self, who: AccountId, charged: int, actual: int, tip: int) -> int:
         """Give back what was charged too much and record what was paid; return that."""
         if actual < charged:
@@ -216,7 +211,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
                 self.pending -= back
             else:
                 actual = charged
-        self._tips += tip
+        self.tips += tip
         store = self._store
         store.events.append(store.phase + self._write_paid(who, actual, tip))
         return actual
@@ -230,7 +225,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         self.next_fee_multiplier.put(self._moved_multiplier())
 
     def _give_out(self) -> None:
-        fees = self.pending - self._tips
+        fees = self.pending - self.tips
         burned = fees * BURN_PERCENT // 100
         treasury = fees * TREASURY_PERCENT // 100
         author_share = self.pending - burned - treasury
@@ -244,7 +239,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         else:
             burned += treasury
         self._balances.rescind(Balance(burned), BurnReason.Fee)
-        self.pending = self._tips = 0
+        self.pending = self.tips = 0
 
     def _moved_multiplier(self) -> int:
         multiplier = self.next_fee_multiplier.get()

@@ -325,6 +325,15 @@ def _trie_of(state: Layer | Anchor) -> tuple[Anchor, Find]:
     if not overlays:
         return anchor, resident
 
+    if len(overlays) == 1:
+        said = overlays[0].get
+
+        def find_above(path: str) -> bytes | None:
+            node = said(path)
+            return node if node is not None or (not path and path in overlays[0]) else resident(path)
+
+        return anchor, find_above
+
     def find(path: str) -> bytes | None:
         for overlay in overlays:
             node = overlay.get(path)

@@ -147,9 +147,8 @@ class Update:
             if branches & bit:
                 below = self._update(full + digit, low, end) if end - low > 1 else self._update_one(full + digit, low)
             elif bitmap & bit and end == low + 1 and existed[low] and (value := values[low]) is not None:
-                below = merkle_value(leaf(keys[low], depth + 1, value, self._hashed_from))
-                if not plain or len(below) != 32:
-                    below = Leaf(keys[low], value)
+                below = leaf(keys[low], depth + 1, value, self._hashed_from)
+                below = digest(below) if plain and len(below) >= 32 else Leaf(keys[low], value)
             else:
                 below = self._grow(full + digit, low, end, occupied=bitmap & bit != 0)
                 patch = False
