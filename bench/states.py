@@ -35,7 +35,7 @@ from chain.runtime import build_runtime
 from chain.spec import ChainSpec, parse_spec
 from chain.state.held import built
 from chain.state.nodes import HASHED_FROM, PREFIX_SIZE, root_hash
-from node.store import schema
+from node.store import schema, trunk
 from node.store.database import Database
 
 FUNDS: Final = Balance(1_000 * AIT)
@@ -96,7 +96,8 @@ class _Few:
     def kept(self, accounts: int) -> Path:
         """Where the state is; another one where anything of the chain is different."""
         default = Path(tempfile.gettempdir()) / "aitoken-bench-states"
-        content = self.genesis.header.hash + account(WITH_KEYS) + schema.number(schema.SCHEMA_VERSION)
+        version = schema.number(schema.SCHEMA_VERSION) + trunk.MAGIC
+        content = self.genesis.header.hash + account(WITH_KEYS) + version
         name = f"{accounts}-{blake2_128(content).hex()[:16]}"
         return Path(os.environ.get("AITOKEN_BENCH_STATES", default)) / name
 
