@@ -6,7 +6,7 @@ becomes the old one, and what is still read moves over. That is nearly least-rec
 What is not in the cache is read with one cursor, which stays open until something is written. LevelDB's `get` counts
 every read that passes a newer table and soon rewrites that table together with all that overlaps it, which for keys
 spread like ours is the whole state; cursors do not count. To find a few neighbours, it is also three times as fast as a
-new iterator; they stay in the cache, for a bough is grown where several keys are about to be read.
+new iterator.
 """
 
 from __future__ import annotations
@@ -106,7 +106,6 @@ class FlatState:
         pair = self._seek(start)
         while pair is not None and pair[0] < stop:
             few.append(pair)
-            self._keep(pair[0][1:], pair[1])
             if len(few) == _FEW:
                 break
             pair = self._cursor.next() if self._cursor is not None else None
