@@ -5,7 +5,7 @@ What may be found besides is a start of what was written since, in order; once f
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.store.journal import NAME, Journal
@@ -43,7 +43,6 @@ class Life:
         return found == self.instead or (len(found) >= len(self.sure) and found == self.written[: len(found)])
 
 
-@settings(deadline=None)
 @given(lives=LIVES)
 def test_a_journal_outlives_any_lives(lives: list[tuple[list[tuple[str, int]], int, int]]) -> None:
     content: dict[str, bytes] = {}

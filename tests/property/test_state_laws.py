@@ -38,7 +38,7 @@ def applied(state: dict[bytes, bytes], changes: dict[bytes, bytes | None]) -> di
 
 
 @given(st.data(), VERSIONS, PAIRS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_roots_values_and_order_agree_with_plain_dicts_on_any_tree_of_layers(data, version, pairs) -> None:
     flat = MemoryKeyValue(pairs)
     final = FinalState(flat, version)
@@ -72,7 +72,7 @@ def test_roots_values_and_order_agree_with_plain_dicts_on_any_tree_of_layers(dat
 
 
 @given(st.data(), VERSIONS, PAIRS, st.sampled_from([0, 5, 50_000]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_roots_are_right_where_layers_follow_each_other_and_the_oldest_become_final(
     data, version, pairs, line_max
 ) -> None:
@@ -96,7 +96,6 @@ def test_roots_are_right_where_layers_follow_each_other_and_the_oldest_become_fi
 
 @given(PAIRS, SHORT.map(lambda key: key[:2]), st.none() | SHORT)
 @example({bytes([byte]): b"x" for byte in (0x00, 0x01, 0x10, 0x11, 0x12, 0x13)}, b"\x12", b"\x00")
-@settings(deadline=None)
 def test_iterating_a_layer_is_iterating_a_sorted_dict(pairs, prefix, after) -> None:
     items = sorted(pairs.items())
     final = FinalState.in_memory(dict(items[::3]))
@@ -108,7 +107,7 @@ def test_iterating_a_layer_is_iterating_a_sorted_dict(pairs, prefix, after) -> N
 
 
 @given(PAIRS, st.lists(KEYS, max_size=5), VERSIONS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_proof_shows_values_and_absence_and_nothing_else_fits(pairs, more, version) -> None:
     items = sorted(pairs.items())
     final = FinalState.in_memory(dict(items[::2]), version)
@@ -129,7 +128,7 @@ def test_a_proof_shows_values_and_absence_and_nothing_else_fits(pairs, more, ver
 @example([b"x" * 40] * 64)
 @example([b"x" * 40] * 65)
 @example([b"x"] * 4200)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_root_of_a_list_is_the_root_of_its_compact_positions(values) -> None:
     pairs = {reference.compact(position): value for position, value in enumerate(values)}
 
@@ -140,7 +139,7 @@ def test_the_root_of_a_list_is_the_root_of_its_compact_positions(values) -> None
 @example(16 * 64 + 64, [b""])
 @example(33 * 64 + 1, [b"x" * 30, b"y" * 29, b"z" * 28])
 @example(1 << 14, [b"x" * 30, b""])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_root_of_a_long_list_is_that_of_any_other_trie(count, values) -> None:
     long = [values[position * position % len(values)] for position in range(count)]
 

@@ -69,7 +69,7 @@ def whole(pairs: dict[bytes, bytes]) -> Nodes:
 
 
 @given(st.data(), PAIRS)
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 def test_a_trie_that_is_held_in_part_or_resumed_is_the_whole_one(data, state) -> None:
     flat = MemoryKeyValue(state)
     final = FinalState(flat)
@@ -121,7 +121,7 @@ def test_absorbing_a_block_does_not_go_through_all_that_is_held() -> None:
 
 
 @given(PAIRS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_was_built_is_packed_but_for_the_trunk(state) -> None:
     nodes = whole(state)
 
@@ -145,7 +145,7 @@ def test_boughs_are_packed_again_one_for_one() -> None:
 
 
 @given(st.data(), PAIRS)
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 def test_branches_that_are_not_all_or_not_right_are_noticed(data, state) -> None:
     flat = MemoryKeyValue(state)
     branches = FinalState(flat).branches()
@@ -173,7 +173,7 @@ def test_branches_that_are_not_all_or_not_right_are_noticed(data, state) -> None
 
 
 @given(st.data(), st.dictionaries(KEYS, VALUES, min_size=1, max_size=40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_database_opens_with_the_right_root_whenever_it_was_cut_off(data, state) -> None:
     header = genesis(state)
     first = header.hash

@@ -102,7 +102,7 @@ async def verdict(rig: Rig, block: Block, ahead: Ahead | None) -> bool:
 
 
 @given(place=st.integers(INHERENTS, INHERENTS + COUNT - 1), at=st.integers(2, 140), bit=st.integers(0, 7))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_bad_signature_anywhere_is_refused_in_the_same_words_with_and_without_a_worker(
     rig: Rig, good: Block, lost: bool, place: int, at: int, bit: int

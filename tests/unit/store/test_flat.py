@@ -27,7 +27,7 @@ def write(db: LevelDb, changes: dict[bytes, bytes | None]) -> None:
 
 
 @given(st.data(), CHANGES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_reads_are_those_of_the_last_block_until_the_next_one_is_written(data, first) -> None:
     with tempfile.TemporaryDirectory() as folder:
         db = LevelDb.create(Path(folder) / "db")
