@@ -318,9 +318,7 @@ class Executive:
             DecodeError: the call is malformed; nothing has changed.
             InvalidTransaction: it does not belong into this block; nothing has changed.
         """
-        call: Call = extrinsic.call
-        if call is None:
-            call = extrinsic.call = self._decode_call(extrinsic.call_bytes)
+        call: Call = extrinsic.call or self.decode(extrinsic)
         if not extrinsic.is_signed:
             self._apply_unsigned(extrinsic, call)
             return

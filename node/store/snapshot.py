@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from aitoken.errors import Bug
 from aitoken.proto.digest import next_epoch_of
 from aitoken.proto.header import Header
 from aitoken.types import BlockNumber, Hash32
@@ -73,7 +74,8 @@ class _Frozen:
     state: FinalState
 
     def undo(self, block: int, keys_max: int) -> dict[bytes, bytes | None]:
-        raise NotImplementedError
+        del block, keys_max
+        raise Bug("a state that is held still is only read: no proofs and no children of it")
 
 
 class Held:
