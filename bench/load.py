@@ -227,7 +227,13 @@ def summary(run: Run, start: float, cpu: float) -> Outcome:
 @click.option("--url", "urls", multiple=True, default=["ws://127.0.0.1:9944"], help="A node; several share the load.")
 @click.option("--transport", type=click.Choice(["ws", "http"]), default="ws", show_default=True)
 @click.option("--connections", default=8, show_default=True)
-@click.option("--accounts", default=1_000, show_default=True, help="Funded accounts of the genesis to send from.")
+@click.option(
+    "--accounts",
+    type=click.IntRange(min=1),
+    default=1_000,
+    show_default=True,
+    help="Funded accounts of the genesis to send from.",
+)
 @click.option("--rate", default=0.0, help="Transfers a second; without it as fast as they become final.")
 @click.option("--window", default=2_000, show_default=True, help="Transfers under way when there is no rate.")
 @click.option("--seconds", default=10.0, show_default=True)
