@@ -62,8 +62,8 @@ EXIT_FAILED: Final = 70
 """Something that must not go on: EX_SOFTWARE of BSD sysexits."""
 BUILD_SHARE: Final = 4
 """A leader takes transactions for a quarter of the block time; verifying costs everybody else as much."""
-BUILD_MS_MIN: Final = 50
-"""But for so long at least: what every block costs, however full, would else be most of the work of short ones."""
+BUILD_MS_MIN: Final = 150
+"""But for so long at least, where so much waits: what a block costs, however full, would else be most of the work."""
 BUSY_MS: Final = 100
 """Blocks come no faster than this where they are full, or agreement on them takes more than two thirds of it."""
 DELTA_MS_MAX: Final = 1000
