@@ -1,8 +1,7 @@
 """Four validators on this machine, real processes and sockets: finality under load, idle cost, start-up.
 
 The client runs on the same cores. "efficiency" is what the design is judged by: final transfers a second times the
-validators, over the signatures all cores could check, measured right before and after: the pace of a shared machine
-changes within minutes.
+validators, over the signatures all cores could check, measured in small pieces beside the load.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import statistics
 import sys
 from typing import Any
 
-from aitoken.crypto import ed25519
 from bench.network import Network, network
-from bench.raw import rate
+from bench.raw import Beside
 from bench.row import Row
 
 VALIDATORS = 4
@@ -39,26 +37,22 @@ async def _measure(quick: bool) -> list[Row]:
         for transport in ("ws", "http"):
             outcome = await devnet.load(rate=500, seconds=seconds, accounts=accounts, transport=transport)
             rows += _rows(f"devnet 500/s {transport}", outcome)
-        raws.append(_raw())
         for transport, connections in (("ws", 8), ("http", 32)):
-            outcome = await devnet.load(
-                seconds=seconds,
-                accounts=accounts,
-                transport=transport,
-                connections=connections,
-                window=3_000,
-                most=3_000 * seconds,
-            )
+            async with Beside() as beside:
+                outcome = await devnet.load(
+                    seconds=seconds,
+                    accounts=accounts,
+                    transport=transport,
+                    connections=connections,
+                    window=3_000,
+                    most=3_000 * seconds,
+                )
             rows += _rows(f"devnet saturated {transport}", outcome)
-            raws.append(_raw())
-            efficiency = outcome["tps"] * VALIDATORS / ((os.cpu_count() or 1) * statistics.mean(raws[-2:]))
+            raws.append(beside.rate)
+            efficiency = outcome["tps"] * VALIDATORS / ((os.cpu_count() or 1) * beside.rate)
             rows.append(Row(f"devnet saturated {transport}", "efficiency", efficiency, "of signatures possible"))
         rows.append(Row("devnet after load", "memory, greatest of the nodes", max(devnet.memory_mb()), "MB"))
     return [Row("devnet", "ed25519 verifications", statistics.mean(raws), "per second and core"), *rows]
-
-
-def _raw() -> float:
-    return rate(ed25519.Pair, ed25519.verify, 1_000)
 
 
 async def _idle(devnet: Network, seconds: int) -> list[Row]:

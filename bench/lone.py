@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from aitoken.crypto import ed25519
 from bench.network import network
-from bench.raw import rate
+from bench.raw import Beside
 from bench.row import Row
 
 WORKERS = 1
@@ -26,33 +25,31 @@ def run(quick: bool) -> list[Row]:
 
 async def _measure(accounts: int, seconds: int) -> list[Row]:
     print(f"lone: a validator with {WORKERS} worker, {accounts:,} accounts", file=sys.stderr)
-    raw = [rate(ed25519.Pair, ed25519.verify, 1_000)]
     subject = "validator with a worker"
     async with network(
         1, accounts, params={"blockWeightMs": BLOCK_WEIGHT_MS}, extra=("--workers", str(WORKERS))
     ) as node:
         await asyncio.sleep(2)
         worker_before, node_before = node.cpu_seconds_of_children(), node.cpu_seconds()
-        outcome = await node.load(
-            seconds=seconds,
-            accounts=accounts,
-            transport="ws",
-            connections=8,
-            window=WINDOW,
-            most=6_000 * seconds,
-            fresh=True,
-        )
+        async with Beside() as beside:
+            outcome = await node.load(
+                seconds=seconds,
+                accounts=accounts,
+                transport="ws",
+                connections=8,
+                window=WINDOW,
+                most=6_000 * seconds,
+                fresh=True,
+            )
         worker = node.cpu_seconds_of_children() - worker_before
         all_of_it = node.cpu_seconds() - node_before
-    raw.append(rate(ed25519.Pair, ed25519.verify, 1_000))
-    checks = sum(raw) / len(raw)
     final = max(outcome["final"], 1)
     if outcome["refused"]:
         print(f"{subject}: refused {outcome['refused']}", file=sys.stderr)
     return [
-        Row(subject, "ed25519 verifications, before and after", checks, "per second and core"),
+        Row(subject, "ed25519 verifications, beside it", beside.rate, "per second and core"),
         Row(subject, "final", outcome["tps"], "transfers/s"),
-        Row(subject, "efficiency", outcome["tps"] / checks, "of signatures a core could check"),
+        Row(subject, "efficiency", outcome["tps"] / beside.rate, "of signatures a core could check"),
         Row(subject, "submission to finality, p50", outcome["p50_ms"], "ms"),
         Row(subject, "processor, the node's own process", (all_of_it - worker) / final * 1e6, "us/transfer"),
         Row(subject, "processor, its worker", worker / final * 1e6, "us/transfer"),
