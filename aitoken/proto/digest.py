@@ -13,7 +13,8 @@ Source: `sp_runtime::generic::digest`, `sp_consensus_babe::digests::SecondaryPla
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from aitoken.codec.base import (
@@ -108,13 +109,16 @@ _LOGS: Final = Vec(DIGEST_ITEM)
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """The items of a header, in order."""
+    """The items of a header, in order; their bytes are computed once."""
 
     logs: tuple[DigestItem, ...] = ()
+    _encoded: bytes = field(default=b"", init=False, repr=False, compare=False)
 
     def encode(self) -> bytes:
         """Return the SCALE bytes."""
-        return _LOGS.encode(list(self.logs))
+        if not self._encoded:
+            object.__setattr__(self, "_encoded", _LOGS.encode(list(self.logs)))
+        return self._encoded
 
     def with_item(self, item: DigestItem) -> Digest:
         """Return the digest with one more item at its end."""
@@ -194,12 +198,19 @@ def smpx_of(digest: Digest) -> SmpxDigest:
     logs = digest.logs
     if len(logs) < LEADING_ITEMS or logs[1].kind != CONSENSUS or logs[1].engine != SMPX_ENGINE:
         raise DecodeError("the second digest item is not consensus'")
-    smpx = SMPX_DIGEST.decode(logs[1].data)
-    if smpx.version != SMPX_VERSION:
-        raise DecodeError(f"consensus digest version {smpx.version}")
-    if leading_items_of(smpx) != logs[:LEADING_ITEMS]:
+    smpx, first = _read_smpx(logs[1].data)
+    if first != logs[0]:
         raise DecodeError("the first digest item does not name the leader and view of the second")
     return smpx
+
+
+@lru_cache(maxsize=16)
+def _read_smpx(data: bytes) -> tuple[SmpxDigest, DigestItem]:
+    """Read what consensus wrote, which is asked for many times of the latest blocks; with the item before it."""
+    smpx = SMPX_DIGEST.decode(data)
+    if smpx.version != SMPX_VERSION:
+        raise DecodeError(f"consensus digest version {smpx.version}")
+    return smpx, leading_items_of(smpx)[0]
 
 
 def next_epoch_item(next_epoch: NextEpoch) -> DigestItem:

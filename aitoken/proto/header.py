@@ -7,6 +7,7 @@ Source: `sp_runtime::generic::header`. Vectors: the first blocks of Westend.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from aitoken.codec.base import Codec, Composite, DecodeError, Field, Shape, compact_encode, path_of, truncated
@@ -55,12 +56,12 @@ class Header:
 
     @staticmethod
     def decode(data: bytes) -> Header:
-        """Read a header from exactly its bytes.
+        """Read a header from exactly its bytes; the latest ones are remembered, network and execution ask for the same.
 
         Raises:
             DecodeError: malformed.
         """
-        return HEADER.decode(data)
+        return _decoded(data)
 
     def __eq__(self, other: object) -> bool:
         return self.encode() == other.encode() if isinstance(other, Header) else NotImplemented
@@ -85,6 +86,11 @@ def _read(data: bytes, offset: int) -> tuple[Header, int]:
     header = Header(Hash32(parent_hash), BlockNumber(number), Hash32(roots[:32]), Hash32(roots[32:]), digest)
     header._encoded = data[start:offset]  # noqa: SLF001 - decoding is strict, so these are the canonical bytes
     return header, offset
+
+
+@lru_cache(maxsize=16)
+def _decoded(data: bytes) -> Header:
+    return HEADER.decode(data)
 
 
 def _shape() -> Shape:

@@ -48,6 +48,7 @@ class AccountMap(Map[AccountId, StoredAccount]):
 
     __slots__ = ("moved", "plain")
 
+    is_always_looked_at = True
     checked = False  # balances are checked here; the other fields are small counters
 
     def __init__(self, store: Store, info: StorageInfo) -> None:
@@ -114,9 +115,9 @@ class AccountMap(Map[AccountId, StoredAccount]):
             change = new.free + new.reserved
         if old is not None:
             change -= old.free + old.reserved
+        store = self.store
         if key not in self.original:
             self.original[key] = old
-        store = self.store
         store.imbalance += change
         store.journal.append((self, key, old))
         cache[key] = new
@@ -166,9 +167,10 @@ class AccountMap(Map[AccountId, StoredAccount]):
         """Return where accounts are held, in either form."""
         return self.cache, self.plain
 
-    def written(self) -> tuple[dict[Any, Any], ...]:
-        """Return what says which accounts changed in this block, in either form."""
-        return self.original, self.moved
+    def forget_written(self) -> None:
+        """Take what was written, in either form, as what is there."""
+        self.original.clear()
+        self.moved.clear()
 
 
 def _plain(account: AccountInfo) -> PlainAccount:

@@ -445,8 +445,7 @@ class Executive:
         self._body = []
         self._fees.open_block()
         self._system.initialize(number, parent_header.hash, digest)
-        for hook in self._on_initialize:
-            self._use(hook(number))
+        self._use(sum([hook(number) for hook in self._on_initialize]))
         for create in self._inherents:
             call = create(digest)
             if call is not None:

@@ -124,13 +124,14 @@ class Store:
         phase: the encoded phase events are recorded under.
         events_value: raw key and value of `System.Events`, once the block is closed.
         raw: any key as bytes.
+        touched: the items something was written to since `load`, in the order of their first write.
         imbalance: sum of all changes of account balances minus the change of the total issuance. Fees that are taken
             and not yet given out are the only legitimate difference; the executive checks it after every extrinsic.
     """
 
     __slots__ = (
-        "_by_prefix", "_held", "_items", "_written",
-        "events", "events_joined", "events_value", "imbalance", "journal", "phase", "raw", "state",
+        "_always", "_by_prefix", "_items", "_maps",
+        "events", "events_joined", "events_value", "imbalance", "journal", "phase", "raw", "state", "touched",
     )  # fmt: skip
 
     def __init__(self, state: KeyValue) -> None:
@@ -144,9 +145,10 @@ class Store:
         self.imbalance = 0
         self._items: list[Item[Any, Any]] = []
         self._by_prefix: dict[bytes, Item[Any, Any]] = {}
-        self._held: list[Mapping[Any, Any]] = []
-        self._written: list[tuple[Mapping[Any, Any], Item[Any, Any]]] = []
-        """What items hold and have written, as they are: hundreds of items are looked over in every block."""
+        self._maps: list[Mapping[Any, Any]] = []
+        """What maps hold; plain values are no more than there are items."""
+        self._always: list[Item[Any, Any]] = []
+        self.touched: dict[Item[Any, Any], None] = {}
 
     def bind(self, info: StorageInfo) -> Item[Any, Any]:
         """Return the bound item of a storage item; there is one, however often it is asked for."""
@@ -156,14 +158,17 @@ class Store:
         item = info.bound_class(self, info)
         self._items.append(item)
         self._by_prefix[info.prefix] = item
-        self._held += item.held()
-        self._written += [(written, item) for written in item.written()]
+        if info.hashers:
+            self._maps += item.held()
+        if item.is_always_looked_at:
+            self._always.append(item)
         return item
 
     def load(self, state: KeyValue) -> None:
         """Start anew on top of `state`, forgetting everything."""
         self.state = state
         self._forget_block()
+        self.touched.clear()
         for item in (*self._items, self.raw):
             item.forget_all()
 
@@ -195,16 +200,12 @@ class Store:
         self._forget_written()
 
     def _is_full(self) -> bool:
-        return sum(map(len, self._held)) > CACHE_MAX
+        return sum(map(len, self._maps)) > CACHE_MAX
 
     def _forget_written(self) -> None:
-        for item in self._touched():
-            for written in item.written():
-                written.clear()
-
-    def _touched(self) -> list[Item[Any, Any]]:
-        """The items something was written to since `load`, in the order they were declared."""
-        return list(dict.fromkeys([item for written, item in self._written if written]))
+        for item in (*self.touched, *self._always):
+            item.forget_written()
+        self.touched.clear()
 
     def _forget_block(self) -> None:
         self.journal.clear()
@@ -242,7 +243,7 @@ class Store:
     def changes(self) -> dict[bytes, bytes | None]:
         """Encode what changed since `load`: raw key to new value, None for removed."""
         changed: dict[bytes, bytes | None] = {}
-        for item in (*self._touched(), self.raw):
+        for item in (*self.touched, *self._always, self.raw):
             item.collect(changed)
         if self.events_value is not None:
             changed[self.events_value[0]] = self.events_value[1]
@@ -260,11 +261,13 @@ class Item(Generic[K, V]):
         original: what each key written in this block held before; its keys are what may have changed.
         raw_keys: logical to raw key, where an item keeps that.
         checked: whether values are test-encoded after each extrinsic; an item whose writers check ranges turns it off.
+        is_always_looked_at: whether it may have changed without a `write` that the store knows of.
     """
 
     __slots__ = ("cache", "encode", "info", "original", "raw_keys", "read", "store")
 
     checked = True
+    is_always_looked_at = False
 
     def __init__(self, store: Store, info: StorageInfo) -> None:
         self.store = store
@@ -298,9 +301,11 @@ class Item(Generic[K, V]):
         """Set (or with None remove) a value, remembering the old one."""
         cache = self.cache
         old = cache[key] if key in cache else self.load(key)
+        store = self.store
         if key not in self.original:
             self.original[key] = old
-        self.store.journal.append((self, key, old))
+            store.touched[self] = None
+        store.journal.append((self, key, old))
         cache[key] = new
 
     def forget(self, raw: bytes) -> None:  # noqa: ARG002 - a plain item forgets all it knows
@@ -318,9 +323,9 @@ class Item(Generic[K, V]):
         """Return where values are held; always the same dictionaries."""
         return (self.cache,)
 
-    def written(self) -> tuple[dict[Any, Any], ...]:
-        """Return what says which values were written in this block; always the same dictionaries."""
-        return (self.original,)
+    def forget_written(self) -> None:
+        """Take what was written as what is there."""
+        self.original.clear()
 
     def collect(self, changed: dict[bytes, bytes | None]) -> None:
         """Add the raw changes of this block to `changed`."""

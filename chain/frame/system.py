@@ -201,7 +201,7 @@ class System(Pallet, index=0, crate="frame_system"):
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
-        self._new_digest: list[DigestItem] = []
+        self._new_digest = Digest()
         # Not even root changes balances or their books behind the back of the supply checks.
         self._guarded = (self.account.info.prefix, twox_128(b"Balances"), twox_128(b"Supply"))
 
@@ -334,7 +334,7 @@ class System(Pallet, index=0, crate="frame_system"):
         forgotten = number - self.block_hash_count - 1
         if forgotten > 0:  # the hash of genesis is part of every signed payload and stays
             self.block_hash.remove(BlockNumber(forgotten))
-        self._new_digest = list(digest.logs)
+        self._new_digest = digest
 
     def current_number(self) -> BlockNumber:
         """Return the number of the block being executed."""
@@ -346,15 +346,15 @@ class System(Pallet, index=0, crate="frame_system"):
 
     def current_digest(self) -> Digest:
         """Return the digest of the block so far."""
-        return Digest(tuple(self._new_digest))
+        return self._new_digest
 
     def deposit_log(self, item: DigestItem) -> None:
         """Add an item to the digest of the block."""
-        self._new_digest.append(item)
+        self._new_digest = self._new_digest.with_item(item)
 
     def finish(self, used: PerClassWeight) -> Digest:
         """Close the block: store digest, weight and events; return the digest of the header."""
-        digest = Digest(tuple(self._new_digest))
+        digest = self._new_digest
         self.digest.put(digest)
         self.block_weight.put(used)
         store = self._store

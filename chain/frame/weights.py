@@ -66,16 +66,17 @@ class Weights:
         self.read = read
         self.write = write
         self.costs = costs
+        self._linear = {
+            name: Linear(
+                cost.ps + cost.reads * read + cost.writes * write,
+                cost.unit_ps + cost.unit_reads * read + cost.unit_writes * write,
+            )
+            for name, cost in costs.items()
+        }
 
     def of(self, name: str) -> Linear:
         """Return what `name` costs, `UNMEASURED` where that is not known."""
-        cost = self.costs.get(name)
-        if cost is None:
-            return UNMEASURED
-        return Linear(
-            cost.ps + cost.reads * self.read + cost.writes * self.write,
-            cost.unit_ps + cost.unit_reads * self.read + cost.unit_writes * self.write,
-        )
+        return self._linear.get(name, UNMEASURED)
 
     def encode(self) -> bytes:
         """Return bytes that differ where any figure does."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 RATE_ONE = 10**24
 """`IssuanceRate` is in units of 10^-24 per millisecond."""
+_MINTED, _BURNED = tuple(MintReason), tuple(BurnReason)
 
 
 @record("pallet_supply::Summary")
@@ -111,8 +112,8 @@ class Supply(Pallet, index=13, crate="pallet_supply"):
 
     def check_block(self, number: BlockNumber) -> None:
         """Check the equations of this module."""
-        issued = self.genesis.get() + sum(self.minted_for.get(reason) for reason in MintReason)
-        burned = sum(self.burned_for.get(reason) for reason in BurnReason)
+        issued = self.genesis.get() + sum(map(self.minted_for.get, _MINTED))
+        burned = sum(map(self.burned_for.get, _BURNED))
         invariant(self._issuance.get() == issued - burned, f"block {number}: issuance is not the sum of its reasons")
         invariant(issued == self.issued_ever.get(), f"block {number}: issued-ever is not genesis and mints")
         invariant(issued <= self.max_issuance, f"block {number}: more was issued than may ever be")

@@ -192,6 +192,13 @@ def children_in(node: bytes | bytearray, bitmap: int, start: int) -> list[bytes 
     return children
 
 
+def child_at(node: bytes | bytearray, start: int, before: int) -> int:
+    """Return where the child begins, with the byte of its length, that comes after those in the bitmap `before`."""
+    for _ in range(before.bit_count()):
+        start += 1 + (node[start] >> 2)
+    return start
+
+
 def with_partial(node: bytes, partial: str) -> bytes:
     """Return the branch node with another partial key."""
     branches, bitmap, start, count, plain = PREFIX.unpack_from(node)

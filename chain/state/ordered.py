@@ -4,9 +4,9 @@ A version-0 trie whose keys are the SCALE compact forms of the positions. The co
 order is not that of the positions; yet it is regular, and the pairs are produced in order without sorting:
 a first byte `4i` is position i < 64 alone; `4r + 1` begins the two-byte form of the positions 64q + r below 2^14.
 
-So the shape of the trie follows from the number of values. `ordered_root` writes it out for lists of 64 values and
-more: hardly more than the hash of each. `ordered_root_plainly` builds the same trie as any other is built; it takes
-the short and the very long lists, and is the reference for the rest.
+So the shape of the trie follows from the number of values. `ordered_root` writes it out: hardly more than the hash of
+each value. `ordered_root_plainly` builds the same trie as any other is built; it takes the very long lists, and is the
+reference for the rest.
 
 Source: `sp_trie::LayoutV0::ordered_trie_root`; `frame_system` with `system_version` 1.
 """
@@ -26,19 +26,29 @@ _ROWS: Final = 64
 _TWO_BYTES: Final = 1 << 14
 _BLAKE2_256: Final = blake2b(digest_size=32)
 _EVERY_CHILD: Final = b"\xff\xff"
+_ENDS: Final = (b"\x00\x00", b"\x01\x00", b"\x11\x00", b"\x11\x01", b"\x11\x11")
+"""The bitmap of a branch at which the keys of so many positions end, the first of them a multiple of four."""
 
 
 def ordered_root(values: Sequence[bytes]) -> Hash32:
     """Return the version-0 trie root of `values` by position."""
-    if not _ROWS <= len(values) <= _TWO_BYTES:
+    count = len(values)
+    if not 0 < count <= _TWO_BYTES:
         return ordered_root_plainly(values)
+    if count == 1:
+        return root_hash(leaf(b"\x00", 0, values[0], _INLINE))
     ends = _ends(values)
-    last = len(values) - 1
-    root = [BRANCH[0], _EVERY_CHILD]
-    for first in range(0, _ROWS, 4):
+    if count <= 4:
+        return root_hash(b"".join((BRANCH[1], b"\x00", _ENDS[count], *ends)))
+    last = count - 1
+    root = [BRANCH[0], _EVERY_CHILD if count > _ROWS - 4 else ((1 << (last // 4 + 1)) - 1).to_bytes(2, "little")]
+    for first in range(0, min(count, _ROWS), 4):
+        if first == last:
+            root.append(_child(LEAF[1] + b"\x00" + COMPACT[len(values[last])] + values[last]))
+            break
         node = [b"", b""]
         bitmap = 0
-        for row in range(first, first + 4):
+        for row in range(first, min(first + 4, count)):
             bit = 1 << (row - first) * 4
             bitmap |= bit
             node.append(ends[row])

@@ -9,8 +9,9 @@ when it is all that is left of a branch.
 An update is one recursive pass over the sorted changes: every node on the way to a changed key is hashed once. What
 it writes goes into an *overlay*, a dict of path to node (None: no longer there), so that a block can be dropped.
 
-The common case, other values under keys that stay, only patches hashes (`_update`). Everything that changes the shape
-of a node collects what now hangs in its places and puts the node together anew (`_restructure`, `_split`).
+The common case, other values under keys that stay, puts hashes and leaves in the places of others as long as they
+(`_update`). Everything that changes the shape of a node collects what now hangs in its places and puts the node
+together anew (`_restructure`, `_split`).
 
 Recursion goes one level per branch on the way to a key: about 10 for hashed keys, at worst the number of keys that are
 prefixes of one key.
@@ -34,6 +35,7 @@ from chain.state.nodes import (
     PREFIX_SIZE,
     Leaf,
     branch,
+    child_at,
     children_in,
     digest,
     leaf,
@@ -137,26 +139,25 @@ class Update:
             end = low + 1
             if high - low > _DEEP_GROUP:
                 end = bisect_left(paths, full + _DIGIT_AFTER[digit], end, high)
-            else:
-                while end < high and paths[end][depth] == digit:
-                    end += 1
+            while end < high and paths[end][depth] == digit:
+                end += 1
             nibble = _NIBBLE[digit]
             bit = 1 << nibble
-            below: Subtree
-            patch = plain
+            below: Subtree = None
             if branches & bit:
                 below = self._update(full + digit, low, end) if end - low > 1 else self._update_one(full + digit, low)
             elif bitmap & bit and end == low + 1 and existed[low] and (value := values[low]) is not None:
                 below = leaf(keys[low], depth + 1, value, self._hashed_from)
-                below = digest(below) if plain and len(below) >= 32 else Leaf(keys[low], value)
-            else:
-                below = self._grow(full + digit, low, end, occupied=bitmap & bit != 0)
-                patch = False
-            if patch and type(below) is bytes and len(below) == 32:
-                at = start + 1 + 33 * (bitmap & (bit - 1)).bit_count()
-                patched[at : at + 32] = below
-            else:
-                others[nibble] = below
+                below = digest(below) if len(below) >= 32 else below
+            if type(below) is bytes:
+                before, size = bitmap & (bit - 1), len(below)
+                at = start + 33 * before.bit_count() if plain else child_at(patched, start, before)
+                if patched[at] == size << 2:  # what is there is as long
+                    patched[at + 1 : at + 1 + size] = below
+                    low = end
+                    continue
+            grown = not branches & bit
+            others[nibble] = self._grow(full + digit, low, end, occupied=bitmap & bit != 0) if grown else below
             low = end
         if others or own is not None:
             return self._restructure(path, full, bytes(patched), others, own)
@@ -171,23 +172,26 @@ class Update:
             raise Bug(f"the trie has no node at {path!r}")
         branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
         depth = len(path) + count
-        if not plain or len(goal) == depth or (count and goal[len(path) : depth] != partial_of(node, count)):
+        if len(goal) == depth or (count and goal[len(path) : depth] != partial_of(node, count)):
             return self._update(path, at, at + 1)
         nibble = _NIBBLE[goal[depth]]
         bit = 1 << nibble
+        below: Subtree = None
         if branches & bit:
             below = self._update_one(goal[: depth + 1], at)
         elif bitmap & bit and self._existed[at] and (value := self._values[at]) is not None:
             below = leaf(self._keys[at], depth + 1, value, self._hashed_from)
-            below = digest(below) if len(below) >= 32 else Leaf(self._keys[at], value)
-        else:
+            below = digest(below) if len(below) >= 32 else below
+        if type(below) is bytes:
+            before, size = bitmap & (bit - 1), len(below)
+            start = start + 33 * before.bit_count() if plain else child_at(node, start, before)
+            if node[start] == size << 2:  # what is there is as long
+                start += 1
+                self.overlay[path] = node = node[:start] + below + node[start + size :]
+                return digest(node[PREFIX_SIZE:]) if plain else merkle_value(node[PREFIX_SIZE:])
+        if not branches & bit:
             below = self._grow(goal[: depth + 1], at, at + 1, occupied=bitmap & bit != 0)
-            return self._restructure(path, goal[:depth], node, {nibble: below}, None)
-        if type(below) is not bytes or len(below) != 32:
-            return self._restructure(path, goal[:depth], node, {nibble: below}, None)
-        start += 1 + 33 * (bitmap & (bit - 1)).bit_count()
-        self.overlay[path] = node = node[:start] + below + node[start + 32 :]
-        return digest(node[PREFIX_SIZE:])
+        return self._restructure(path, goal[:depth], node, {nibble: below}, None)
 
     def _grow(self, path: str, low: int, high: int, *, occupied: bool) -> Subtree:
         """Return what hangs at `path` after the changes [low, high), where a leaf (if `occupied`) or nothing was."""

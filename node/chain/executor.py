@@ -37,7 +37,7 @@ from consensus.types import Slot
 from node.bodies import Bodies
 from node.chain.jobs import Job, JobRunner
 from node.chain.tree import Chain, terminal_key
-from node.driver.headers import next_epoch_in, read_block
+from node.driver.headers import block_of, next_epoch_in, read_block
 from node.ports import Block
 from node.store.database import Database
 
@@ -253,18 +253,18 @@ class Executor:
             raise InvalidBlock(f"extrinsic: {error}") from error
 
     def _insert(self, executed: ExecutedBlock, expected: Header | None = None) -> Block:
-        header = executed.header
-        wrong = None if expected is None else difference(header, expected)
+        wrong = None if expected is None else difference(executed.header, expected)
         if wrong is not None:
             raise InvalidBlock(wrong)
-        block = Block(header.hash, header, tuple(executed.body), executed.state)
+        header = expected or executed.header  # whoever has read it knows its hash
+        block = Block(header.hash, header, executed.body, executed.state)
         self._chain.insert(block)
         return block
 
     def _for_consensus(self, block: Block) -> ConsensusBlock:
         body = tuple([xt.raw for xt in block.body])
         self._bodies.note(body, root=block.header.extrinsics_root, hashes=[xt.hash for xt in block.body])
-        return read_block(block.header.encode(), body)
+        return block_of(block.header, body)
 
 
 def _digest_of(slot: Slot, proof: bytes) -> SmpxDigest:

@@ -16,18 +16,26 @@ def read_block(header: bytes, extrinsics: tuple[bytes, ...]) -> Block:
     Raises:
         DecodeError: the header or its consensus digest is malformed.
     """
-    parsed = Header.decode(header)
-    smpx = smpx_of(parsed.digest)
+    return block_of(Header.decode(header), extrinsics)
+
+
+def block_of(header: Header, extrinsics: tuple[bytes, ...]) -> Block:
+    """Return what `read_block` does, of a header that is read already.
+
+    Raises:
+        DecodeError: the consensus digest is malformed.
+    """
+    smpx = smpx_of(header.digest)
     return Block(
-        parsed.hash,
-        parsed.number,
-        parsed.parent_hash,
+        header.hash,
+        header.number,
+        header.parent_hash,
         smpx.epoch,
         smpx.view,
         smpx.parent_view,
         smpx.leader,
         smpx.timestamp_ms,
-        header,
+        header.encode(),
         extrinsics,
     )
 

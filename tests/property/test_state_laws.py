@@ -147,9 +147,10 @@ def test_the_root_of_a_long_list_is_that_of_any_other_trie(count, values) -> Non
 
 
 def test_lists_at_the_edges_of_the_written_out_shape_have_the_right_root() -> None:
-    for edge in (64, 128, 192, 15 * 64, 16 * 64, 17 * 64, 32 * 64, 33 * 64):
-        for count in (edge - 1, edge, edge + 1):
-            values = [position.to_bytes(2) for position in range(count)]
+    edges = [edge + by for edge in (128, 192, 15 * 64, 16 * 64, 17 * 64, 32 * 64, 33 * 64) for by in (-1, 0, 1)]
+    for count in (*range(67), *edges):
+        for size in (2, 40):
+            values = [position.to_bytes(size) for position in range(count)]
             pairs = {reference.compact(position): value for position, value in enumerate(values)}
             assert ordered_root(values) == reference.root(pairs, StateVersion.V0), count
 

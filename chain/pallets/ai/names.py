@@ -346,7 +346,8 @@ class Names(Pallet, NamesStorage, index=50, crate="pallet_names"):
 
     def on_initialize(self, number: BlockNumber) -> int:  # noqa: ARG002 - time decides
         """Do what time asks for, a little a block; what cannot be done is tried again later."""
-        due, now = self._agenda.due(self._now(), SWEPT_A_BLOCK), self._now()
+        now = self._now()
+        due = self._agenda.due(now, SWEPT_A_BLOCK)
         for case in due:
             if not self._is_there(case):
                 continue
