@@ -8,7 +8,7 @@ Rules
 - A promise is believed until it is checked. A source whose promises are broken more often than one in `BROKEN` is in
   doubt: all its items count as equal, as if it had promised nothing, until it has kept enough of them.
 
-Cost: a sorted list for each source, about a microsecond an item in lanes of a thousand.
+Cost: a sorted list for each source; where all promise the same it grows at its end.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ DOUBTED_MAX: Final = 1_024
 """Sources about which there is some doubt; of more, the one doubted first is believed again."""
 
 
+_Entry = tuple[int, int, T, int]
+"""Minus what is promised, the turn, the item, its size: the order in which a lane is served."""
+
+
 class _Lane(Generic[T]):
     """The items of one source."""
 
-    __slots__ = ("by_turn", "by_worth", "served")
+    __slots__ = ("best_first", "by_turn", "served")
 
     def __init__(self) -> None:
-        self.by_worth: list[tuple[int, int]] = []
-        """What is promised and minus the turn, the least first."""
-        self.by_turn: dict[int, tuple[int, T, int]] = {}
-        """Turn -> what is promised, the item, its size; the oldest first."""
+        self.best_first: list[_Entry[T]] = []
+        self.by_turn: dict[int, _Entry[T]] = {}
+        """The oldest first."""
         self.served = 0
 
-    def put(self, turn: int, worth: int, item: T, size: int) -> None:
-        self.by_turn[turn] = (worth, item, size)
-        insort(self.by_worth, (worth, -turn))
-
-    def next(self) -> tuple[int, T, int]:
+    def next(self) -> _Entry[T]:
         """Take the item whose turn it is."""
         self.served += 1
         if self.served % OLDEST_EVERY:
-            return self.by_turn.pop(-self.by_worth.pop()[1])
-        turn = next(iter(self.by_turn))
-        entry = self.by_turn.pop(turn)
-        del self.by_worth[bisect_left(self.by_worth, (entry[0], -turn))]
+            entry = self.best_first.pop(0)
+        else:
+            entry = self.by_turn[next(iter(self.by_turn))]
+            del self.best_first[bisect_left(self.best_first, entry)]
+        del self.by_turn[entry[1]]
         return entry
 
     def level(self) -> None:
         """Let all promises count for nothing."""
-        self.by_turn = {turn: (0, item, size) for turn, (_, item, size) in self.by_turn.items()}
-        self.by_worth = sorted((0, -turn) for turn in self.by_turn)
+        self.best_first = [(0, turn, item, size) for _, turn, item, size in self.by_turn.values()]
+        self.by_turn = {entry[1]: entry for entry in self.best_first}
 
 
 class FairQueue(Generic[T]):
@@ -74,7 +74,8 @@ class FairQueue(Generic[T]):
         self._turn = 0
         self._count = 0
         self._bytes = 0
-        self._doubts: dict[str, int] = {}
+        self.doubts: dict[str, int] = {}
+        """How much each source is doubted that has broken promises."""
 
     def __len__(self) -> int:
         """Items queued."""
@@ -86,50 +87,69 @@ class FairQueue(Generic[T]):
         A source that has nothing queued gets in even when others filled the queue, up to twice its bounds.
         """
         lane = self._lanes.get(source)
-        if self._doubts and not self.believes(source):
+        if self.doubts and not self.believes(source):
             worth = 0
         leaving: list[T] = []
-        if lane is not None:
-            victims = self._victims(lane, size, worth)
-            if victims < 0:
-                return [item]
-            for _, turn in lane.by_worth[:victims]:
-                _, gone, gone_size = lane.by_turn.pop(-turn)
-                self._bytes -= gone_size
-                leaving.append(gone)
-            del lane.by_worth[:victims]
-            self._count -= victims
-        else:
+        if lane is None:
             if self._count >= 2 * self._count_max or self._bytes + size > 2 * self._bytes_max:
                 return [item]
             lane = self._lanes[source] = _Lane()
             self._turns.append(source)
+        elif self._is_over(lane, size) and not self._make_room(lane, size, worth, leaving):
+            return [item]
         self._turn += 1
-        lane.put(self._turn, worth, item, size)
+        entry = lane.by_turn[self._turn] = (-worth, self._turn, item, size)
+        best_first = lane.best_first
+        if best_first and entry < best_first[-1]:
+            insort(best_first, entry)
+        else:  # the usual case: all promise the same
+            best_first.append(entry)
         self._count += 1
         self._bytes += size
         return leaving
 
-    def _victims(self, lane: _Lane[T], size: int, worth: int) -> int:
-        """How many of a lane have to leave for an item; -1 where that would be some that promise as much."""
-        over_count = max(self._count + 1 - self._count_max, len(lane.by_worth) + 1 - self._per_source_max)
-        over_bytes = self._bytes + size - self._bytes_max
-        victims = 0
-        while victims < over_count or over_bytes > 0:
-            if victims == len(lane.by_worth) or lane.by_worth[victims][0] >= worth:
-                return -1
-            over_bytes -= lane.by_turn[-lane.by_worth[victims][1]][2]
-            victims += 1
-        return victims
+    def _is_over(self, lane: _Lane[T], size: int) -> bool:
+        """Whether one more item of a lane is too many."""
+        return (
+            self._count >= self._count_max
+            or len(lane.best_first) >= self._per_source_max
+            or self._bytes + size > self._bytes_max
+        )
 
-    def pop(self) -> T:
-        """Take the next item; the queue must not be empty."""
-        source = self._turns.popleft()
+    def _make_room(self, lane: _Lane[T], size: int, worth: int, leaving: list[T]) -> bool:
+        """Let those of a lane leave that promise least; nobody, and False, if one of them promises as much."""
+        over_count = max(self._count + 1 - self._count_max, len(lane.best_first) + 1 - self._per_source_max)
+        over_bytes = self._bytes + size - self._bytes_max
+        victims: list[_Entry[T]] = []
+        for entry in reversed(lane.best_first):
+            if len(victims) >= over_count and over_bytes <= 0:
+                break
+            if entry[0] <= -worth:
+                return False
+            over_bytes -= entry[3]
+            victims.append(entry)
+        if len(victims) < over_count or over_bytes > 0:
+            return False
+        for _, turn, item, item_size in victims:
+            del lane.by_turn[turn]
+            self._bytes -= item_size
+            leaving.append(item)
+        del lane.best_first[len(lane.best_first) - len(victims) :]
+        self._count -= len(victims)
+        return True
+
+    def pop(self) -> T | None:
+        """Take the next item; None where there is none."""
+        turns = self._turns
+        if not turns:
+            return None
+        source = turns[0]
         lane = self._lanes[source]
-        _, item, size = lane.next()
+        _, _, item, size = lane.next()
         if lane.by_turn:
-            self._turns.append(source)
+            turns.rotate(-1)
         else:
+            turns.popleft()
             del self._lanes[source]
         self._count -= 1
         self._bytes -= size
@@ -138,26 +158,26 @@ class FairQueue(Generic[T]):
     def least(self, source: str) -> int | None:
         """What one has to promise more than to get in where a source's lane is full; None where no promise helps."""
         lane = self._lanes.get(source)
-        return lane.by_worth[0][0] if lane is not None and self.believes(source) else None
+        return -lane.best_first[-1][0] if lane is not None and self.believes(source) else None
 
     # Promises
 
     def believes(self, source: str) -> bool:
         """Whether what a source promises counts."""
-        return self._doubts.get(source, 0) <= DOUBT
+        return self.doubts.get(source, 0) <= DOUBT
 
     def judge(self, source: str, *, kept: bool) -> None:
         """Take note that a promise of a source was kept, or was not."""
-        doubt = self._doubts.get(source, 0)
+        doubt = self.doubts.get(source, 0)
         if kept and not doubt:
             return
         was_believed = doubt <= DOUBT
         doubt = doubt - 1 if kept else min(doubt + BROKEN, DOUBT_MAX)
         if not doubt:
-            del self._doubts[source]
+            del self.doubts[source]
             return
-        self._doubts[source] = doubt
+        self.doubts[source] = doubt
         if was_believed and doubt > DOUBT and source in self._lanes:
             self._lanes[source].level()
-        if len(self._doubts) > DOUBTED_MAX:
-            del self._doubts[next(iter(self._doubts))]
+        if len(self.doubts) > DOUBTED_MAX:
+            del self.doubts[next(iter(self.doubts))]

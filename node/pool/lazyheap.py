@@ -48,10 +48,6 @@ class LazyHeap(Generic[E]):
             heapq.heappop(self._entries)
         return entry
 
-    def copy(self) -> list[E]:
-        """All entries as a heap for `heapq`, dead ones among them."""
-        return self._entries.copy()
-
     def __len__(self) -> int:
         """Entries held, the dead ones included."""
         return len(self._entries)

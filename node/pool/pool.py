@@ -28,7 +28,7 @@ from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolR
 from node.pool.fairqueue import FairQueue
 from node.pool.limits import Limits
 from node.pool.status import Watcher
-from node.pool.transactions import Candidate, TransactionPool
+from node.pool.transactions import TransactionPool
 from node.pool.verify import SLICE_SECONDS, InlineVerifier, Verifier
 from node.tasks import cancel, spawn
 from node.telemetry.metrics import Metrics
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from prometheus_client import Counter
 
     from aitoken.proto.extrinsic import Extrinsic
+    from node.pool.pooled import Pooled
     from node.pool.ports import TransactionRuntime
     from node.ports import Block, ChainView, Clock
 
@@ -58,19 +59,14 @@ class _Job:
 
     __slots__ = ("hash", "later", "source", "waiter", "watcher", "xt")
 
-    def __init__(self, xt: Extrinsic, source: str, watcher: Watcher | None, waiter: Waiter) -> None:
+    def __init__(self, xt: Extrinsic, tx_hash: Hash32, source: str, watcher: Watcher | None, waiter: Waiter) -> None:
         self.xt = xt
-        self.hash = xt.hash
+        self.hash = tx_hash
         self.source = source
         self.watcher = watcher
         self.waiter = waiter
-        self.later: list[Waiter] | None = None
-
-    def end(self, outcome: Outcome) -> None:
-        """Answer everybody who waits; who came later learns that it is there already."""
-        self.waiter(outcome)
-        for waiter in self.later or ():
-            waiter(outcome if isinstance(outcome, PoolRejected) else AlreadyImported(self.hash))
+        self.later: list[Waiter] = []
+        """Of those who brought the same bytes while they were here."""
 
 
 class _Batch:
@@ -210,27 +206,28 @@ class Pool(TransactionPool):
     def _enter(
         self, raw: bytes, source: str, watcher: Watcher | None, waiter: Waiter, known_hash: Hash32 | None = None
     ) -> None:
-        if len(raw) > self.limits.size:
-            raise TooLarge(len(raw), self.limits.size)
+        size = len(raw)
+        if size > self.limits.size:
+            raise TooLarge(size, self.limits.size)
         tx_hash = known_hash or blake2_256(raw)
         self.refuse_known(tx_hash)
         job = self._in_flight.get(tx_hash)
         if job is not None:
-            job.later = [*(job.later or ()), waiter]
+            job.later.append(waiter)
             return
         try:
-            xt = self.parse(raw, tx_hash)
+            xt = self._runtime.parse(raw, tx_hash)
         except PoolRejected as error:
             self._count(error)
             raise
-        job = _Job(xt, source, watcher, waiter)
-        for shed in self._queue.push(source, job, len(raw), self._runtime.worth(xt)):
+        job = _Job(xt, tx_hash, source, watcher, waiter)
+        for shed in self._queue.push(source, job, size, self._runtime.worth(xt)):
             refusal = self._shed(shed)
             if shed is job:
                 self._count(refusal)
                 raise refusal
             # Later, for whoever is answered may come back with the next one at once.
-            asyncio.get_running_loop().call_soon(self._end, shed, refusal)
+            asyncio.get_running_loop().call_soon(self._refuse, shed, refusal)
         self._in_flight[tx_hash] = job
         if not self._awake:
             self._awake = True
@@ -275,87 +272,100 @@ class Pool(TransactionPool):
 
     def _inline_slice(self) -> None:
         end = self._seconds() + SLICE_SECONDS
-        while self._queue:
-            job = self._queue.pop()
-            candidate = self._open(job)
-            if candidate is not None:
-                additional, xt = candidate.additional, candidate.pooled.xt
+        while (job := self._queue.pop()) is not None:
+            xt = job.xt
+            try:
+                tx = self.examine(xt)
+                additional = tx.additional
                 good = (
                     additional is None
                     or xt.verified_for == additional
                     or verify_multi(xt.signature_kind, xt.signature, xt.payload(additional), xt.signer or b"")
                 )
-                self._finish(job, candidate, good=good)
+                if good:
+                    xt.verified_for = additional
+                    self.take_in(tx, job.watcher)
+            except PoolRejected as error:
+                self._judge_and_refuse(job, error)
+            else:
+                if good:
+                    self._accept(job)
+                else:
+                    self._refuse_forged(job)
             if self._seconds() >= end:
                 return
 
     async def _worker_slice(self) -> None:
         end = self._seconds() + SLICE_SECONDS
-        batch: list[tuple[_Job, Candidate]] = []
-        while self._queue and len(batch) < BATCH and self._seconds() < end:
-            job = self._queue.pop()
-            candidate = self._open(job)
-            if candidate is None:
-                continue
-            if candidate.needs_signature:
-                batch.append((job, candidate))
+        batch: list[tuple[_Job, Pooled]] = []
+        while len(batch) < BATCH and self._seconds() < end and (job := self._queue.pop()) is not None:
+            try:
+                tx = self.examine(job.xt)
+                needs_signature = tx.needs_signature
+                if not needs_signature:
+                    self.take_in(tx, job.watcher)
+            except PoolRejected as error:
+                self._judge_and_refuse(job, error)
             else:
-                self._finish(job, candidate, good=True)
+                if needs_signature:
+                    batch.append((job, tx))
+                else:
+                    self._accept(job)
         if not batch:
             await asyncio.sleep(0)
             return
         await self._under_way.acquire()
         self._keep(spawn(self._verify_batch(batch), "pool signatures", critical=True))
 
-    async def _verify_batch(self, batch: list[tuple[_Job, Candidate]]) -> None:
+    async def _verify_batch(self, batch: list[tuple[_Job, Pooled]]) -> None:
         try:
-            checks = [_check_of(candidate) for _, candidate in batch]
-            verdicts = await self._verifier.verify(checks)
+            verdicts = await self._verifier.verify([_check_of(tx) for _, tx in batch])
         finally:
             self._under_way.release()
-        for (job, candidate), good in zip(batch, verdicts, strict=True):
-            self._finish(job, candidate, good=good)
+        for (job, tx), good in zip(batch, verdicts, strict=True):
+            if not good:
+                self._refuse_forged(job)
+                continue
+            tx.xt.verified_for = tx.additional
+            try:
+                self.settle(tx, job.watcher)
+            except PoolRejected as error:
+                self._judge_and_refuse(job, error)
+            else:
+                self._accept(job)
         self._tell_metrics()
 
     def _tell_metrics(self) -> None:
         self._accepted.inc(self._accepted_now)
         self._accepted_now = 0
 
-    def _open(self, job: _Job) -> Candidate | None:
-        """Do the cheap checks; what fails is answered here."""
-        try:
-            return self.examine(job.xt)
-        except PoolRejected as error:
-            self._judged(job, error)
-            return None
+    # How it ends: whether what was promised was kept is noted, but where there was no room for it
 
-    def _finish(self, job: _Job, candidate: Candidate, *, good: bool) -> None:
-        if not good:
-            error = Invalid(BadProof())
-            self.ban(job.hash, error)
-            self._judged(job, error)
-            return
-        candidate.pooled.xt.verified_for = candidate.additional
-        try:
-            self.settle(candidate, job.watcher)
-        except PoolRejected as refused:
-            self._judged(job, refused)
-        else:
-            self._judged(job, job.hash)
-
-    def _judged(self, job: _Job, outcome: Outcome) -> None:
-        """End a job after a look at it: whether its promise was kept is noted, but where there was no room for it."""
-        if not isinstance(outcome, ImmediatelyDropped):
-            self._queue.judge(job.source, kept=not isinstance(outcome, PoolRejected))
-        self._end(job, outcome)
-
-    def _end(self, job: _Job, outcome: Outcome) -> None:
+    def _accept(self, job: _Job) -> None:
+        if self._queue.doubts:
+            self._queue.judge(job.source, kept=True)
         del self._in_flight[job.hash]
-        if isinstance(outcome, PoolRejected):
-            self._count(_bare(outcome))
-        else:
-            self._accepted_now += 1
-        job.end(outcome)
+        self._accepted_now += 1
+        job.waiter(job.hash)
+        for waiter in job.later:
+            waiter(AlreadyImported(job.hash))
+
+    def _refuse_forged(self, job: _Job) -> None:
+        error = Invalid(BadProof())
+        self.ban(job.hash, error)
+        self._judge_and_refuse(job, error)
+
+    def _judge_and_refuse(self, job: _Job, error: PoolRejected) -> None:
+        if not isinstance(error, ImmediatelyDropped):
+            self._queue.judge(job.source, kept=False)
+        self._refuse(job, error)
+
+    def _refuse(self, job: _Job, error: PoolRejected) -> None:
+        del self._in_flight[job.hash]
+        self._count(_bare(error))
+        job.waiter(error)
+        for waiter in job.later:
+            waiter(error)
 
     def _count(self, refusal: PoolRejected) -> None:
         refused = self._refused_by.get(refusal.code)
@@ -377,6 +387,6 @@ def _bare(refusal: PoolRejected) -> PoolRejected:
     return refusal
 
 
-def _check_of(candidate: Candidate) -> Check:
-    xt = candidate.pooled.xt
-    return Check(xt.signature_kind, xt.signature, xt.payload(candidate.additional or b""), xt.signer or b"")
+def _check_of(tx: Pooled) -> Check:
+    xt = tx.xt
+    return Check(xt.signature_kind, xt.signature, xt.payload(tx.additional or b""), xt.signer or b"")

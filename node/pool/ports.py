@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from aitoken.proto.extrinsic import Extrinsic
     from aitoken.types import Hash32
+    from node.pool.pooled import Pooled
     from node.ports import Block
-
-
-class Verdict(NamedTuple):
-    """A transaction keeps every rule of the next block but, perhaps, the signature, which nobody has looked at."""
-
-    sender: bytes
-    """Whose nonces order it: the account; for an unsigned one a name of what it provides, so that two that provide the
-    same meet as one sender's nonce 0."""
-    nonce: int
-    base: int
-    """The sender's next nonce on chain."""
-    priority: int
-    """Higher is built first."""
-    longevity: int
-    """For how many blocks from the next one on this holds, eras considered."""
-    propagate: bool
-    """Whether peers are told."""
-    additional: bytes | None
-    """What the signature must cover besides what is sent: versions, genesis, birth block. None without a signature."""
-    cost: int = 0
-    """Fee and tip, which are taken whatever becomes of the call."""
-    funds: int = 0
-    """What whoever pays them has for that now."""
 
 
 class TransactionRuntime(Protocol):
@@ -51,8 +29,8 @@ class TransactionRuntime(Protocol):
     def tip_for(self, xt: Extrinsic, worth: int) -> int:
         """The least tip with which it would promise `worth`."""
 
-    def check(self, parent: Block, xt: Extrinsic) -> Verdict:
-        """Apply every rule but the signature: cheap, so that junk costs little.
+    def check(self, parent: Block, xt: Extrinsic) -> Pooled:
+        """Apply every rule of the block after `parent` but the signature: cheap, so that junk costs little.
 
         Raises:
             Undecodable: its call is none.

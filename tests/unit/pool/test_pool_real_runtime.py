@@ -89,7 +89,7 @@ async def test_wrong_genesis_is_a_bad_signature(chain, pool) -> None:
 
 async def test_signature_not_checked_is_not_marked(chain, pool) -> None:
     xt = pay(chain, 0)
-    parsed = pool.examine(pool.parse(xt.raw)).pooled.xt
+    parsed = pool.examine(pool._runtime.parse(xt.raw)).xt
     assert parsed.verified_for is None
 
 

@@ -11,8 +11,9 @@ from aitoken.types import AIT
 from chain.frame.errors import CannotPay
 from node.pool.errors import Invalid, PoolRejected
 from node.pool.limits import Limits
+from node.pool.pooled import IMMORTAL, Pooled
 from node.pool.rules import Rules
-from node.pool.waiting import IMMORTAL, Pooled, Waiting
+from node.pool.waiting import Waiting
 from node.ports import Block
 from tests.support.pool_fakes import ACCOUNT_OF, make_xt
 from tests.support.small_runtime import ALICE, BOB, Chain, account, assemble
@@ -37,7 +38,8 @@ def next_block(chain, extrinsics=()) -> Block:
 
 def outcome(check, *arguments):
     try:
-        return check(*arguments)
+        found = check(*arguments)
+        return [getattr(found, name) for name in Pooled.__slots__ if name not in ("at", "lane")]
     except PoolRejected as error:
         return (type(error), error.number, error.data)
 
@@ -73,6 +75,7 @@ def test_quick_verdicts_are_the_plain_ones_on_every_head() -> None:
                 parsed = quick.parse(xt.raw, xt.hash)
                 expected = outcome(plain.check_plainly, block, plain.parse(xt.raw))
                 assert outcome(quick.check, block, parsed) == expected
+                assert quick.worth(parsed) == plain.worth(parsed) == rules_of(chain).worth(parsed)
                 quick_ones += quick._quick(parsed) is not None
                 assert parsed.verified_for is None
         nonce = chain.header.number
@@ -102,29 +105,31 @@ class Log:
         self.told = []
         self.waiting = Waiting(limits, lambda tx, status: self.told.append((tx.hash, status.stage)))
         if not shortcut:
-            self.waiting._append = self.waiting._move_on = lambda *_: False
+            self.waiting._finds_next = self.waiting._move_on = lambda *_: False
 
-    def insert(self, who, nonce, base, tip, pad, death) -> None:
-        xt = make_xt(who, nonce, tip, pad=pad)
+    def insert(self, who, nonce, base, tip, pad, death, look_first) -> None:
+        tx = Pooled(make_xt(who, nonce, tip, pad=pad), ACCOUNT_OF[who], nonce, tip, death, tip + 1, base, funds=150)
         try:
-            self.waiting.insert(Pooled(xt, ACCOUNT_OF[who], nonce, tip, death), base)
+            if look_first:
+                self.waiting.check(tx)
+            self.waiting.insert(tx, base)
         except PoolRejected as error:
             self.told.append(type(error))
 
     def include(self, sender: bytes, nonce: int) -> None:
         for tx in [tx for tx in self.waiting.by_hash.values() if (tx.sender, tx.nonce) == (sender, nonce)]:
-            self.waiting.take(tx.hash)
+            self.waiting.take(tx)
 
     def state(self):
         waiting = self.waiting
-        everything = sorted((tx.hash, tx.ready, tx.floor, tx.turn) for tx in waiting.by_hash.values())
-        lanes = sorted((who, lane.base, lane.end, sorted(lane.by_nonce)) for who, lane in waiting._lanes.items())
+        everything = sorted((tx.hash, tx.ready, tx.floor, tx.turn, tx.lane.cost) for tx in waiting.by_hash.values())
+        lanes = sorted((who, lane.base, lane.end, sorted(lane.by_nonce)) for who, lane in waiting.lanes.items())
         order = [xt.hash for xt in waiting.walk()]
         return everything, lanes, order, waiting.bytes, waiting.future_count, waiting.future_bytes, waiting._first_death
 
 
 steps = st.tuples(
-    st.integers(0, 2), st.integers(0, 4), st.integers(0, 3), st.integers(0, 60), st.integers(2, 9), st.integers(0, 9)
+    st.integers(0, 2), st.integers(0, 4), st.integers(0, 99), st.integers(0, 60), st.integers(2, 9), st.integers(0, 9)
 )
 
 
@@ -143,7 +148,7 @@ def test_taking_in_at_the_end_of_a_lane_is_what_insert_does(todo, count) -> None
             elif what == 1 and log.waiting.by_hash:
                 log.waiting.discard(min(log.waiting.by_hash), Invalid(CannotPay()), with_later=bool(ahead % 2))
             else:
-                log.insert(who, bases[who] + ahead, bases[who], tip, pad, IMMORTAL if death == 9 else death)
+                log.insert(who, bases[who] + ahead, bases[who], tip, pad, IMMORTAL if death == 9 else death, what % 2)
         bases[who] += what == 0
         assert both[0].told == both[1].told
         assert both[0].state() == both[1].state()

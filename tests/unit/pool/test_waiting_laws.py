@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from chain.frame.errors import CannotPay
 from node.pool.errors import Invalid, PoolRejected, PriorityTooLow
 from node.pool.limits import Limits
+from node.pool.pooled import IMMORTAL, Pooled
 from node.pool.status import Stage
-from node.pool.waiting import IMMORTAL, Pooled, Waiting
+from node.pool.waiting import Waiting
 from tests.support.pool_fakes import ACCOUNT_OF, WHO_OF, make_xt
 
 LIMITS = Limits(count=12, bytes=12 * 80, future_count=5, future_bytes=5 * 80, per_sender=6, bump_percent=10)
@@ -69,7 +70,7 @@ class WaitingMachine(RuleBasedStateMachine):
         for nonce in range(self.bases[who], self.bases[who] + count):
             for tx in list(self.waiting.by_hash.values()):
                 if tx.sender == ACCOUNT_OF[who] and tx.nonce == nonce:
-                    assert self.waiting.take(tx.hash) is tx
+                    self.waiting.take(tx)
                     taken.append(tx)
                     self.ended.add(tx.hash)
         self.bases[who] += count
