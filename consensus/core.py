@@ -39,16 +39,21 @@ class Core:
         sign: makes a signature, refusing what the signing rules forbid.
         voting: False holds all votes back until `VotingAllowed`.
         floor: nothing is signed for views up to this one.
+
+    Attributes:
+        epoch: the epoch this core runs.
+        state: the memory, for reading by snapshots and invariants.
     """
 
     def __init__(
         self, epoch: Epoch, me: int | None, pace: Pace, sign: SignVote, *, voting: bool = True, floor: int = 0
     ) -> None:
-        self._state = State(epoch, me, pace, sign, voting=voting, floor=floor)
+        self.epoch: Final = epoch
+        self.state: Final = State(epoch, me, pace, sign, voting=voting, floor=floor)
 
     def step(self, now_ms: int, event: Input) -> list[Effect]:
         """Apply one input and return what must now be done, in order."""
-        state = self._state
+        state = self.state
         state.now = now_ms
         if state.panicked:
             return []
@@ -59,59 +64,53 @@ class Core:
         return state.effects
 
     @property
-    def epoch(self) -> Epoch:
-        """The epoch this core runs."""
-        return self._state.epoch
-
-    @property
     def view(self) -> int:
         """The current view."""
-        return self._state.view
+        return self.state.view
 
     @property
     def final(self) -> FinalView:
         """The last final view and its block."""
-        return self._state.final
+        return self.state.final
 
     @property
     def done(self) -> bool:
         """Whether the terminal block is final: nothing more happens in this epoch."""
-        return self._state.done
+        return self.state.done
 
     @property
     def voting(self) -> bool:
         """Whether this node signs."""
-        return self._state.voting
-
-    @property
-    def state(self) -> State:
-        """The memory, for reading by snapshots and invariants."""
-        return self._state
+        return self.state.voting
 
     def wants_vote(self, vote: Vote) -> bool:
         """Whether a vote could change anything; its signature need not be checked otherwise."""
-        return tally.wants_vote(self._state, vote)
+        return tally.wants_vote(self.state, vote)
 
     def note_seen(self, vote: Vote) -> None:
         """Take from a vote that changes nothing, and that its signer sent itself, how far that one is."""
-        tally.note_seen(self._state, vote)
+        tally.note_seen(self.state, vote)
 
     def wants_certificate(self, certificate: Certificate) -> bool:
         """Whether a certificate is news; its signatures need not be checked otherwise."""
-        return tally.wants_certificate(self._state, certificate)
+        return tally.wants_certificate(self.state, certificate)
 
     def checked_signatures(self, certificate: Certificate) -> Mapping[int, bytes]:
         """Return the signatures that were checked of votes for the statement of a certificate, by signer."""
-        return tally.checked_signatures(self._state, certificate)
+        return tally.checked_signatures(self.state, certificate)
 
     def wants_proposal(self, view: int, vote: Vote) -> bool:
         """Whether a proposal for this view, with this vote of its leader, is news."""
-        state = self._state
+        state = self.state
         return _is_leaders(state, view, vote) and _has_room(state, view, vote.hash)
+
+    def holds(self, block_hash: Hash32) -> bool:
+        """Whether a block is here and valid."""
+        return self.state.valid.get(block_hash) is True and block_hash in self.state.blocks
 
     def lacks_certificates(self, low: int, high: int) -> bool:
         """Whether a view of the range, above the final one, has no certificate here."""
-        state = self._state
+        state = self.state
         for view in range(max(low, state.final.view + 1), high + 1):
             found = state.rounds.get(view)
             if found is None or (found.notarized is None and found.nullified is None):
@@ -121,18 +120,18 @@ class Core:
     @property
     def open_view(self) -> int:
         """The current view if nothing below it can have ended the epoch, as the certificates held prove; else 0."""
-        state = self._state
+        state = self.state
         _, tip_hash = select_parent(state, state.view)
         tip = None if tip_hash is None else state.blocks.get(tip_hash)
         return 0 if tip is None or state.done or state.is_terminal(tip) else state.view
 
     def status(self) -> Status:
         """Return where this node stands."""
-        return status(self._state)
+        return status(self.state)
 
     def unsettled(self) -> tuple[list[Certificate], list[Vote], list[Block]]:
         """Return what a fresh journal must hold: the final certificate; certificates, own votes and blocks above it."""
-        state = self._state
+        state = self.state
         certificates = [] if state.final.certificate is None else [state.final.certificate]
         votes: list[Vote] = []
         for view in sorted(state.rounds):
@@ -281,7 +280,7 @@ def _on_built(state: State, event: inputs.Built) -> None:
 
 def _on_verified(state: State, event: inputs.Verified) -> None:
     state.verifying.discard(event.hash)
-    if event.hash in state.blocks:
+    if event.hash in state.blocks and state.valid.get(event.hash) is not event.valid:
         state.valid[event.hash] = event.valid
         state.dirty = True
 

@@ -32,6 +32,7 @@ BACKOFF_PER_MILLE: Final = (1000, 1250, 1562, 1953, 2441, 3051, 3814, 4768, 5960
 def enter(state: State, view: int) -> None:
     """Go to a view for which a certificate of the view before is known."""
     state.view = view
+    state.leader = state.epoch.leader(view)
     state.entered_ms = state.now
     state.building = 0
     state.paced = (0, 0, 0)
@@ -75,7 +76,7 @@ def backoff_ms(state: State) -> int:
 def try_propose(state: State) -> None:
     """Propose, if this node leads the current view and everything needed is here."""
     view = state.view
-    if not state.may_sign(view) or state.building == view or state.epoch.leader(view) != state.me:
+    if state.leader != state.me or state.building == view or not state.may_sign(view):
         return
     found = state.round(view)
     if found.my_notarize is not None or found.my_nullify is not None:

@@ -99,6 +99,7 @@ class State:
         "epoch",
         "final",
         "floor",
+        "leader",
         "me",
         "next_view",
         "now",
@@ -140,6 +141,7 @@ class State:
         self.final = FinalView(0, base.hash, base.number, None)
         self.view = 0
         self.next_view = 1
+        self.leader = -1
         self.best_view = 0
         self.entered_ms = 0
         self.target_ms = -1

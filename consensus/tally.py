@@ -104,9 +104,9 @@ def add_vote(state: State, vote: Vote) -> None:
 
 def note_seen(state: State, vote: Vote) -> None:
     """Note how far the signer of a vote that it sent itself is: it needs no certificate of the views below."""
-    seen = state.seen_views
-    if vote.signer < len(seen):
-        seen[vote.signer] = max(seen[vote.signer], vote.view + (vote.kind == FINALIZE))
+    seen, at = state.seen_views, vote.view + (vote.kind == FINALIZE)
+    if vote.signer < len(seen) and seen[vote.signer] < at:
+        seen[vote.signer] = at
 
 
 def add_certificate(state: State, certificate: Certificate) -> None:
@@ -168,7 +168,7 @@ def _form(state: State, found: Round, vote: Vote, tally: Tally) -> None:
         return
     signers = state.epoch.validators.lightest_quorum(tally.signatures)
     bitmap = bitmap_of(signers, len(state.epoch.validators))
-    signatures = tuple(tally.signatures[signer] for signer in signers)
+    signatures = tuple([tally.signatures[signer] for signer in signers])
     add_certificate(state, Certificate(vote.kind, vote.epoch, vote.view, vote.hash, bitmap, signatures))
 
 

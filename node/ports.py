@@ -24,6 +24,16 @@ class Cancellable(Protocol):
         """Call it off; harmless when it already ran."""
 
 
+class Timer(Protocol):
+    """A call that is put off again and again, and seldom made."""
+
+    def set(self, delay_ms: int) -> None:
+        """Make the call once after `delay_ms`, instead of when it was due before."""
+
+    def cancel(self) -> None:
+        """Do not make it, until it is set again."""
+
+
 class Clock(Protocol):
     """Time and timers; virtual in the simulator."""
 
@@ -32,6 +42,9 @@ class Clock(Protocol):
 
     def call_later(self, delay_ms: int, call: Callable[[], None]) -> Cancellable:
         """Run `call` once after `delay_ms`."""
+
+    def timer(self, call: Callable[[], None]) -> Timer:
+        """Return a timer for `call` that is not set."""
 
 
 @dataclass(frozen=True, slots=True)

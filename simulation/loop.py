@@ -20,6 +20,27 @@ class Timer:
         self.call = None
 
 
+class Alarm:
+    """A timer that is set anew by calling off the one before (`node.ports.Timer`)."""
+
+    __slots__ = ("_call", "_later", "_pending")
+
+    def __init__(self, later: Callable[[int, Callable[[], None]], Timer], call: Callable[[], None]) -> None:
+        self._later = later
+        self._call = call
+        self._pending: Timer | None = None
+
+    def set(self, delay_ms: int) -> None:
+        """Make the call once after `delay_ms`, instead of when it was due before."""
+        self.cancel()
+        self._pending = self._later(delay_ms, self._call)
+
+    def cancel(self) -> None:
+        """Do not make it, until it is set again."""
+        if self._pending is not None:
+            self._pending.cancel()
+
+
 class Loop:
     """Calls in order of time, then of being asked for."""
 

@@ -13,7 +13,7 @@ from consensus.types import Peer
 from node.driver.driver import Driver, Ports, StartPoint
 from simulation.disk import Disk, Journal
 from simulation.ledger import GENESIS, Execution, Offence
-from simulation.loop import Timer
+from simulation.loop import Alarm, Timer
 
 if TYPE_CHECKING:
     from simulation.liars import Liar
@@ -134,6 +134,10 @@ class Node:
         timer = Timer(call)
         self.world.loop.at(delay_ms, self._fire, self.incarnation, timer)
         return timer
+
+    def timer(self, call: Callable[[], None]) -> Alarm:
+        """Return a timer of this incarnation."""
+        return Alarm(self.call_later, call)
 
     # Voting record and signer.
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from aitoken.errors import Bug
@@ -46,13 +47,13 @@ from node.driver.relays import Relays
 from node.driver.requests import Requests
 from node.driver.roundstate import RoundState, round_state
 from node.driver.voting import Voting
-from node.ports import Cancellable, Clock
+from node.ports import Clock
 
 JOURNAL_BYTES_MAX: Final = 8 * 1024 * 1024
 """A journal segment is started anew beyond this size, with only what is unsettled, and twice what it started with."""
 
 
-_SPEECH: Final = (Vote, Proposal)
+_SPEECH: Final[frozenset[type]] = frozenset({Vote, Proposal})
 
 
 class VoteNotDurable(Bug):
@@ -127,15 +128,18 @@ class Driver:
         self.inbox = Inbox(self, start.epoch)
         self._start_point = start
         self._voting = Voting(self, ports.signer, ports.record, pace, start.epoch, start.watch_ms)
+        self._heard = self._voting.guard.heard
         self._queue: deque[tuple[Core, effects.Effect]] = deque()
         self._pumping = False
         self._waiting = False
         self._stopped = False
         self._next_base: Block | None = None
-        self._timers: dict[inputs.TimerKind, Cancellable] = {}
+        self._timers = {kind: ports.clock.timer(partial(self._fire, kind)) for kind in inputs.TimerKind}
+        self._timer_views: dict[inputs.TimerKind, int] = {}
         self._undurable: set[Vote] = set()
         self._relays = Relays(self, pace)
         self._work = False
+        self._seen_view = 0
         self._journal_started_with = 0
         self.core = Core(start.epoch, None, pace, self._voting.sign, voting=False)
         self._perform: dict[type[Any], Callable[[Core, Any], None]] = {
@@ -189,9 +193,9 @@ class Driver:
     def receive(self, peer: Peer, message: Message) -> None:
         """Handle a message of a peer, already within the limits of `consensus.messages`."""
         if not self._stopped:
-            if isinstance(message, _SPEECH):
+            if type(message) in _SPEECH:
                 self._relays.heard(peer)
-            self._voting.guard.heard()
+            self._heard()
             self.inbox.receive(peer, message)
 
     def connected(self, peer: Peer) -> None:
@@ -265,8 +269,7 @@ class Driver:
         self._stopped = True
         self.follower.stop()
         self._voting.guard.stop()
-        for timer in self._timers.values():
-            timer.cancel()
+        self._cancel_timers()
 
     # What the rooms of the driver call.
 
@@ -276,15 +279,16 @@ class Driver:
             return
         core = self.core
         wanted = core.step(self.clock.now_ms(), event)
-        for effect in wanted:
-            self._queue.append((core, effect))
         if wanted:
+            self._queue.extend([(core, effect) for effect in wanted])
             self._pump()
         if self._voting.guard.lost and self.core.voting:
             self.core.step(self.clock.now_ms(), inputs.VotingSuspended())
-        if wanted:  # no view is entered without
-            self._voting.guard.entered(self.core.view, is_validator=self._voting.me(self.core.epoch) is not None)
-            self._voting.look_in_view(self.core.view)
+        view = self.core.view
+        if wanted and view != self._seen_view:
+            self._seen_view = view
+            self._voting.guard.entered(view, is_validator=self._voting.me(self.core.epoch) is not None)
+            self._voting.look_in_view(view)
 
     def broadcast(self, message: Message) -> None:
         """Send to every validator, and to peers that asked to be passed everything."""
@@ -327,6 +331,7 @@ class Driver:
         voting = self._voting.begin_epoch(epoch, votes)
         me, floor = self._voting.me(epoch), self._voting.permission.floor(epoch.index)
         self.core = Core(epoch, me, self._pace, self._voting.sign, voting=voting, floor=floor)
+        self._seen_view = 0
         self.transport.begin_epoch(epoch.validators.keys)
         self.step(inputs.Start(self.follower.committed, certificates, votes, blocks))
         if self._work:
@@ -336,7 +341,7 @@ class Driver:
         self._relays.moved()
         if certificate.epoch == self.core.epoch.index and self.core.epoch.is_terminal(block.number):
             self._next_base = block
-        if block.hash == self.core.final.hash:
+        if block.hash == self.core.final.hash and not self.core.holds(block.hash):
             self.step(inputs.BlockReceived(block))
             self.step(inputs.Verified(block.hash, valid=True))
         self.transport.announce(FinalityNote(block.header, certificate))
@@ -349,9 +354,7 @@ class Driver:
         base = self._next_base
         if base is not None:
             self._next_base = None
-            for timer in self._timers.values():
-                timer.cancel()
-            self._timers.clear()
+            self._cancel_timers()
             epoch = epoch_after(base, self.archive.next_epoch(base))
             self.follower.begin_epoch()
             self._voting.choose_key(epoch)
@@ -371,18 +374,15 @@ class Driver:
     # The queue.
 
     def _pump(self) -> None:
-        if self._pumping or self._waiting:
+        if self._pumping:
             return
         self._pumping = True
         queue, perform = self._queue, self._perform
-        while queue and not self._halted():
+        while queue and not (self._waiting or self._stopped):
             core, effect = queue.popleft()
             perform[type(effect)](core, effect)
         self._pumping = False
         self._between_effects()
-
-    def _halted(self) -> bool:
-        return self._waiting or self._stopped
 
     def _persist(self, core: Core, effect: effects.Persist) -> None:
         del core
@@ -421,18 +421,16 @@ class Driver:
             self.send(peer, effect.message)
 
     def _set_timer(self, core: Core, effect: effects.SetTimer) -> None:
-        if core is not self.core:
-            return
-        pending = self._timers.get(effect.kind)
-        if pending is not None:
-            pending.cancel()
-        kind, view = effect.kind, effect.view
+        if core is self.core:
+            self._timer_views[effect.kind] = effect.view
+            self._timers[effect.kind].set(effect.delay_ms)
 
-        def fire() -> None:
-            if core is self.core:
-                self.step(inputs.TimerFired(kind, view))
+    def _fire(self, kind: inputs.TimerKind) -> None:
+        self.step(inputs.TimerFired(kind, self._timer_views[kind]))
 
-        self._timers[kind] = self.clock.call_later(effect.delay_ms, fire)
+    def _cancel_timers(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
 
     def _build(self, core: Core, effect: effects.Build) -> None:
         def built(block: Block | None) -> None:
@@ -476,7 +474,7 @@ class Driver:
         if core is self.core:
             self._voting.table.settle(effect.certificate.view)
             known = self.blocks.get(effect.certificate.hash)
-            if known is not None:
+            if known is not None and not self.core.holds(known.hash):
                 self.step(inputs.BlockReceived(known))
             self.follower.add(effect.certificate)
 

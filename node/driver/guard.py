@@ -23,6 +23,7 @@ class Guard:
         lost: the signer does not answer.
         made: own votes since the start.
         missed: views since the start that went by without a vote of this validator.
+        heard: to be called when a peer said something.
 
     Args:
         watch_ms: how long to listen at a start; 0 for not at all.
@@ -34,6 +35,7 @@ class Guard:
         self, clock: Clock, watch_ms: int, is_behind: Callable[[], bool], on_allowed: Callable[[], None]
     ) -> None:
         self._watch = Watch(clock, watch_ms, is_behind, on_allowed)
+        self.heard = self._watch.heard
         self._on_allowed = on_allowed
         self._twin = False
         self._heard_own = False
@@ -63,10 +65,6 @@ class Guard:
         if self._heard_own:
             self._heard_own = False
             self._watch.begin()
-
-    def heard(self) -> None:
-        """A peer said something."""
-        self._watch.heard()
 
     def entered(self, view: int, *, is_validator: bool) -> None:
         """The core is in this view."""

@@ -144,26 +144,34 @@ class Bucket:
         return max(0.0, -self._tokens / self._rate)
 
 
+class _Lane:
+    """What arrives on one channel."""
+
+    __slots__ = ("bytes", "channel", "held", "limits", "messages", "size_max")
+
+    def __init__(self, channel: int, limits: Limits, now: float, *, trusted: bool) -> None:
+        self.channel = Channel(channel)
+        self.limits = limits
+        self.size_max = limits.message_size_max if trusted else min(limits.message_size_max, UNASKED_SIZE_MAX)
+        self.messages = Bucket(limits.messages_per_s, now)
+        self.bytes = Bucket(limits.bytes_per_s, now)
+        self.held: bytearray | None = None
+
+
 class Inbox:
     """Puts chunks together to messages, within the bounds of each channel."""
 
     def __init__(self, now: float, *, trusted: bool = False, limits: dict[int, Limits] | None = None) -> None:
-        self._limits = LIMITS if limits is None else limits
-        self._size_max = {
-            channel: own.message_size_max if trusted else min(own.message_size_max, UNASKED_SIZE_MAX)
-            for channel, own in self._limits.items()
-        }
-        self._parts: dict[int, bytearray] = {}
-        self._buckets = {
-            channel: (Bucket(own.messages_per_s, now), Bucket(own.bytes_per_s, now))
-            for channel, own in self._limits.items()
+        self._lanes = {
+            channel: _Lane(channel, own, now, trusted=trusted)
+            for channel, own in (LIMITS if limits is None else limits).items()
         }
         self.overdrawn: Channel | None = None
 
     def allow_full(self, channel: Channel | None = None) -> None:
         """Let the peer send messages of full size on `channel`, or on all: we asked it, or trust it."""
-        for each in self._limits if channel is None else (channel,):
-            self._size_max[each] = self._limits[each].message_size_max
+        for lane in self._lanes.values() if channel is None else (self._lanes[channel],):
+            lane.size_max = lane.limits.message_size_max
 
     def take(self, plaintext: bytes) -> tuple[Channel, bytes] | None:
         """Add one decrypted record and return the message it completes, if any.
@@ -171,50 +179,36 @@ class Inbox:
         Raises:
             UnknownChannel, OversizedMessage, BadCompression: the peer broke the rules.
         """
-        channel, flags = plaintext[0], plaintext[1]
-        size_max = self._size_max.get(channel)
-        if size_max is None:
-            raise UnknownChannel(f"channel {channel}")
-        held = self._parts.get(channel)
-        size = len(plaintext) - HEAD_SIZE + (len(held) if held else 0)
-        if size > size_max:
-            raise OversizedMessage(f"{Channel(channel).name.lower()} message of more than {size_max} bytes")
-        messages, size_bucket = self._buckets[channel]
-        if (flags & FIN and not messages.take(1)) or not size_bucket.take(max(len(plaintext), RECORD_CHARGE_MIN)):
-            self.overdrawn = Channel(channel)
+        lane, flags, length = self._lanes.get(plaintext[0]), plaintext[1], len(plaintext)
+        if lane is None:
+            raise UnknownChannel(f"channel {plaintext[0]}")
+        held = lane.held
+        size = length - HEAD_SIZE + (len(held) if held else 0)
+        if size > lane.size_max:
+            raise OversizedMessage(f"{lane.channel.name.lower()} message of more than {lane.size_max} bytes")
+        if (flags & FIN and not lane.messages.take(1)) or not lane.bytes.take(max(length, RECORD_CHARGE_MIN)):
+            self.overdrawn = lane.channel
+        message = plaintext[HEAD_SIZE:]
         if not flags & FIN:
             if held is None:
-                self._parts[channel] = bytearray(plaintext[HEAD_SIZE:])
+                lane.held = bytearray(message)
             else:
-                held += plaintext[HEAD_SIZE:]
+                held += message
             return None
-        message = plaintext[HEAD_SIZE:]
         if held is not None:
-            del self._parts[channel]
+            lane.held = None
             message = bytes(held) + message
-        return Channel(channel), self._inflate(channel, message, size_max) if flags & DEFLATED else message
+        return lane.channel, _inflate(lane, message) if flags & DEFLATED else message
 
     def wait(self, now: float) -> float:
         """Return how many seconds to stop reading because a rate was exceeded; 0 when none was."""
         if self.overdrawn is None:
             return 0.0
-        waits = (bucket.wait(now) for bucket in self._buckets[self.overdrawn])
-        delay = max(waits)
+        lane = self._lanes[self.overdrawn]
+        delay = max(lane.messages.wait(now), lane.bytes.wait(now))
         if delay == 0:
             self.overdrawn = None
         return delay
-
-    def _inflate(self, channel: int, message: bytes, size_max: int) -> bytes:
-        if not self._limits[channel].may_deflate:
-            raise BadCompression(f"{Channel(channel).name.lower()} messages are not compressed")
-        inflater = zlib.decompressobj(wbits=-15)
-        try:
-            inflated = inflater.decompress(message, size_max)
-        except zlib.error as bad:
-            raise BadCompression("a damaged deflate stream") from bad
-        if not inflater.eof or inflater.unconsumed_tail or inflater.unused_data:
-            raise BadCompression(f"not exactly one deflate stream of at most {size_max} bytes")
-        return inflated
 
 
 class _Queue:
@@ -263,7 +257,7 @@ class Outbox:
         self.size += len(message)
         return True
 
-    def next_chunk(self) -> tuple[int, int, bytes] | None:
+    def next_chunk(self) -> tuple[Channel, int, bytes] | None:
         """Return channel, flags and bytes of the next record to send, or None when nothing waits."""
         if not self._waiting:
             return None
@@ -278,7 +272,7 @@ class Outbox:
                 return self._cut(channel, queue)
         return None
 
-    def _cut(self, channel: Channel, queue: _Queue) -> tuple[int, int, bytes]:
+    def _cut(self, channel: Channel, queue: _Queue) -> tuple[Channel, int, bytes]:
         message, deflated = queue.messages[0]
         start = queue.offset
         end = start + CHUNK_SIZE_MAX
@@ -305,6 +299,19 @@ class Outbox:
             self.dropped += 1
         if started is not None:
             queue.messages.appendleft(started)
+
+
+def _inflate(lane: _Lane, message: bytes) -> bytes:
+    if not lane.limits.may_deflate:
+        raise BadCompression(f"{lane.channel.name.lower()} messages are not compressed")
+    inflater = zlib.decompressobj(wbits=-15)
+    try:
+        inflated = inflater.decompress(message, lane.size_max)
+    except zlib.error as bad:
+        raise BadCompression("a damaged deflate stream") from bad
+    if not inflater.eof or inflater.unconsumed_tail or inflater.unused_data:
+        raise BadCompression(f"not exactly one deflate stream of at most {lane.size_max} bytes")
+    return inflated
 
 
 def _deflate(message: bytes) -> tuple[bytes, bool]:

@@ -165,12 +165,13 @@ class Gossip:
             self._timer = None
         pushing, self._pushing = self._pushing, []
         announcing, self._announcing = self._announcing, []
-        if self._is_behind():
-            return
-        targets = self._push_targets() if pushing else []
-        if targets:
-            self._push(pushing, targets)
-        self._announce(announcing, set(targets) if pushing else set())
+        if announcing:
+            if self._is_behind():
+                return
+            targets = self._push_targets() if pushing else []
+            if targets:
+                self._push(pushing, targets)
+            self._announce(announcing, set(targets))
         self._just_sent = [set(), *self._just_sent[:2]]
         if announcing or any(self._just_sent):  # a few empty rounds follow, until nothing sent is young any more
             self._timer = asyncio.get_running_loop().call_later(BATCH_INTERVAL_S, self.flush)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -218,7 +218,7 @@ class Network:
     def announce(self, message: consensus.Message) -> None:
         """Send to every connected peer that is no validator of the epoch."""
         self._follow_epoch()
-        self._send_all((peer for peer in self.open_peers() if not self.mesh.is_validator(peer)), message)
+        self._send_all([peer for peer in self.open_peers() if not self.mesh.is_validator(peer)], message)
 
     def send(self, peer: Hashable, message: consensus.Message) -> None:
         """Send to one peer; nothing happens where the connection is gone."""
@@ -317,7 +317,7 @@ class Network:
         if self._consensus is not None and not claims_to_validate:
             self._consensus.connected(peer.identity)
 
-    def received(self, peer: Peer, message: Message) -> None:
+    def received(self, peer: Peer, message: Message, /) -> None:
         """Hand a message to whom it concerns."""
         handler = self._handlers.get(type(message))
         if handler is not None:
@@ -365,7 +365,8 @@ class Network:
         for twin in self.mesh.twins_of(peer):
             if vote.signer == self.mesh.index_of(peer):
                 twin.send(vote)  # it hears its own key at once, and stops
-        self._deliver(peer, vote)
+        if self._consensus is not None:
+            self._consensus.receive(peer.identity, vote)
 
     def _on_status(self, peer: Peer, message: consensus.Status) -> None:
         self.sync.note_height(peer, message.final_number)
@@ -389,10 +390,11 @@ class Network:
         if self._consensus is not None:
             self._consensus.receive(peer.identity, message)
 
-    def _send_all(self, peers: Iterable[Peer], message: Message) -> None:
-        channel, data = channel_of(message), encode(message)
-        for peer in peers:
-            peer.send_encoded(channel, data)
+    def _send_all(self, peers: Sequence[Peer], message: Message) -> None:
+        if peers:
+            channel, data = channel_of(message), encode(message)
+            for peer in peers:
+                peer.send_encoded(channel, data)
 
     def _hello(self) -> Hello:
         final = self._chain.finalized

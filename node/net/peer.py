@@ -13,16 +13,16 @@ Source: `docs/spec/p2p.md`; deadlines from the network goals of the reliability 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, Protocol, cast
 
 from aitoken.crypto.noise import CipherState
 from aitoken.errors import Rejected
-from node.net.channels import KIB, Channel, Inbox, Outbox, QueueFull
+from node.net.channels import FIN, KIB, Channel, Inbox, Outbox, QueueFull
 from node.net.messages import Disconnect, Hello, Message, Ping, Pong, Reason
 from node.net.noise import Handshake
-from node.net.records import Frames, SessionUsedUp, frame, seal
+from node.net.records import CHUNK_SIZE_MAX, Frames, SessionUsedUp, frame, seal
 from node.net.wire import channel_of, decode, decode_hello, encode, encode_hello
 
 MAGIC: Final = b"AITP\x01"
@@ -75,7 +75,7 @@ class Host(Protocol):
     def opened(self, peer: Peer) -> None:
         """Messages flow from now on."""
 
-    def received(self, peer: Peer, message: Message) -> None:
+    def received(self, peer: Peer, message: Message, /) -> None:
         """A message arrived. Raising `Rejected` ends the connection."""
 
     def throttled(self, peer: Peer) -> None:
@@ -157,8 +157,11 @@ class Peer(asyncio.BufferedProtocol):
 
     def send_encoded(self, channel: Channel, data: bytes) -> bool:
         """Queue an encoded message: encode once, send to many."""
-        if self.state is not State.OPEN:
+        transport, sending = self._transport, self._sending
+        if self.state is not State.OPEN or transport is None or sending is None:
             return False
+        if channel in AT_ONCE and not (self._outbox.size or self._write_paused) and len(data) <= CHUNK_SIZE_MAX:
+            return self._write(transport, sending, ((channel, FIN, data),))
         try:
             queued = self._outbox.put(channel, data)
         except QueueFull as full:
@@ -256,12 +259,15 @@ class Peer(asyncio.BufferedProtocol):
         frames, inbox = self._frames, self._inbox
         frames.push(data)
         while self.state is not State.CLOSED and (message := frames.pop()) is not None:
-            if self.state is State.SHAKING:
+            receiving = self._receiving
+            if receiving is None:
                 self._step(message)
                 continue
-            done = inbox.take(cast(CipherState, self._receiving).decrypt(message))
-            if done is not None:
+            done = inbox.take(receiving.decrypt(message))
+            if done is not None and done[0] is Channel.CONTROL:
                 self._dispatch(decode(*done))
+            elif done is not None:
+                self._host.received(self, decode(*done))
             if inbox.overdrawn is not None and self._throttle():
                 return  # the rest waits
 
@@ -326,26 +332,29 @@ class Peer(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         self._flush_due = False
         transport, sending = self._transport, self._sending
-        if transport is None or sending is None or self.state is not State.OPEN:
+        if transport is None or sending is None:
             return
-        parts: list[bytes] = []
-        size = 0
-        while not self._write_paused:
-            chunk = self._outbox.next_chunk()
-            if chunk is not None:
-                try:
-                    record = seal(sending, *chunk)
-                except SessionUsedUp as over:
-                    self._end(Reason.SHUTDOWN, str(over), now=True)
-                    return
-                parts.append(record)
-                size += len(record)
-            if parts and (chunk is None or size >= FLUSH_SIZE):
-                self.sent_bytes += size
-                transport.write(b"".join(parts))
-                parts, size = [], 0
-            if chunk is None:
+        while self.state is State.OPEN and not self._write_paused:
+            chunks, size = [], 0
+            while size < FLUSH_SIZE and (chunk := self._outbox.next_chunk()) is not None:
+                chunks.append(chunk)
+                size += len(chunk[2])
+            if not chunks:
                 return
+            self._write(transport, sending, chunks)
+
+    def _write(
+        self, transport: asyncio.Transport, sending: CipherState, chunks: Sequence[tuple[Channel, int, bytes]]
+    ) -> bool:
+        """Write records; False where the session is used up, which ends the connection."""
+        try:
+            data = b"".join([seal(sending, *chunk) for chunk in chunks])
+        except SessionUsedUp as over:
+            self._end(Reason.SHUTDOWN, str(over), now=True)
+            return False
+        self.sent_bytes += len(data)
+        transport.write(data)
+        return True
 
     # -- time and the end
 

@@ -57,7 +57,7 @@ class Owner(Protocol):
     def opened(self, peer: Peer) -> None:
         """A peer was admitted and can be talked to."""
 
-    def received(self, peer: Peer, message: Message) -> None:
+    def received(self, peer: Peer, message: Message, /) -> None:
         """A message arrived."""
 
     def closed(self, peer: Peer) -> None:
@@ -104,6 +104,7 @@ class Server:
         self.peers: dict[bytes, Peer] = {}
         self._config = config
         self._owner = owner
+        self.received = owner.received
         self._scores = scores
         self._hello = hello
         self._pending: OrderedDict[Peer, None] = OrderedDict()
@@ -225,10 +226,6 @@ class Server:
             loop = asyncio.get_running_loop()
             loop.call_later(PROOF_DEADLINE_S, self._drop_unproven, peer)
         self._owner.opened(peer)
-
-    def received(self, peer: Peer, message: Message) -> None:
-        """Pass a message on."""
-        self._owner.received(peer, message)
 
     def throttled(self, peer: Peer) -> None:
         """Count a second of excess."""

@@ -222,6 +222,13 @@ def channel_of(message: Message) -> Channel:
 
 def encode(message: Message) -> bytes:
     """Return the msgpack bytes of a message of ours."""
+    if type(message) is Vote:
+        return _VOTE_HEAD + message.encode()
+    return _encode(message)
+
+
+def _encode(message: Message) -> bytes:
+    """Write any message by the table: the plain way."""
     entry = _BY_CLASS[type(message)]
     if entry.wrap is not None:
         values = entry.wrap(message)

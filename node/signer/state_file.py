@@ -20,9 +20,10 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from struct import Struct
 from typing import Final
 
@@ -98,8 +99,7 @@ class SignState:
         self._owner = owner
         self._lock = threading.Lock()
         self._failed = False
-        self._thread: ThreadPoolExecutor | None = None
-        self._under_way: Future[None] | None = None
+        self._beside: _Beside | None = None
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -139,9 +139,9 @@ class SignState:
         """
         with self._lock:
             if self._enter(kind, epoch, view, block_hash, final_view):
-                if self._thread is None:
-                    self._thread = ThreadPoolExecutor(1, "sign-state")
-                self._under_way = self._thread.submit(self._sync)
+                if self._beside is None:
+                    self._beside = _Beside(self._sync)
+                self._beside.begin()
 
     def settle(self) -> None:
         """Return when all that was written down is on disk. Any thread may call it.
@@ -162,8 +162,8 @@ class SignState:
 
     def close(self) -> None:
         """Close the file; once more does nothing."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=True)
+        if self._beside is not None:
+            self._beside.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -199,9 +199,8 @@ class SignState:
         return is_new
 
     def _settle(self) -> None:
-        if self._under_way is not None:
-            under_way, self._under_way = self._under_way, None
-            under_way.result()
+        if self._beside is not None:
+            self._beside.end()
         if self._failed:
             raise WriteFailed(f"writing to {self.path} failed before: restart")
 
@@ -224,6 +223,45 @@ class SignState:
         except OSError as error:
             self._failed = True
             raise write_failed(self.path, error) from error
+
+
+class _Beside:
+    """A thread that does one thing whenever it is told to; the one who tells it waits for it later."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._orders: SimpleQueue[bool] = SimpleQueue()
+        self._outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._under_way = False
+        self._thread = threading.Thread(target=self._run, name="sign-state", daemon=True)
+        self._thread.start()
+
+    def begin(self) -> None:
+        """Have the thread do it; `end` comes before the next time."""
+        self._under_way = True
+        self._orders.put(True)
+
+    def end(self) -> None:
+        """Return when it is done, at once where it was not begun; raises what it raised."""
+        if self._under_way:
+            self._under_way = False
+            failure = self._outcomes.get()
+            if failure is not None:
+                raise failure
+
+    def close(self) -> None:
+        """End the thread, after what it was told; once more does nothing."""
+        self._orders.put(False)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._orders.get():
+            failure: BaseException | None = None
+            try:
+                self._work()
+            except BaseException as raised:  # noqa: BLE001 - raised where it is waited for
+                failure = raised
+            self._outcomes.put(failure)
 
 
 def _head(owner: Owner, place: Place) -> bytes:

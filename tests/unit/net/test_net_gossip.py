@@ -81,7 +81,7 @@ def count_received(node: Any) -> dict[str, int]:
         counts[type(message).__name__] = counts.get(type(message).__name__, 0) + 1
         inner(peer, message)
 
-    node.network.received = received
+    node.network._server.received = received
     return counts
 
 

@@ -38,7 +38,7 @@ from node.net.messages import (
     ValidatorAddresses,
     ValidatorAuth,
 )
-from node.net.wire import TABLE, _decode, channel_of, decode, decode_hello, encode, encode_hello
+from node.net.wire import TABLE, _decode, _encode, channel_of, decode, decode_hello, encode, encode_hello
 
 H = Hash32(bytes(range(32)))
 VOTE = Vote(NOTARIZE, 1, 2, H, 3, bytes(64))
@@ -157,9 +157,10 @@ def _said(read: Callable[[Channel, bytes], Any], channel: Channel, data: bytes) 
     st.lists(st.tuples(st.integers(0, 118), st.integers(0, 255)), max_size=2),
     st.binary(max_size=2),
 )
-def test_votes_are_read_as_the_table_reads_them(
+def test_votes_are_written_and_read_as_by_the_table(
     message: Any, channel: Channel, changes: list[tuple[int, int]], tail: bytes
 ) -> None:
+    assert encode(message) == _encode(message)
     encoded = bytearray(encode(message) + tail)
     for at, byte in changes:
         encoded[at % len(encoded)] = byte
