@@ -88,4 +88,4 @@ class SignedVotes:
 
     def votes(self) -> tuple[SignedVote, ...]:
         """The votes above the floor, ascending."""
-        return tuple((view, kind, self._signed[(view, kind)]) for view, kind in sorted(self._signed))
+        return tuple([(view, kind, block) for (view, kind), block in sorted(self._signed.items())])

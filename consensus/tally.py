@@ -27,16 +27,22 @@ from aitoken.types import Hash32
 from consensus.effects import Doppelganger, Finalized, Panic, Persist, Report
 from consensus.messages import Evidence
 from consensus.state import FinalView, Round, State, Tally
+from consensus.types import FUTURE_VIEWS
 
 _NONE: Final[Mapping[int, bytes]] = MappingProxyType({})
 
 
 def wants_vote(state: State, vote: Vote) -> bool:
     """Whether the vote could change anything; ask before verifying its signature."""
-    signers = len(state.epoch.validators.weights)
-    if state.done or state.panicked or not state.in_window(vote.view) or vote.signer >= signers:
+    view = vote.view
+    if (
+        state.done
+        or state.panicked
+        or not state.final.view < view <= state.view + FUTURE_VIEWS
+        or vote.signer >= len(state.seen_views)
+    ):
         return False
-    found = state.rounds.get(vote.view)
+    found = state.rounds.get(view)
     if found is None:
         return True
     if vote.kind == NULLIFY:

@@ -18,17 +18,16 @@ class LoopTimer:
     def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
         self._loop = loop
         self._call = call
-        self._due = 0.0
+        self._due = self._wakes = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, delay_ms: int) -> None:
         """Make the call once after `delay_ms`, instead of when it was due before."""
         self._due = self._loop.time() + delay_ms / 1000
-        handle = self._handle
-        if handle is None:
+        if self._handle is None:
             self._sleep()
-        elif self._due < handle.when():
-            handle.cancel()
+        elif self._due < self._wakes:
+            self._handle.cancel()
             self._sleep()
 
     def cancel(self) -> None:
@@ -38,10 +37,11 @@ class LoopTimer:
             self._handle = None
 
     def _sleep(self) -> None:
-        self._handle = self._loop.call_at(self._due, self._wake, self._due)
+        self._wakes = self._due
+        self._handle = self._loop.call_at(self._wakes, self._wake)
 
-    def _wake(self, at: float) -> None:
-        if self._due > at:
+    def _wake(self) -> None:
+        if self._due > self._wakes:
             self._sleep()
         else:
             self._handle = None

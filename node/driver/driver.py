@@ -128,7 +128,7 @@ class Driver:
         self.inbox = Inbox(self, start.epoch)
         self._start_point = start
         self._voting = Voting(self, ports.signer, ports.record, pace, start.epoch, start.watch_ms)
-        self._heard = self._voting.guard.heard
+        self._watch = self._voting.guard.watch
         self._queue: deque[tuple[Core, effects.Effect]] = deque()
         self._pumping = False
         self._waiting = False
@@ -138,6 +138,8 @@ class Driver:
         self._timer_views: dict[inputs.TimerKind, int] = {}
         self._undurable: set[Vote] = set()
         self._relays = Relays(self, pace)
+        self.relay = self._relays.pass_on
+        """Pass something new and right on to the peers that do not hear a quorum themselves."""
         self._work = False
         self._seen_view = 0
         self._journal_started_with = 0
@@ -195,7 +197,8 @@ class Driver:
         if not self._stopped:
             if type(message) in _SPEECH:
                 self._relays.heard(peer)
-            self._heard()
+            if self._watch.active:
+                self._watch.heard()
             self.inbox.receive(peer, message)
 
     def connected(self, peer: Peer) -> None:
@@ -284,8 +287,7 @@ class Driver:
             self._pump()
         if self._voting.guard.lost and self.core.voting:
             self.core.step(self.clock.now_ms(), inputs.VotingSuspended())
-        view = self.core.view
-        if wanted and view != self._seen_view:
+        if wanted and (view := self.core.view) != self._seen_view:  # no view is entered without
             self._seen_view = view
             self._voting.guard.entered(view, is_validator=self._voting.me(self.core.epoch) is not None)
             self._voting.look_in_view(view)
@@ -301,10 +303,6 @@ class Driver:
     def send(self, peer: Peer, message: Message) -> None:
         """Send to one peer."""
         self.transport.send(peer, self._outgoing(message, lambda: (peer,)))
-
-    def relay(self, source: Peer, message: Message) -> None:
-        """Pass something new and right on to the peers that do not hear a quorum themselves."""
-        self._relays.pass_on(source, message)
 
     def write_down(self, record: Opening) -> None:
         """Put a record on disk before anything that is sent from now on."""
@@ -489,7 +487,7 @@ class Driver:
         if not self._voting.is_twin(vote, present=core is self.core):
             return
         where = f"a vote by our key in epoch {core.epoch.index}, view {vote.view} is not ours: another process signs "
-        if self._voting.guard.watching:
+        if self._voting.guard.watch.active:
             self.observer.alarm("signer.key_in_use", where + "with this key. This node signed nothing and stops.")
             return
         self.observer.alarm(

@@ -23,7 +23,7 @@ class Guard:
         lost: the signer does not answer.
         made: own votes since the start.
         missed: views since the start that went by without a vote of this validator.
-        heard: to be called when a peer said something.
+        watch: the silent watch of a start.
 
     Args:
         watch_ms: how long to listen at a start; 0 for not at all.
@@ -34,8 +34,7 @@ class Guard:
     def __init__(
         self, clock: Clock, watch_ms: int, is_behind: Callable[[], bool], on_allowed: Callable[[], None]
     ) -> None:
-        self._watch = Watch(clock, watch_ms, is_behind, on_allowed)
-        self.heard = self._watch.heard
+        self.watch = Watch(clock, watch_ms, is_behind, on_allowed)
         self._on_allowed = on_allowed
         self._twin = False
         self._heard_own = False
@@ -48,23 +47,18 @@ class Guard:
     @property
     def allows(self) -> bool:
         """Whether nothing here forbids a vote."""
-        return not (self._watch.active or self._twin or self.lost)
-
-    @property
-    def watching(self) -> bool:
-        """Whether the silent watch of a start goes on."""
-        return self._watch.active
+        return not (self.watch.active or self._twin or self.lost)
 
     def begin(self) -> None:
         """The process starts: watch, if it is to."""
-        self._watch.begin()
+        self.watch.begin()
 
     def begin_epoch(self) -> None:
         """An epoch begins."""
         self._view = self._voted_view = 0
         if self._heard_own:
             self._heard_own = False
-            self._watch.begin()
+            self.watch.begin()
 
     def entered(self, view: int, *, is_validator: bool) -> None:
         """The core is in this view."""
@@ -93,4 +87,4 @@ class Guard:
 
     def stop(self) -> None:
         """Forget the timers."""
-        self._watch.stop()
+        self.watch.stop()

@@ -108,7 +108,7 @@ class Voting:
         self.guard.begin()
         me, validators = self.me(epoch), epoch.validators
         if me is not None and validators.weights[me] >= validators.quorum:
-            self.guard.heard()  # nobody else is needed, so nobody may ever say anything
+            self.guard.watch.heard()  # nobody else is needed, so nobody may ever say anything
 
     def begin_epoch(self, epoch: Epoch, votes: Sequence[Vote]) -> bool:
         """Return whether to vote in an epoch that begins, where these votes were made already."""

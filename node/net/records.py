@@ -43,11 +43,11 @@ def frame(message: bytes) -> bytes:
 class Frames:
     """Cuts a byte stream at its lengths, whatever pieces it arrives in: `push`, then `pop` until None."""
 
-    __slots__ = ("_held", "_offset", "_size_max", "_size_min")
+    __slots__ = ("_end", "_held", "_offset", "_size_max", "_size_min")
 
     def __init__(self, size_min: int, size_max: int) -> None:
         self._held = b""
-        self._offset = 0
+        self._offset = self._end = 0
         self.expect(size_min, size_max)
 
     def expect(self, size_min: int, size_max: int) -> None:
@@ -61,8 +61,8 @@ class Frames:
 
     def push(self, data: bytes) -> None:
         """Add what arrived."""
-        self._held = self._held[self._offset :] + data if len(self._held) > self._offset else data
-        self._offset = 0
+        self._held = self._held[self._offset :] + data if self._end > self._offset else data
+        self._offset, self._end = 0, len(self._held)
 
     def pop(self) -> bytes | None:
         """Return the next whole frame.
@@ -71,13 +71,13 @@ class Frames:
             BadRecord: a length out of bounds, before the frame itself has arrived.
         """
         held, offset = self._held, self._offset
-        if len(held) - offset < LENGTH_SIZE:
+        if self._end - offset < LENGTH_SIZE:
             return None
         size = held[offset] << 8 | held[offset + 1]
         if not self._size_min <= size <= self._size_max:
             raise BadRecord(f"a frame of {size} bytes")
         end = offset + LENGTH_SIZE + size
-        if end > len(held):
+        if end > self._end:
             return None
         self._offset = end
         return held[offset + LENGTH_SIZE : end]

@@ -284,7 +284,7 @@ def _read_head(path: Path, data: bytes, owner: Owner) -> Place:
 
 
 def _slot(sequence: int, votes: SignedVotes) -> bytes:
-    body = _MARKS.pack(votes.epoch, votes.floor) + b"".join(_VOTE.pack(*vote) for vote in votes.votes())
+    body = _MARKS.pack(votes.epoch, votes.floor) + b"".join([_VOTE.pack(*vote) for vote in votes.votes()])
     head = _SLOT.pack(sequence, len(body))
     return head + blake2_256(head + body) + body
 

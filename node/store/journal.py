@@ -247,9 +247,10 @@ class Journal:
 def _body_of(records: Iterable[bytes]) -> bytes:
     parts: list[bytes] = []
     for record in records:
-        if not 0 < len(record) <= RECORD_SIZE_MAX:
-            raise Bug(f"a journal record of {len(record)} bytes")
-        parts += (_LENGTH.pack(len(record)), record)
+        size = len(record)
+        if not 0 < size <= RECORD_SIZE_MAX:
+            raise Bug(f"a journal record of {size} bytes")
+        parts += (_LENGTH.pack(size), record)
     return b"".join(parts)
 
 

@@ -48,8 +48,9 @@ class JournalWriter:
     def append(self, record: bytes) -> None:
         """Add a record, in order; it need not be on disk yet."""
         self._pending.append(record)
-        self._pending_bytes += len(record)
-        self._size += len(record)
+        size = len(record)
+        self._pending_bytes += size
+        self._size += size
         if self._pending_bytes > _HANDED_OVER_BYTES:
             records = self._taken()
             self._background.run(lambda: self._journal.append_all(records), short=True)

@@ -170,7 +170,7 @@ def test_a_key_that_holds_signs_nothing_when_only_its_watch_is_over() -> None:
     driver_of(node).receive(1, Vote(NULLIFY, 0, 1, NO_BLOCK, 1, bytes(64)))  # somebody speaks: its time runs
     run(world, 2 * WATCH_MS)
 
-    assert not driver_of(node)._voting.guard.watching
+    assert not driver_of(node)._voting.guard.watch.active
     assert driver_of(node)._voting.permission.holds
     assert made(node) == 0
 
