@@ -105,8 +105,8 @@ class Core:
         return _is_leaders(state, view, vote) and _has_room(state, view, vote.hash)
 
     def holds(self, block_hash: Hash32) -> bool:
-        """Whether a block is here and valid."""
-        return self.state.valid.get(block_hash) is True and block_hash in self.state.blocks
+        """Whether a block is here: to give it once more changes nothing."""
+        return block_hash in self.state.blocks
 
     def lacks_certificates(self, low: int, high: int) -> bool:
         """Whether a view of the range, above the final one, has no certificate here."""
@@ -280,7 +280,7 @@ def _on_built(state: State, event: inputs.Built) -> None:
 
 def _on_verified(state: State, event: inputs.Verified) -> None:
     state.verifying.discard(event.hash)
-    if event.hash in state.blocks and state.valid.get(event.hash) is not event.valid:
+    if event.hash in state.blocks:
         state.valid[event.hash] = event.valid
         state.dirty = True
 

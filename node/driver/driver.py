@@ -138,8 +138,6 @@ class Driver:
         self._timer_views: dict[inputs.TimerKind, int] = {}
         self._undurable: set[Vote] = set()
         self._relays = Relays(self, pace)
-        self.relay = self._relays.pass_on
-        """Pass something new and right on to the peers that do not hear a quorum themselves."""
         self._work = False
         self._seen_view = 0
         self._journal_started_with = 0
@@ -304,6 +302,10 @@ class Driver:
         """Send to one peer."""
         self.transport.send(peer, self._outgoing(message, lambda: (peer,)))
 
+    def relay(self, source: Peer, message: Message) -> None:
+        """Pass something new and right on to the peers that do not hear a quorum themselves."""
+        self._relays.pass_on(source, message)
+
     def write_down(self, record: Opening) -> None:
         """Put a record on disk before anything that is sent from now on."""
         self._queue.append((self.core, effects.Persist(record)))
@@ -339,8 +341,9 @@ class Driver:
         self._relays.moved()
         if certificate.epoch == self.core.epoch.index and self.core.epoch.is_terminal(block.number):
             self._next_base = block
-        if block.hash == self.core.final.hash and not self.core.holds(block.hash):
-            self.step(inputs.BlockReceived(block))
+        if block.hash == self.core.final.hash:
+            if not self.core.holds(block.hash):
+                self.step(inputs.BlockReceived(block))
             self.step(inputs.Verified(block.hash, valid=True))
         self.transport.announce(FinalityNote(block.header, certificate))
         self._between_effects()
