@@ -449,15 +449,16 @@ class Executive:
         for create in self._inherents:
             call = create(digest)
             if call is not None:
-                self._apply_inherent(bare_extrinsic(call.encode()))
+                self._apply_inherent(call)
 
     def _use(self, weight: int) -> None:
         """Count weight that hooks used."""
         self._weight[MANDATORY] += weight
         self._total_weight += weight
 
-    def _apply_inherent(self, extrinsic: Extrinsic) -> None:
-        call = self.decode(extrinsic)
+    def _apply_inherent(self, call: Call) -> None:
+        extrinsic = bare_extrinsic(call.encode())
+        extrinsic.call = call
         store = self._store
         store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
         try:
@@ -501,7 +502,7 @@ class Executive:
             raise Bug(f"block {number}: imbalance {store.imbalance}, fees left {self._fees.pending}")
         for check in self._checks:
             check(number)
-        digest = self._system.finish(PerClassWeight(*(Weight(used, 0) for used in self._weight)))
+        digest = self._system.finish(PerClassWeight(*[Weight(used, 0) for used in self._weight]))
         state = parent_state.child(store.changes())
         if extrinsics_root is None:
             extrinsics_root = ordered_root([xt.raw for xt in self._body])

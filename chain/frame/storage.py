@@ -203,7 +203,9 @@ class Store:
         return sum(map(len, self._maps)) > CACHE_MAX
 
     def _forget_written(self) -> None:
-        for item in (*self.touched, *self._always):
+        for item in self.touched:
+            item.original.clear()
+        for item in self._always:
             item.forget_written()
         self.touched.clear()
 
@@ -339,7 +341,27 @@ class Item(Generic[K, V]):
         return f"<{type(self).__name__} {self.info.name}>"
 
 
-class OptionValue(Item[None, V]):
+class _AnyValue(Item[None, V]):
+    """What plain values with and without a default share."""
+
+    __slots__ = ()
+
+    def put(self, new: V) -> None:
+        """Set the value."""
+        self.write(None, new)
+
+    def exists(self) -> bool:
+        """Whether a value is stored."""
+        return (self.cache[None] if None in self.cache else self.load(None)) is not None
+
+    def collect(self, changed: dict[bytes, bytes | None]) -> None:
+        """Add the raw change of this block, if there is one, to `changed`."""
+        new = self.cache[None]
+        if new is not self.original[None]:
+            changed[self.info.prefix] = None if new is None else self.encode(new)
+
+
+class OptionValue(_AnyValue[V]):
     """A value that may be absent."""
 
     __slots__ = ()
@@ -350,18 +372,10 @@ class OptionValue(Item[None, V]):
         found: V | None = cache[None] if None in cache else self.load(None)
         return found
 
-    def put(self, new: V) -> None:
-        """Set the value."""
-        self.write(None, new)
-
     def kill(self) -> None:
         """Remove the value."""
         if self.exists():
             self.write(None, None)
-
-    def exists(self) -> bool:
-        """Whether there is a value."""
-        return self.get() is not None
 
     def take(self) -> V | None:
         """Return the value and remove it."""
@@ -370,7 +384,7 @@ class OptionValue(Item[None, V]):
         return found
 
 
-class Value(Item[None, V]):
+class Value(_AnyValue[V]):
     """A value that reads as its default while it is absent."""
 
     __slots__ = ()
@@ -383,14 +397,6 @@ class Value(Item[None, V]):
             default: V = self.info.default()
             return default
         return found
-
-    def put(self, new: V) -> None:
-        """Set the value."""
-        self.write(None, new)
-
-    def exists(self) -> bool:
-        """Whether a value is stored."""
-        return (self.cache[None] if None in self.cache else self.load(None)) is not None
 
     def kill(self) -> None:
         """Remove the value; it then reads as its default."""

@@ -34,7 +34,7 @@ class Timestamp(Pallet, index=1, crate="pallet_timestamp"):
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
-        self._make_call = machine.schema.make_call
+        self._set = machine.schema.call_info("Timestamp.set")
 
     @call(0, dispatch_class=DispatchClass.Mandatory)
     def set(self, origin: Origin, now: CompactMoment) -> None:
@@ -51,4 +51,4 @@ class Timestamp(Pallet, index=1, crate="pallet_timestamp"):
 
     def create_inherent(self, digest: Digest) -> Call | None:
         """Return `set` with the time of the digest."""
-        return self._make_call("Timestamp.set", smpx_of(digest).timestamp_ms)
+        return Call(self._set, (Moment(smpx_of(digest).timestamp_ms),))

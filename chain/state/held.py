@@ -60,19 +60,17 @@ class HeldNodes(dict[str, bytes]):
 
     def absorb(self, changed: Nodes) -> None:
         """Take over the nodes of a layer."""
-        size = len(self)
         for path, node in changed.items():
             if node is None:
                 if self.pop(path, None) is None:
                     self._take(path)
-                size = len(self)
-                continue
-            self[path] = node
-            if len(self) != size:  # it is new here
+            elif path in self:
+                self[path] = node
+            else:
                 self._take(path)
+                self[path] = node
                 if _is_bough(path, node):
                     self._keep(path)
-                size = len(self)
 
     def check(self) -> None:
         """Compare every node but the root with what the node above it holds; call it first.

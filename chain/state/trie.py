@@ -162,7 +162,7 @@ class Update:
         if others or own is not None:
             return self._restructure(path, full, bytes(patched), others, own)
         self.overlay[path] = node = bytes(patched)
-        return merkle_value(node[PREFIX_SIZE:])
+        return digest(node[PREFIX_SIZE:]) if plain else merkle_value(node[PREFIX_SIZE:])
 
     def _update_one(self, path: str, at: int) -> Subtree:
         """Do what `_update` does, for one change; most nodes lie on the way to one, so this is the hot loop."""
@@ -171,8 +171,9 @@ class Update:
         if node is None:
             raise Bug(f"the trie has no node at {path!r}")
         branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
-        depth = len(path) + count
-        if len(goal) == depth or (count and goal[len(path) : depth] != partial_of(node, count)):
+        above = len(path)
+        depth = above + count
+        if len(goal) == depth or (count and goal[above:depth] != partial_of(node, count)):
             return self._update(path, at, at + 1)
         nibble = _NIBBLE[goal[depth]]
         bit = 1 << nibble
