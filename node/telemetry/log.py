@@ -44,6 +44,9 @@ def configure(level: str = "info", *, json: bool = False, stream: IO[str] | None
     root.setLevel(level.upper())
     logging.getLogger("asyncio").setLevel("WARNING")
     logging.captureWarnings(capture=True)
+    # No line shows what these would find out for each (logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001
 
 
 class KeyValueLines(logging.Formatter):
