@@ -58,14 +58,20 @@ Record: TypeAlias = Opening | Vote | Certificate | Block
 
 def encode_record(record: Record) -> bytes:
     """Return the bytes of one record."""
-    if isinstance(record, Vote):
-        return b"\x02" + record.encode()
-    if isinstance(record, Certificate):
-        return b"\x03" + record.encode()
-    if isinstance(record, Opening):
-        return b"\x01" + _OPENING.pack(
-            JOURNAL_VERSION, record.genesis_hash, record.key, record.epoch, record.votes_from, record.floor
-        )
+    match record:
+        case Vote():
+            return b"\x02" + record.encode()
+        case Certificate():
+            return b"\x03" + record.encode()
+        case Opening():
+            return b"\x01" + _OPENING.pack(
+                JOURNAL_VERSION, record.genesis_hash, record.key, record.epoch, record.votes_from, record.floor
+            )
+        case Block():
+            return _block(record)
+
+
+def _block(record: Block) -> bytes:
     head = _BLOCK.pack(
         record.hash,
         record.number,

@@ -69,8 +69,10 @@ def rearm_if_changed(state: State) -> None:
 
 def backoff_ms(state: State) -> int:
     """Return the delay assumed for one message in the current view."""
-    steps = min(max(0, state.view - state.final.view - 2), len(BACKOFF_PER_MILLE) - 1)
-    return state.pace.delta_ms * BACKOFF_PER_MILLE[steps] // 1000
+    steps = state.view - state.final.view - 2
+    if steps <= 0:
+        return state.pace.delta_ms
+    return state.pace.delta_ms * BACKOFF_PER_MILLE[min(steps, len(BACKOFF_PER_MILLE) - 1)] // 1000
 
 
 def try_propose(state: State) -> None:

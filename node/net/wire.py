@@ -197,7 +197,8 @@ TABLE: Final[tuple[Entry, ...]] = (
 _BY_NUMBER: Final = {entry.number: entry for entry in TABLE}
 _BY_CLASS: Final = {entry.cls: entry for entry in TABLE}
 _VOTE_HEAD: Final[bytes] = msgpack.packb((_BY_CLASS[Vote].number, bytes(VOTE_BYTES)))[:-VOTE_BYTES]
-_VOTE_SIZE: Final = len(_VOTE_HEAD) + VOTE_BYTES
+_VOTE_AT: Final = len(_VOTE_HEAD)
+_VOTE_SIZE: Final = _VOTE_AT + VOTE_BYTES
 """Most of what a large set of validators says is votes: known by their first bytes and length."""
 _HELLO: Final = _entry(
     0,
@@ -245,7 +246,7 @@ def decode(channel: Channel, data: bytes) -> Message:
     """
     if channel is Channel.VOTES and len(data) == _VOTE_SIZE and data.startswith(_VOTE_HEAD):
         try:
-            return Vote.decode(data[len(_VOTE_HEAD) :])
+            return Vote.decode(data[_VOTE_AT:])
         except Rejected as bad:
             raise DecodeError(f"Vote: {bad}") from bad
     return _decode(channel, data)
@@ -292,13 +293,15 @@ def _build(entry: Entry, values: tuple[Any, ...]) -> Any:
 
 def _plain(value: Any) -> Any:
     """Turn what the dataclasses hold into what msgpack knows."""
-    if isinstance(value, Vote | Certificate):
-        return value.encode()
-    if isinstance(value, consensus.Full | consensus.Again):
-        return _body_to_wire(value)
-    if isinstance(value, tuple) and value and isinstance(value[0], Certificate):
-        return tuple(certificate.encode() for certificate in value)
-    return value
+    match value:
+        case Vote() | Certificate():
+            return value.encode()
+        case consensus.Full() | consensus.Again():
+            return _body_to_wire(value)
+        case (Certificate(), *_):
+            return tuple([certificate.encode() for certificate in value])
+        case _:
+            return value
 
 
 def _pack(values: tuple[Any, ...]) -> bytes:
