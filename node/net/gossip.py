@@ -144,18 +144,20 @@ class Gossip:
 
     # -- out
 
-    def _on_ready(self, tx: PooledTransaction) -> None:
-        arrived = self._arriving.pop(tx.hash, None)
-        origin = Origin.HERE if arrived is None else arrived[1]
-        if not tx.propagate or not self._known:
-            return
-        if origin is Origin.HERE:
-            self._pushing.append(tx)
-            self._just_sent[0].add(tx.hash)
-        self._announcing.append((tx.hash, origin))
-        if len(self._announcing) >= BATCH_COUNT:
+    def _on_ready(self, txs: Sequence[PooledTransaction]) -> None:
+        arriving, announcing, nobody_there = self._arriving, self._announcing, not self._known
+        for tx in txs:
+            arrived = arriving.pop(tx.hash, None)
+            if nobody_there or not tx.propagate:
+                continue
+            origin = Origin.HERE if arrived is None else arrived[1]
+            if origin is Origin.HERE:
+                self._pushing.append(tx)
+                self._just_sent[0].add(tx.hash)
+            announcing.append((tx.hash, origin))
+        if len(announcing) >= BATCH_COUNT:
             self.flush()
-        elif self._timer is None:
+        elif announcing and self._timer is None:
             self._timer = asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:

@@ -100,8 +100,8 @@ class TransactionPool(Protocol):
     def ready(self) -> list[bytes]:
         """What could be in the next block, best first."""
 
-    def on_ready(self, call: Callable[[PooledTransaction], None]) -> None:
-        """Call for each transaction that becomes ready."""
+    def on_ready(self, call: Callable[[Sequence[PooledTransaction]], None]) -> None:
+        """Call with transactions that became ready, soon after they did."""
 
     def note_broadcast(self, tx_hash: Hash32, peers: Sequence[str]) -> None:
         """Peers were sent this transaction."""

@@ -95,7 +95,11 @@ class FairQueue(Generic[T]):
                 return [item]
             lane = self._lanes[source] = _Lane()
             self._turns.append(source)
-        elif self._is_over(lane, size) and not self._make_room(lane, size, worth, leaving):
+        elif (
+            self._count >= self._count_max
+            or len(lane.by_turn) >= self._per_source_max
+            or self._bytes + size > self._bytes_max
+        ) and not self._make_room(lane, size, worth, leaving):
             return [item]
         self._turn += 1
         entry = lane.by_turn[self._turn] = (-worth, self._turn, item, size)
@@ -107,14 +111,6 @@ class FairQueue(Generic[T]):
         self._count += 1
         self._bytes += size
         return leaving
-
-    def _is_over(self, lane: _Lane[T], size: int) -> bool:
-        """Whether one more item of a lane is too many."""
-        return (
-            self._count >= self._count_max
-            or len(lane.best_first) >= self._per_source_max
-            or self._bytes + size > self._bytes_max
-        )
 
     def _make_room(self, lane: _Lane[T], size: int, worth: int, leaving: list[T]) -> bool:
         """Let those of a lane leave that promise least; nobody, and False, if one of them promises as much."""

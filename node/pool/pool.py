@@ -259,6 +259,7 @@ class Pool(TransactionPool):
             self.work(WORK_A_SLICE)
             if self._verifier.inline:
                 self._inline_slice()
+                self.tell_ready()
                 self._tell_metrics()
                 await asyncio.sleep(0)
             else:
@@ -311,6 +312,7 @@ class Pool(TransactionPool):
                     batch.append((job, tx))
                 else:
                     self._accept(job)
+        self.tell_ready()
         if not batch:
             await asyncio.sleep(0)
             return
@@ -333,6 +335,7 @@ class Pool(TransactionPool):
                 self._judge_and_refuse(job, error)
             else:
                 self._accept(job)
+        self.tell_ready()
         self._tell_metrics()
 
     def _tell_metrics(self) -> None:

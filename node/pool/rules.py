@@ -1,8 +1,8 @@
 """The rules of the runtime as the pool asks for them: everything but the signature, against one head at a time.
 
 The plain way is `Executive.validate`. What it finds of an era and of the price of a kind of transaction holds for the
-whole block, so the next one of the same era, call, length and tip needs only its account looked at (`_quick`): same
-result, a third of the time. Whatever breaks a rule goes the plain way, which says what is wrong.
+whole block, so the next one of the same era, call, length and tip needs only its account looked at: same result, a
+third of the time. Whatever breaks a rule goes the plain way, which says what is wrong.
 """
 
 from __future__ import annotations
@@ -91,22 +91,15 @@ class Rules:
                 self._executive.decode(xt)
             except DecodeError as error:
                 raise Undecodable(str(error)) from None
-        return self._quick(xt) or self.check_plainly(parent, xt)
-
-    def _quick(self, xt: Extrinsic) -> Pooled | None:
-        """The verdict on one that differs from others on this head only by account and nonce; None where unsure."""
-        call, signer = xt.call, xt.signer
-        era = self._eras.get(xt.terms)
-        if call is None or signer is None or era is None or signer == ZERO_ACCOUNT:
-            return None
-        price = self._prices.get((call.info, len(xt.raw), xt.tip))
-        if price is None:
-            return None
-        account, cost = self._account(signer), price[0]
-        funds = self._spendable(account)
-        if xt.nonce < account.nonce or cost > funds or not (account.providers or account.sufficients):
-            return None  # the last two are what `check_payable` asks
-        return Pooled(xt, signer, xt.nonce, price[1], era[1], cost, account.nonce, era[0], funds)
+        signer, era = xt.signer, self._eras.get(xt.terms)
+        price = self._prices.get((xt.call.info, len(xt.raw), xt.tip))
+        if era is not None and price is not None and signer is not None and signer != ZERO_ACCOUNT:
+            account, cost = self._account(signer), price[0]
+            funds = self._spendable(account)
+            # The last two are what `check_payable` asks.
+            if xt.nonce >= account.nonce and cost <= funds and (account.providers or account.sufficients):
+                return Pooled(xt, signer, xt.nonce, price[1], era[1], cost, account.nonce, era[0], funds)
+        return self.check_plainly(parent, xt)
 
     def check_plainly(self, parent: Block, xt: Extrinsic) -> Pooled:
         """What `check` does, without shortcuts; the reference.

@@ -72,17 +72,19 @@ class TransactionPool:
         """Those of one priority: of one kind, since nobody chooses it."""
         self._banned: dict[Hash32, tuple[int, PoolRejected]] = {}
         self._watchers: dict[Hash32, list[Watcher]] = {}
-        self._on_ready: list[Callable[[Pooled], None]] = []
+        self._on_ready: list[Callable[[Sequence[Pooled]], None]] = []
+        self._became_ready: list[Pooled] = []
 
     # Looking
 
     def lookup(self, tx_hash: Hash32) -> Extrinsic | None:
         """A transaction that waits or is in a block not yet final; its signature has been checked."""
-        pooled = self._waiting.by_hash.get(tx_hash)
-        if pooled is not None:
-            return pooled.xt
-        included = self._included.get(tx_hash)
-        return included if included is not None else self._returning.get(tx_hash)
+        by_hash = self._waiting.by_hash
+        if tx_hash in by_hash:
+            return by_hash[tx_hash].xt
+        if tx_hash in self._included:
+            return self._included[tx_hash]
+        return self._returning.get(tx_hash) if self._returning else None
 
     def hashes(self) -> Iterator[Hash32]:
         """Hashes of everything `lookup` finds, for short ids of compact blocks."""
@@ -217,9 +219,16 @@ class TransactionPool:
             if not watchers:
                 del self._watchers[tx_hash]
 
-    def on_ready(self, call: Callable[[Pooled], None]) -> None:
-        """Call for each transaction that becomes ready: gossip announces it, the proposer wakes up."""
+    def on_ready(self, call: Callable[[Sequence[Pooled]], None]) -> None:
+        """Call with those that became ready, after each piece of work: gossip announces them, the proposer wakes up."""
         self._on_ready.append(call)
+
+    def tell_ready(self) -> None:
+        """Call those who are told of what became ready."""
+        if self._became_ready:
+            some, self._became_ready = self._became_ready, []
+            for call in self._on_ready:
+                call(some)
 
     def note_broadcast(self, tx_hash: Hash32, peers: Iterable[str]) -> None:
         """Peers were sent this transaction."""
@@ -241,8 +250,7 @@ class TransactionPool:
         if self._watchers:
             self._tell(tx.hash, status)
         if status is READY:
-            for call in self._on_ready:
-                call(tx)
+            self._became_ready.append(tx)
 
     # Verdicts of the builder, and of an operator
 
@@ -300,6 +308,7 @@ class TransactionPool:
             self._unsigned[sender] = self._unsigned.pop(sender)
             self._suspects[sender] = None
         self._waiting.expire(block.number + 1)
+        self.tell_ready()
 
     def _route(self, old: Block, new: Block) -> tuple[list[Block], list[Block]]:
         """Blocks that left the best chain, latest first, and blocks that joined it, earliest first."""
@@ -381,6 +390,7 @@ class TransactionPool:
                 del self._suspects[sender]
                 self._recheck(sender)
                 count -= 1
+        self.tell_ready()
 
     def _take_back(self, tx_hash: Hash32) -> None:
         xt = self._returning.pop(tx_hash)

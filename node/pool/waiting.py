@@ -186,10 +186,27 @@ class Waiting:
             raise AlreadyImported(tx.hash)
         if tx.nonce < base:
             raise Invalid(Stale())
-        if tx.is_next or self._finds_next(tx, base):
-            self._append(tx)
-        else:
+        if not tx.is_next and not self._finds_next(tx, base):
             self._insert_plainly(tx, base)
+            return
+        lane, nonce = tx.lane, tx.nonce
+        if nonce > lane.base:
+            floor = lane.by_nonce[nonce - 1].floor
+            if floor < tx.floor:
+                tx.floor = floor
+        else:
+            self.lanes[tx.sender] = lane
+        self._turn += 1
+        tx.turn = self._turn
+        lane.by_nonce[nonce] = tx
+        lane.cost += tx.cost
+        lane.end = nonce + 1
+        self.by_hash[tx.hash] = tx
+        self.bytes += tx.size
+        if tx.death < self._first_death:
+            self._first_death = tx.death
+        tx.ready = True
+        self._emit(tx, READY)
 
     def _insert_plainly(self, tx: Pooled, base: int) -> None:
         lane = self.lanes.get(tx.sender)
@@ -228,8 +245,8 @@ class Waiting:
     def _finds_next(self, tx: Pooled, base: int) -> bool:
         """Whether `tx` is just the next one of its sender, with nothing after it, in a pool with room.
 
-        That is the usual case: its lane is known then, and `_append` takes it in in a straight line;
-        `tests/unit/pool` inserts everything both ways and compares.
+        That is the usual case: its lane is known then, and `insert` takes it in in a straight line; `tests/unit/pool`
+        inserts everything both ways and compares.
         """
         by_hash = self.by_hash
         if self._ranking or len(by_hash) >= self._half_count or self.bytes + tx.size > self._half_bytes:
@@ -245,26 +262,6 @@ class Waiting:
             return False
         tx.lane = lane
         return True
-
-    def _append(self, tx: Pooled) -> None:
-        lane, nonce = tx.lane, tx.nonce
-        if nonce > lane.base:
-            floor = lane.by_nonce[nonce - 1].floor
-            if floor < tx.floor:
-                tx.floor = floor
-        else:
-            self.lanes[tx.sender] = lane
-        self._turn += 1
-        tx.turn = self._turn
-        lane.by_nonce[nonce] = tx
-        lane.cost += tx.cost
-        lane.end = nonce + 1
-        self.by_hash[tx.hash] = tx
-        self.bytes += tx.size
-        if tx.death < self._first_death:
-            self._first_death = tx.death
-        tx.ready = True
-        self._emit(tx, READY)
 
     def _replacement_price(self, old: Pooled) -> int:
         return old.priority + max(1, old.priority * self._limits.bump_percent // 100)
@@ -457,7 +454,9 @@ class Waiting:
             if nonce not in by_nonce:
                 return False
         lane.base = base
-        self._refloor(lane, base)
+        head = by_nonce[base]
+        if self._ranking or head.floor < head.priority:
+            self._refloor(lane, base)
         return True
 
     def _trim_future(self) -> None:

@@ -48,7 +48,7 @@ class FakePool:
         if xt.hash not in self.held:
             self.held[xt.hash] = xt
             for call in self.listeners:
-                call(Ready(xt))
+                call([Ready(xt)])
         return xt.hash
 
     def lookup(self, tx_hash: bytes) -> Xt | None:

@@ -85,6 +85,16 @@ async def test_good_transaction_gets_in_and_is_marked(pool, checks) -> None:
     assert len(checks) == 1
 
 
+async def test_who_comes_in_is_announced(pool) -> None:
+    told = []
+    pool.on_ready(lambda some: told.extend(tx.hash for tx in some))
+    known, new = make_xt(1, 0), make_xt(2, 0)
+    await pool.submit(known.raw)
+    await pool.submit(new.raw)
+    await asyncio.sleep(0)
+    assert told == [known.hash, new.hash]
+
+
 async def test_bad_signature_is_1010_and_checked_once(pool, checks) -> None:
     xt = make_xt(1, 0, good=False)
     for _ in range(3):

@@ -14,7 +14,17 @@ from node.pool.errors import (
 from node.pool.limits import Limits
 from node.pool.status import Stage
 from node.pool.transactions import TransactionPool
-from tests.support.pool_fakes import ACCOUNT_OF, GENESIS, FakeChain, FakeClock, FakeRuntime, child, make_xt, unsigned_xt
+from tests.support.pool_fakes import (
+    ACCOUNT_OF,
+    ADDITIONAL,
+    GENESIS,
+    FakeChain,
+    FakeClock,
+    FakeRuntime,
+    child,
+    make_xt,
+    unsigned_xt,
+)
 
 
 class Watch:
@@ -411,11 +421,26 @@ def test_broadcast_is_told_with_its_peers(pool) -> None:
 
 def test_ready_ones_are_announced_once_each(pool) -> None:
     told = []
-    pool.on_ready(lambda tx: told.append(tx.nonce))
+    pool.on_ready(lambda some: told.append([tx.nonce for tx in some]))
     add(pool, make_xt(1, 1))
+    pool.tell_ready()
     assert told == []
     add(pool, make_xt(1, 0))
-    assert told == [0, 1]
+    pool.tell_ready()
+    pool.tell_ready()
+    assert told == [[0, 1]]
+
+
+def test_who_becomes_ready_by_a_block_or_comes_back_is_announced(pool) -> None:
+    told = []
+    pool.on_ready(lambda some: told.extend(tx.nonce for tx in some))
+    first, second = make_xt(1, 0), make_xt(1, 1)
+    first.verified_for = ADDITIONAL
+    add(pool, second)
+    advance(pool, child(GENESIS, [first]))
+    assert told == [1]
+    advance(pool, child(GENESIS, salt=1))
+    assert told == [1, 0, 1]
 
 
 def test_bans_are_bounded(pool) -> None:
