@@ -13,7 +13,7 @@ from aitoken.crypto.signature import verify_multi
 from aitoken.errors import Rejected
 from chain.frame.errors import CannotPay, Stale
 from node.pool import pool as door
-from node.pool.errors import AlreadyImported, Invalid, Shed, TooLarge, Undecodable
+from node.pool.errors import AlreadyImported, Invalid, PriorityTooLow, Shed, TooLarge, Undecodable
 from node.pool.limits import Limits
 from node.pool.pool import Pool
 from node.pool.verify import InlineVerifier
@@ -93,6 +93,15 @@ async def test_who_comes_in_is_announced(pool) -> None:
     await pool.submit(new.raw)
     await asyncio.sleep(0)
     assert told == [known.hash, new.hash]
+
+
+async def test_of_two_of_one_nonce_in_a_batch_one_stays(pool) -> None:
+    one, other = make_xt(1, 0), make_xt(1, 0, pad=1)
+    outcomes = await pool.submit_many([one.raw, other.raw], "peer")
+    assert outcomes[0] == one.hash
+    assert isinstance(outcomes[1], PriorityTooLow)
+    assert [xt.hash for xt in pool.iter_ready()] == [one.hash]
+    assert pool.byte_count == len(one.raw)
 
 
 async def test_bad_signature_is_1010_and_checked_once(pool, checks) -> None:

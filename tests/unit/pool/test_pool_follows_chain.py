@@ -301,6 +301,19 @@ def test_walk_survives_changes_between_steps(pool) -> None:
     assert [(xt.signer, xt.nonce) for xt in rest[1:]] == [(ACCOUNT_OF[w], n) for w in (2, 3) for n in (0, 1)]
 
 
+def test_walk_gives_out_neither_what_was_replaced_nor_what_is_not_the_next_any_more(pool) -> None:
+    earlier = make_xt(2, 0)
+    earlier.verified_for = ADDITIONAL
+    advance(pool, child(GENESIS, [earlier]))
+    for who, nonce, tip in ((1, 0, 9), (2, 1, 8), (3, 0, 7)):
+        add(pool, make_xt(who, nonce, tip))
+    walk = pool.iter_ready()
+    add(pool, make_xt(1, 0, 50))
+    advance(pool, child(GENESIS, salt=1))
+    assert pool.lookup(earlier.hash) is earlier
+    assert [(xt.signer, xt.nonce) for xt in walk] == [(ACCOUNT_OF[3], 0)]
+
+
 def test_skipped_sender_is_not_given_again(pool) -> None:
     for nonce in range(3):
         add(pool, make_xt(1, nonce, 9))
