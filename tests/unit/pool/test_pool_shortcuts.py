@@ -184,3 +184,21 @@ def test_taking_in_at_the_end_of_a_lane_is_what_insert_does(todo, count, funds) 
         bases[who] += what == 0
         assert both[0].told == both[1].told
         assert both[0].state() == both[1].state()
+
+
+def test_a_better_head_lifts_what_waits_behind_it() -> None:
+    log = Log(Limits(), 1_000, shortcut=True)
+    for nonce, tip in ((0, 5), (1, 30), (0, 20)):
+        log.insert(0, nonce, 0, tip, 0, IMMORTAL, look_first=True)
+    assert [tx.floor for tx in log.waiting.by_hash.values()] == [20, 20]
+
+
+def test_who_moved_on_in_a_crowded_pool_can_be_evicted_still() -> None:
+    log = Log(Limits(count=4), 1_000, shortcut=True)
+    for nonce in range(4):
+        log.insert(0, nonce, 0, 5, 0, IMMORTAL, look_first=True)
+    log.include(ACCOUNT_OF[0], 0)
+    log.waiting.rebase(ACCOUNT_OF[0], 1)
+    for who in (1, 2):
+        log.insert(who, 0, 0, 9, 0, IMMORTAL, look_first=True)
+    assert sorted(tx.nonce for tx in log.waiting.by_hash.values()) == [0, 0, 1, 2]
