@@ -87,7 +87,7 @@ class FairQueue(Generic[T]):
         A source that has nothing queued gets in even when others filled the queue, up to twice its bounds.
         """
         lane = self._lanes.get(source)
-        if self.doubts and not self.believes(source):
+        if source in self.doubts and not self.believes(source):
             worth = 0
         leaving: list[T] = []
         if lane is None:

@@ -345,7 +345,7 @@ class Pool(TransactionPool):
     # How it ends: whether what was promised was kept is noted, but where there was no room for it
 
     def _accept(self, job: _Job) -> None:
-        if self._queue.doubts:
+        if job.source in self._queue.doubts:
             self._queue.judge(job.source, kept=True)
         del self._in_flight[job.hash]
         self._accepted_now += 1
