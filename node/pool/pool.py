@@ -23,7 +23,7 @@ from aitoken.crypto.checks import Check
 from aitoken.crypto.hashing import blake2_256
 from aitoken.crypto.signature import verify_multi
 from aitoken.types import Hash32
-from chain.frame.errors import BadProof
+from chain.frame.errors import BadProof, Stale
 from node.pool.errors import AlreadyImported, ImmediatelyDropped, Invalid, PoolRejected, Shed, TooLarge
 from node.pool.fairqueue import FairQueue
 from node.pool.limits import Limits
@@ -342,7 +342,7 @@ class Pool(TransactionPool):
         self._accepted.inc(self._accepted_now)
         self._accepted_now = 0
 
-    # How it ends: whether what was promised was kept is noted, but where there was no room for it
+    # How it ends: whether a promise was kept is noted, but where there was no room for it or it was built before
 
     def _accept(self, job: _Job) -> None:
         if job.source in self._queue.doubts:
@@ -359,7 +359,7 @@ class Pool(TransactionPool):
         self._judge_and_refuse(job, error)
 
     def _judge_and_refuse(self, job: _Job, error: PoolRejected) -> None:
-        if not isinstance(error, ImmediatelyDropped):
+        if not isinstance(error, ImmediatelyDropped) and not _came_too_late(job, error):
             self._queue.judge(job.source, kept=False)
         self._refuse(job, error)
 
@@ -375,6 +375,11 @@ class Pool(TransactionPool):
         if refused is None:
             refused = self._refused_by[refusal.code] = self._refused.labels(refusal.code)
         refused.inc()
+
+
+def _came_too_late(job: _Job, error: PoolRejected) -> bool:
+    """Whether a block had it while it waited here: execution checked its signature, and it paid what it promised."""
+    return isinstance(error, Invalid) and isinstance(error.cause, Stale) and job.xt.verified_for is not None
 
 
 def _bare(refusal: PoolRejected) -> PoolRejected:

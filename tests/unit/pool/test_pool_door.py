@@ -246,6 +246,19 @@ async def test_transaction_overtaken_by_a_block_is_stale(checks) -> None:
     await pool.close()
 
 
+@pytest.mark.parametrize("was_built", [True, False])
+async def test_who_brings_what_a_block_has_meanwhile_is_no_liar(pool, *, was_built: bool) -> None:
+    xt = make_xt(1, 0, tip=5)
+    brought = asyncio.ensure_future(pool.submit_many([xt.raw], "peer"))
+    await asyncio.sleep(0)
+    if was_built:
+        pool.get(xt.hash).verified_for = ADDITIONAL  # as execution marks it
+    pool.on_best(child(GENESIS, [xt]))
+    (outcome,) = await brought
+    assert isinstance(outcome.cause, Stale)
+    assert ("peer" in pool._queue.doubts) != was_built
+
+
 async def test_flood_of_one_source_delays_another_by_one_slice() -> None:
     pool = make_pool(step=door.SLICE_SECONDS / 4)
     pool.start()
