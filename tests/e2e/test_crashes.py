@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.devnet import Net, answer_of, final_head, wait_final
+from tests.support.devnet import Net, answer_of, client_of, final_head, wait_final
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(300)]
 
@@ -17,6 +18,15 @@ def net(tmp_path: Path) -> Iterator[Net]:
     net = Net.make(tmp_path / "net", 4)
     yield net
     net.close()
+
+
+async def wait_voted(net: Net) -> None:
+    """Wait until each has voted: one that came late holds back first, and can make up no majority meanwhile."""
+    async with asyncio.timeout(60):
+        for node in net.plan.nodes:
+            async with client_of(net.url(node.index)) as client:
+                while not (await client.request("smpx_roundState"))["votes_made"]:
+                    await asyncio.sleep(0.1)
 
 
 async def test_nothing_final_is_lost_when_all_are_killed(net: Net) -> None:
@@ -39,6 +49,7 @@ async def test_nothing_final_is_lost_when_all_are_killed(net: Net) -> None:
 async def test_a_node_that_was_away_catches_up_and_two_are_not_enough(net: Net) -> None:
     net.start()
     await wait_final(net.url(0), 2)
+    await wait_voted(net)
     net.kill(3)
     receipt = answer_of("transfer", "//Alice", "//Eve", "1", "--url", net.url(0))
 
