@@ -288,7 +288,8 @@ class Driver:
         if wanted and (view := self.core.view) != self._seen_view:  # no view is entered without
             self._seen_view = view
             self._voting.guard.entered(view, is_validator=self._voting.me(self.core.epoch) is not None)
-            self._voting.look_in_view(view)
+        if self._voting.permission.holds:
+            self._voting.look_in_view()
 
     def broadcast(self, message: Message) -> None:
         """Send to every validator, and to peers that asked to be passed everything."""

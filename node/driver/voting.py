@@ -62,7 +62,7 @@ class Voting:
         self._record = record
         self._pace = pace
         self._refused: set[tuple[int, int]] = set()
-        self._looked_in = 0
+        self._looked_in = (0, 0)
         if signer is not None:
             signer.choose(epoch.validators.keys)
         self.key = bytes(32) if signer is None else signer.public
@@ -212,9 +212,11 @@ class Voting:
         elif self.permission.end_if_known(epoch.index, epoch.validators, peer_of, self._driver.core.open_view):
             self._end_hold()
 
-    def look_in_view(self, view: int) -> None:
-        """The core is in this view: what was told before may be enough now."""
-        if self.permission.holds and view != self._looked_in:
+    def look_in_view(self) -> None:
+        """Where the core goes on, what was told before may be enough: once a view, when the block below it is here."""
+        core = self._driver.core
+        view = (core.epoch.index, core.view)
+        if view != self._looked_in and core.open_view:
             self._looked_in = view
             self.look_at_hold()
 

@@ -348,9 +348,11 @@ def seated(*sets: list[int]) -> Any:
     return mock.patch.object(Elections, "_choose", choose)
 
 
-def test_a_newcomer_that_has_half_of_the_next_epoch_does_not_stop_it() -> None:
+@pytest.mark.parametrize("seed", [0, 2, 6, 8])
+def test_a_newcomer_that_has_half_of_the_next_epoch_does_not_stop_it(seed: int) -> None:
+    """Whichever comes first in a view, the certificate of the one before or its block: seeds have both."""
     with seated([0, 1], [0, 2]):
-        world = World(scenario(nodes=3, births={2: 500}, epoch_length=100, too_many_liars=True))
+        world = World(scenario(nodes=3, births={2: 500}, epoch_length=100, too_many_liars=True, seed=seed))
         run_until(world, lambda: all(node.disk.committed.number >= 110 for node in world.nodes))
 
     assert world.elections.of(1).seats == (0, 2)
