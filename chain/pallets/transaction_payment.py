@@ -183,10 +183,7 @@ class TransactionPayment(Pallet, index=5, crate="pallet_transaction_payment"):
         Raises:
             CannotPay: it cannot.
         """
-        left = account.free - amount
-        if amount and (left < self._deposit or (account.frozen and left < account.frozen - account.reserved)):
-            raise CannotPay
-        if not account.providers and not account.sufficients:
+        if amount > self.spendable(account) or not (account.providers or account.sufficients):
             raise CannotPay
 
     def spendable(self, account: AccountInfo) -> int:

@@ -365,8 +365,7 @@ class Network:
         for twin in self.mesh.twins_of(peer):
             if vote.signer == self.mesh.index_of(peer):
                 twin.send(vote)  # it hears its own key at once, and stops
-        if self._consensus is not None:
-            self._consensus.receive(peer.identity, vote)
+        self._deliver(peer, vote)
 
     def _on_status(self, peer: Peer, message: consensus.Status) -> None:
         self.sync.note_height(peer, message.final_number)

@@ -96,7 +96,7 @@ class Rules:
         if era is not None and price is not None and signer is not None and signer != ZERO_ACCOUNT:
             account, cost = self._account(signer), price[0]
             funds = self._spendable(account)
-            # The last two are what `check_payable` asks.
+            # The last two are what `check_payable` asks, of funds that are needed anyway.
             if xt.nonce >= account.nonce and cost <= funds and (account.providers or account.sufficients):
                 return Pooled(xt, signer, xt.nonce, price[1], era[1], cost, account.nonce, era[0], funds)
         return self.check_plainly(parent, xt)

@@ -294,16 +294,11 @@ class TransactionPool:
             self._enact(new, touched, news)
         for tx_hash, status in news:
             self._tell(tx_hash, status)
-        lanes, rebase, nonce_of, suspects = (
-            self._waiting.lanes,
-            self._waiting.rebase,
-            self._runtime.nonce,
-            self._suspects,
-        )
+        lanes = self._waiting.lanes
         for sender in touched:
             if sender in lanes:
-                rebase(sender, nonce_of(block, sender))
-                suspects[sender] = None
+                self._waiting.rebase(sender, self._runtime.nonce(block, sender))
+                self._suspects[sender] = None
         for sender in tuple(islice(self._unsigned, UNSIGNED_A_BLOCK)):
             self._unsigned[sender] = self._unsigned.pop(sender)
             self._suspects[sender] = None

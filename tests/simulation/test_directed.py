@@ -207,9 +207,13 @@ def dying_at_first_proposal(victims: list[Node]) -> Iterator[list[Proposal]]:
 def test_a_leader_that_dies_between_barrier_and_broadcast_proposes_the_same_again() -> None:
     world = World(scenario(nodes=4))
     sent: list[Proposal] = []
-    world.network.loses = lambda source, target, message: (
-        isinstance(message, Proposal) and sent.append(message)  # type: ignore[func-returns-value]
-    )  # type: ignore[assignment]
+
+    def note(source: int, target: int, message: Message) -> bool:
+        if isinstance(message, Proposal):
+            sent.append(message)
+        return False
+
+    world.network.loses = note
     with dying_at_first_proposal(world.nodes) as unsent:
         run_until(world, lambda: all(node.disk.committed.number >= 4 for node in world.honest))
 
@@ -282,8 +286,8 @@ def test_good_case_finality_takes_three_delays_and_a_block_two() -> None:
         final.setdefault(path[-1].view, world.loop.now)
         real(node, path)
 
-    world.invariants.committed = committed  # type: ignore[method-assign]
-    run_until(world, lambda: world.invariants.height >= 20)
+    with mock.patch.object(world.invariants, "committed", committed):
+        run_until(world, lambda: world.invariants.height >= 20)
 
     views = sorted(final)[3:]
     assert {final[view] - proposed[view] for view in views} == {300}

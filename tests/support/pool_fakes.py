@@ -156,6 +156,3 @@ class FakeClock:
 
     def now_ms(self) -> int:
         return self.now
-
-    def call_later(self, delay_ms: int, call: Any) -> Any:
-        raise NotImplementedError

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -33,8 +34,8 @@ class Gone(Unavailable):
     code = "test.gone"
 
 
-def world_of(**scenario: object) -> World:
-    world = World(Scenario(**scenario))  # type: ignore[arg-type]
+def world_of(**scenario: Any) -> World:
+    world = World(Scenario(**scenario))
     world._schedule()
     return world
 
@@ -300,8 +301,8 @@ class Keys:
         self.keys, self.public = keys, keys[0]
         self.remembers = False
 
-    def choose(self, validators: object) -> None:
-        self.public = next((key for key in validators if key in self.keys), self.public)  # type: ignore[attr-defined]
+    def choose(self, validators: Iterable[bytes]) -> None:
+        self.public = next((key for key in validators if key in self.keys), self.public)
 
     def knows(self, *_: object) -> bool:
         return True
@@ -322,7 +323,8 @@ class TestKeys:
 
     def voting(self, driver: Driver, *keys: bytes) -> Voting:
         record, pace = driver._ports.record, driver._pace
-        return Voting(driver, Keys(*keys), record, pace, driver.core.epoch, 0)  # type: ignore[arg-type]
+        signer: Any = Keys(*keys)
+        return Voting(driver, signer, record, pace, driver.core.epoch, 0)
 
     def journal(self, key: bytes, epoch: int, votes_from: int = 0, floor: int = 0) -> list[bytes]:
         return [encode_record(Opening(GENESIS.hash, key, epoch, votes_from, floor))]
@@ -334,7 +336,8 @@ class TestKeys:
         epoch, listed = driver.core.epoch, driver._voting.key
         voting = self.voting(driver, OTHER)
         voting.begin(epoch, voting.read(self.journal(OTHER, 0, votes_from, floor), epoch)[0], force=False)
-        voting._signer = Keys(OTHER, listed)  # type: ignore[assignment]
+        signer: Any = Keys(OTHER, listed)
+        voting._signer = signer
 
         voting.choose_key(epoch)
 
