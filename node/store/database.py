@@ -337,13 +337,13 @@ class Database:
             raise StateDiscarded(f"the state of block {block} is no longer kept")
         undone: dict[bytes, bytes | None] = {}
         for number in range(self._final[0], block, -1):
-            past_keys = self._changed_by(number)
-            keys_max -= len(past_keys)
-            if keys_max < 0:
-                raise StateDiscarded(f"too much changed since block {block} to prove its state")
-            for past_key in past_keys:
-                stored = past_key + schema.number(number)
-                undone[schema.past_parts(stored)[0]] = schema.past_value_of(_needed(self._db, stored))
+            for name in self._changed_by(number):
+                record = _needed(self._db, schema.past_key(name) + schema.number(number))
+                held = schema.past_pairs(name, record)
+                keys_max -= len(held)
+                if keys_max < 0:
+                    raise StateDiscarded(f"too much changed since block {block} to prove its state")
+                undone.update(held)
         return undone
 
     def close(self) -> None:
@@ -369,10 +369,11 @@ class Database:
         batch.put(schema.BODY + number, msgpack.packb(list(block.body)))
         if block.justification is not None:
             batch.put(schema.JUSTIFICATION + number, block.justification)
-        past_keys, put = schema.past_keys(block.before), batch.put
-        for past_key, value in zip(past_keys, schema.past_values(block.before.values()), strict=True):
-            put(past_key + number, value)
-        batch.put(schema.CHANGED + number, msgpack.packb(past_keys))
+        names, put, past_key = [], batch.put, schema.past_key
+        for name, record in schema.past_records(block.before, apart=self._keep is None):
+            put(past_key(name) + number, record)
+            names.append(name)
+        batch.put(schema.CHANGED + number, msgpack.packb(names))
 
     def _prune(self, batch: Batch, number: int, oldest: int) -> int:
         """Drop the past values that only states too old for us need; return the oldest state that is left."""
@@ -383,14 +384,15 @@ class Database:
                 break
             oldest += 1
             at = schema.number(oldest)
-            for past_key in self._changed_by(oldest):
-                batch.delete(past_key + at)
+            for name in self._changed_by(oldest):
+                batch.delete(schema.past_key(name) + at)
             batch.delete(schema.CHANGED + at)
         return oldest
 
     def _changed_by(self, number: int) -> list[bytes]:
-        past_keys: list[bytes] = msgpack.unpackb(_needed(self._db, schema.CHANGED + schema.number(number)))
-        return past_keys
+        """Return the names under which past values of a block are stored."""
+        names: list[bytes] = msgpack.unpackb(_needed(self._db, schema.CHANGED + schema.number(number)))
+        return names
 
     def _check_final(self) -> None:
         number, block_hash = self._final

@@ -53,8 +53,11 @@ def test_a_sound_database_has_no_findings(tmp_path: Path) -> None:
         (b"d" + (3).to_bytes(4), None, 3, "missing"),
         (b"d" + (3).to_bytes(4), b"\x00" * 120, 3, "left over"),
         (b"h" + (4).to_bytes(4), b"\x11" * 32, 4, "header"),
-        (b"ta\x00\x01" + (5).to_bytes(4), b"\x01forged", 3, ""),
-        (b"ta\x00\x01" + (4).to_bytes(4), b"\x01forged", 3, "past values"),
+        (b"ta\x00\x01" + (5).to_bytes(4), b"\x92\xc4\x00\xc4\x06forged", 3, ""),
+        (b"ta\x00\x01" + (4).to_bytes(4), b"\x92\xc4\x00\xc4\x06forged", 3, "past values"),
+        (b"ta\x00\x01" + (5).to_bytes(4), b"\x92\xc4\x00\xc4\x06forge", 3, "no past values"),
+        (b"ta\x00\x01" + (5).to_bytes(4), b"\x91\xc4\x00", 3, "no past values"),
+        (b"ta\x00\x01" + (5).to_bytes(4), b"\x92\x01\xc4\x00", 3, "no past values"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, key: bytes, value: bytes | None, number: int, what: str) -> None:
