@@ -34,6 +34,7 @@ from chain.frame.executive import ExecutedBlock
 from chain.state.base import State
 from chain.state.layer import Layer
 from chain.state.ordered import ordered_root
+from node.chain.executor import YIELD_EVERY
 from node.store.database import CommittedBlock
 
 SENDERS = 20_000
@@ -108,8 +109,8 @@ class Importer:
         state: State = self.database.state
         builder = self.runtime.open_block(state, self.header, items, given=len(body) + 1)
         extrinsics = [builder.extrinsics[0], *extrinsics]
-        for xt in extrinsics:
-            builder.apply_given(xt)
+        for at in range(0, len(extrinsics), YIELD_EVERY):
+            builder.apply_given(extrinsics[at : at + YIELD_EVERY])
         spent["execution"] = clock() - start
 
         start = clock()

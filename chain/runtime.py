@@ -136,7 +136,7 @@ def assemble(schema: Schema, metadata: dict[int, bytes]) -> Instance:
     )  # fmt: skip
     executive = Executive(machine, system, payment)
     executive.use_sponsor(schema.call_info("Allowances.spend"), allowances)
-    FastTransfer(system, balances, payment).install(executive, schema)
+    executive.use_shortcut(FastTransfer(system, balances, payment, schema))
     return Instance(machine, system, executive, (CoreApis(machine, executive, metadata), CallPaymentApis(payment)))
 
 

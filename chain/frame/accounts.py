@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 from aitoken.crypto.hashing import blake2_128_concat
 from aitoken.types import AccountId
 from chain.frame.errors import Underflow
-from chain.frame.storage import Map, StorageInfo, Store
+from chain.frame.storage import CACHE_MAX, Map, StorageInfo, Store
 from chain.frame.types import NEW_LOGIC, AccountInfo, StoredAccount
 
 LOW: Final = (1 << 64) - 1
@@ -42,61 +42,67 @@ class AccountMap(Map[AccountId, StoredAccount]):
     """The accounts.
 
     Attributes:
-        plain: accounts in the plain form; those in `cache` are objects.
-        moved: the plain ones that changed in this block.
+        plain: accounts in the plain form, by raw key; those in `cache` are objects.
+        moved: the plain ones that changed in this block, as they are now.
+        raw_keys: account to raw key, shared by all stores of a runtime: whoever looked at an account spares the
+            others the hash, and what is looked up by a raw key is found by the same object.
     """
 
-    __slots__ = ("moved", "plain")
+    __slots__ = ("moved", "plain", "raw_keys")
 
     is_always_looked_at = True
     checked = False  # balances are checked here; the other fields are small counters
 
     def __init__(self, store: Store, info: StorageInfo) -> None:
         super().__init__(store, info)
-        self.plain: dict[AccountId, PlainAccount] = {}
-        self.moved: dict[AccountId, None] = {}
+        self.plain: dict[bytes, PlainAccount] = {}
+        self.moved: dict[bytes, PlainAccount] = {}
+        self.raw_keys = info.raw_keys
 
     def raw_key(self, key: AccountId) -> bytes:
         """Return the key in the state."""
-        raw = self.raw_keys.get(key)
+        raw_keys = self.raw_keys
+        raw = raw_keys.get(key)
         if raw is None:
-            raw = self.raw_keys[key] = self.info.prefix + blake2_128_concat(key)
+            if len(raw_keys) >= CACHE_MAX:
+                raw_keys.clear()
+            raw = raw_keys[key] = self.info.prefix + blake2_128_concat(key)
         return raw
 
-    def load_plain(self, key: AccountId) -> PlainAccount | None:
+    def load_plain(self, key: AccountId, raw_key: bytes) -> PlainAccount | None:
         """Return an account that is not among the plain ones in the plain form, None where there is none.
 
         Between transactions only: what was written before cannot be rolled back any more.
         """
         cache = self.cache
-        if key in cache:
+        if key not in cache:
+            raw = self.store.state.get(raw_key)
+            if raw is None:
+                cache[key] = None
+                return None
+            found: PlainAccount = _FIELDS.unpack(raw)
+        else:
             account = cache[key]
             if account is None:
                 return None
-            found = self.plain[key] = _plain(account)
+            found = _plain(account)
             del cache[key]
             if key in self.original:
                 del self.original[key]
-                self.moved[key] = None
-            return found
-        raw_key = self.raw_keys[key] = self.info.prefix + blake2_128_concat(key)
-        raw = self.store.state.get(raw_key)
-        if raw is None:
-            cache[key] = None
-            return None
-        plain: PlainAccount = _FIELDS.unpack(raw)
-        self.plain[key] = plain
-        return plain
+                self.moved[raw_key] = found
+        self.plain[raw_key] = found
+        return found
 
     def load(self, key: AccountId) -> AccountInfo | None:
         """Read an account that is not in the cache as an object."""
-        plain = self.plain.get(key) or self.load_plain(key)
+        raw_key = self.raw_key(key)
+        plain = self.plain.get(raw_key) or self.load_plain(key, raw_key)
         if plain is None:
             return None
         account = self.cache[key] = _account(plain)
-        del self.plain[key]
-        if key in self.moved:
-            del self.moved[key]
+        del self.plain[raw_key]
+        if raw_key in self.moved:
+            del self.moved[raw_key]
             self.original[key] = _MOVED
         return account
 
@@ -126,22 +132,22 @@ class AccountMap(Map[AccountId, StoredAccount]):
 
     def items(self, *leading: Any) -> Iterator[tuple[AccountId, AccountInfo]]:
         """Yield (key, value) in the order of raw keys."""
-        for key in list(self.moved):
-            self.load(key)
+        for raw in list(self.moved):
+            self.load(AccountId(raw[-32:]))
         yield from super().items(*leading)
 
     def collect(self, changed: dict[bytes, bytes | None]) -> None:
         """Add the raw changes of this block to `changed`."""
-        cache, plain, raw_keys, pack = self.cache, self.plain, self.raw_keys, _FIELDS.pack
+        cache, pack = self.cache, _FIELDS.pack
         for key, old in self.original.items():
             new = cache[key]
             if new is not old:
                 changed[self.raw_key(key)] = None if new is None else self._encoded(new)
         try:
-            for key in self.moved:
-                changed[raw_keys.get(key) or self.raw_key(key)] = pack(*plain[key])
+            changed.update([(raw_key, pack(*plain)) for raw_key, plain in self.moved.items()])
         except StructError:
-            self.encode(_account(plain[key]))  # which says what does not fit
+            for plain in self.moved.values():
+                self.encode(_account(plain))  # which says what does not fit
             raise
 
     def _encoded(self, account: AccountInfo) -> bytes:
@@ -152,14 +158,12 @@ class AccountMap(Map[AccountId, StoredAccount]):
 
     def forget(self, raw: bytes) -> None:
         """Drop one account from the cache."""
-        key = AccountId(raw[-32:])
-        self.cache.pop(key, None)
-        self.plain.pop(key, None)
+        self.cache.pop(AccountId(raw[-32:]), None)
+        self.plain.pop(raw, None)
 
     def forget_all(self) -> None:
         """Drop everything that is known."""
         super().forget_all()
-        self.raw_keys.clear()
         self.plain.clear()
         self.moved.clear()
 

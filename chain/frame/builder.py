@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from aitoken.codec.base import DecodeError
@@ -57,30 +58,36 @@ class BlockBuilder:
         return self._open().extrinsics
 
     def apply(self, extrinsic: Extrinsic) -> None:
-        """Add a transaction.
-
-        Raises:
-            DecodeError: its call is malformed; nothing has changed.
-            InvalidTransaction: it does not belong into this block; nothing has changed.
-        """
+        """Add a transaction; see `apply_all`."""
         self._open().apply(extrinsic)
 
-    def apply_given(self, extrinsic: Extrinsic) -> None:
-        """Add the next extrinsic of a block somebody else made, inherents included.
+    def apply_all(self, extrinsics: Iterator[Extrinsic]) -> None:
+        """Add transactions, each before the next one is asked for.
 
         Raises:
-            InvalidBlock: it may not be there.
+            DecodeError: the call of the one that came last is malformed; it has changed nothing.
+            InvalidTransaction: it does not belong into this block; it has changed nothing.
         """
-        executive, position = self._open(), self._given
-        self._given += 1
-        if position < self._inherents:
-            if extrinsic.raw != executive.extrinsics[position].raw:
-                raise InvalidBlock(f"block {executive.number}: extrinsic {position} is not the inherent it must be")
-            return
+        self._open().apply_all(extrinsics)
+
+    def apply_given(self, extrinsics: Iterable[Extrinsic]) -> None:
+        """Add the next extrinsics of a block somebody else made, inherents included.
+
+        Raises:
+            InvalidBlock: one may not be there.
+        """
+        executive, given = self._open(), iter(extrinsics)
+        for extrinsic in islice(given, max(0, self._inherents - self._given)):
+            if extrinsic.raw != executive.extrinsics[self._given].raw:
+                raise InvalidBlock(f"block {executive.number}: extrinsic {self._given} is not the inherent it must be")
+            self._given += 1
         try:
-            executive.apply(extrinsic)
+            executive.apply_all(given)
         except (DecodeError, InvalidTransaction) as error:
+            position = len(executive.extrinsics)
             raise InvalidBlock(f"block {executive.number}, extrinsic {position}: {error!r}") from error
+        if self._given >= self._inherents:
+            self._given = len(executive.extrinsics)
 
     def seal(self, extrinsics_root: Hash32 | None = None) -> ExecutedBlock:
         """Close the block and compute its header and state.

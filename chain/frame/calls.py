@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
 from aitoken.codec.base import Codec, DecodeError, Field, Shape, Variant, Variants, truncated
-from aitoken.codec.hints import TypeName
-from chain.frame.types import DispatchClass, Pays
+from aitoken.codec.hints import TypeName, codec_of
+from chain.frame.types import DispatchClass, DispatchEventInfo, Pays, Weight
 from chain.frame.weights import Linear
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 NESTING_MAX: Final = 8
 """How deep calls may carry calls."""
+TAILS_MAX: Final = 1024
 CARRIED_MAX: Final = 4096
 """How many calls one call may carry in all; bounds the work of reading junk."""
+_EVENT_INFO: Final = codec_of(DispatchEventInfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,16 @@ class CallInfo:
         self.key = bytes((pallet_index, declaration.index))
         self.slot = slot
         self.tails: dict[tuple[int, bool], bytes] = {}
+
+    def tail(self, used: int, *, charges: bool) -> bytes:
+        """Return the encoded dispatch info and the (no) topics that end the last event of an extrinsic."""
+        tail = self.tails.get((used, charges))
+        if tail is None:
+            if len(self.tails) > TAILS_MAX:
+                self.tails.clear()
+            what = DispatchEventInfo(Weight(used, 0), self.dispatch_class, Pays.Yes if charges else Pays.No)
+            tail = self.tails[used, charges] = _EVENT_INFO.encode(what) + b"\x00"
+        return tail
 
     def __repr__(self) -> str:
         return f"{self.pallet_name}.{self.name}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from aitoken.proto.extrinsic import Extrinsic
 from aitoken.types import AccountId
+from chain.frame.calls import Call
 from chain.frame.types import AccountInfo, DispatchClass
 
 
@@ -59,9 +61,40 @@ class Sponsor(Protocol):
         """Note what of it was kept in the end."""
 
 
-Shortcut = Callable[[AccountId, int, tuple[Any, ...], int, int, bytes, bytes], bool]
-"""(signer, nonce, arguments, fee and tip together, tip, phase, end of the success event) to whether it did it.
+class OpenBlock(Protocol):
+    """What a shortcut asks of the block it adds transactions to."""
 
-It is asked when the signature is checked and there is room in the block. Either it does everything the general way
-would do for a transaction that is valid and a call that succeeds, or nothing.
-"""
+    @property
+    def additional_known(self) -> Mapping[int, bytes]:
+        """What signer and chain both know, by the `terms` of extrinsics, as far as it was asked for in this block."""
+
+    @property
+    def extrinsics(self) -> Sequence[Extrinsic]:
+        """What the block contains so far."""
+
+    def decode(self, extrinsic: Extrinsic) -> Call:
+        """Return the call of an extrinsic, or raise `DecodeError`."""
+
+    def check_signature(self, extrinsic: Extrinsic) -> AccountId:
+        """Return the signer, or raise `InvalidTransaction`."""
+
+    def room(self, class_index: int) -> tuple[int, int]:
+        """Return the weight and the length that transactions of a class may still have together."""
+
+    def include(self, extrinsics: Sequence[Extrinsic], class_index: int, weight: int, length: int) -> None:
+        """Add what was applied: transactions of one class, their weight and length together."""
+
+
+class Shortcut(Protocol):
+    """A straight line for usual transactions, one after the other."""
+
+    def __call__(self, extrinsics: Iterator[Extrinsic], block: OpenBlock) -> Extrinsic | None:
+        """Apply what comes next as long as it is usual; return the first that is not, None at the end.
+
+        With each transaction either everything is done that the general way would do for one that is valid and whose
+        call succeeds, or nothing.
+
+        Raises:
+            DecodeError: the call of the extrinsic that came last is malformed; nothing of it was done.
+            InvalidTransaction: it does not belong into this block; nothing of it was done.
+        """

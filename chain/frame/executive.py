@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aitoken.codec.base import EncodeError
-from aitoken.codec.hints import codec_of
 from aitoken.crypto.signature import verify_multi
 from aitoken.errors import Bug
 from aitoken.proto.digest import Digest
@@ -46,7 +45,6 @@ from chain.frame.system import System
 from chain.frame.types import (
     AccountInfo,
     DispatchClass,
-    DispatchEventInfo,
     Pays,
     PerClassWeight,
     Weight,
@@ -54,7 +52,7 @@ from chain.frame.types import (
 from chain.state.ordered import ordered_root
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from chain.frame.machine import Machine
     from chain.state.base import State
@@ -63,8 +61,6 @@ ZERO_ACCOUNT: Final = AccountId(bytes(32))
 NORMAL: Final = int(DispatchClass.Normal)
 OPERATIONAL: Final = int(DispatchClass.Operational)
 MANDATORY: Final = int(DispatchClass.Mandatory)
-TAILS_MAX: Final = 1024
-_EVENT_INFO: Final = codec_of(DispatchEventInfo)
 _U64_MAX: Final = 2**64 - 1
 
 
@@ -121,12 +117,12 @@ class Executive:
         self._total_weight = 0
         self._length = 0
         self._body: list[Extrinsic] = []
-        self._additional: dict[int, bytes] = {}
+        self.additional_known: dict[int, bytes] = {}
         self._parent: tuple[Header, State] | None = None
         self._settled: State | None = None
         self._seen: Hash32 | None = None
         self._parent_hash_key = system.parent_hash.raw_key(None)
-        self._shortcuts: dict[CallInfo, Shortcut] = {}
+        self._shortcut: Shortcut | None = None
         self._sponsors: dict[CallInfo, Sponsor] = {}
         self._on_initialize = machine.hooks("on_initialize")
         self._on_idle = machine.hooks("on_idle")
@@ -136,11 +132,9 @@ class Executive:
         self.given_checks = machine.hooks("check_given")
         self._unsigned = {hook.__self__.name: hook for hook in machine.hooks("check_unsigned")}
 
-    def use_shortcut(self, info: CallInfo, shortcut: Shortcut) -> None:
-        """Try `shortcut` before the general way for transactions that make this call, which must charge a fee."""
-        if not info.charges or info.fixed_weight is None:
-            raise Bug(f"{info!r} has no fixed fee")
-        self._shortcuts[info] = shortcut
+    def use_shortcut(self, shortcut: Shortcut | None) -> None:
+        """Try `shortcut` before the general way."""
+        self._shortcut = shortcut
 
     def use_sponsor(self, info: CallInfo, sponsor: Sponsor) -> None:
         """Let `sponsor` say who pays for transactions that make this call."""
@@ -154,7 +148,7 @@ class Executive:
         """Read from `state` from now on; for queries and validation."""
         self._settled = self._seen = None
         self._store.load(state)
-        self._additional.clear()
+        self.additional_known.clear()
         self._parent = None
 
     def load_for_next(self, state: State, number: int, block_hash: Hash32) -> None:
@@ -165,7 +159,7 @@ class Executive:
         changes: Mapping[bytes, bytes | None] | None = getattr(state, "changes", None)
         seen = self._seen
         if changes is not None and seen is not None and state.get(self._parent_hash_key) == seen:
-            self._additional.clear()
+            self.additional_known.clear()
             self._store.follow(state, changes)
         else:
             self.load(state)
@@ -176,7 +170,7 @@ class Executive:
         """Take the loaded state as that after the block `block_hash`; return the number of the block after it."""
         number = self._system.number.get()
         self._system.block_hash.put(number, block_hash)
-        self._additional.clear()
+        self.additional_known.clear()
         return BlockNumber(number + 1)
 
     def continues(self, state: State) -> bool:
@@ -206,26 +200,33 @@ class Executive:
             AncientBirthBlock: the hash of the era's birth block is not stored.
         """
         terms = extrinsic.terms
-        known = self._additional.get(terms)
+        known = self.additional_known.get(terms)
         if known is None:
             genesis = self._system.hash_of(0)
             birth = self._system.hash_of(extrinsic.era.birth(number))
             if birth is None or genesis is None:
                 raise AncientBirthBlock
             digest = self._schema.metadata_digest if terms & HASHES_METADATA else None
-            known = self._additional[terms] = additional_signed(*self._version, genesis, birth, digest)
+            known = self.additional_known[terms] = additional_signed(*self._version, genesis, birth, digest)
         return known
 
     # --------------------------------------------------------------------------------------------- transactions
 
+    def check_signature(self, extrinsic: Extrinsic) -> AccountId:
+        """Check a signed extrinsic up to its signature, for the open block; return the signer.
+
+        Raises:
+            InvalidTransaction: it does not belong into this block.
+        """
+        return self._check_signature(extrinsic, self._number)
+
     def _check_signature(self, extrinsic: Extrinsic, number: int) -> AccountId:
-        """Check everything up to the signature; return the signer."""
         signer = extrinsic.signer
         if signer is None:
             raise UnknownLookup
         if signer == ZERO_ACCOUNT:
             raise BadSigner
-        additional = self._additional.get(extrinsic.terms)
+        additional = self.additional_known.get(extrinsic.terms)
         if additional is None:
             additional = self.additional(extrinsic, number)
         if extrinsic.verified_for != additional:
@@ -312,30 +313,31 @@ class Executive:
         )
 
     def apply(self, extrinsic: Extrinsic) -> None:
-        """Apply a transaction to the open block.
+        """Apply one transaction; see `apply_all`."""
+        self.apply_all(iter((extrinsic,)))
+
+    def apply_all(self, extrinsics: Iterator[Extrinsic]) -> None:
+        """Apply transactions to the open block, each before the next one is asked for.
 
         Raises:
-            DecodeError: the call is malformed; nothing has changed.
-            InvalidTransaction: it does not belong into this block; nothing has changed.
+            DecodeError: the call of the one that came last is malformed; it has changed nothing.
+            InvalidTransaction: it does not belong into this block; it has changed nothing.
         """
+        shortcut = self._shortcut
+        while (extrinsic := shortcut(extrinsics, self) if shortcut else next(extrinsics, None)) is not None:
+            self._apply_plainly(extrinsic)
+
+    def _apply_plainly(self, extrinsic: Extrinsic) -> None:
+        """Apply a transaction the general way."""
         call: Call = extrinsic.call or self.decode(extrinsic)
         if not extrinsic.is_signed:
             self._apply_unsigned(extrinsic, call)
             return
-        signer = self._check_signature(extrinsic, self._number)
+        signer = self.check_signature(extrinsic)
         nonce = extrinsic.nonce
         info, length, tip, fees = call.info, len(extrinsic.raw), extrinsic.tip, self._fees
-        weight = info.fixed_weight
-        if weight is None:
-            weight = call.weight
+        weight = call.weight
         charged = fees.fee(length, weight) + tip if info.charges else tip
-        phase = b"\x00" + len(self._body).to_bytes(4, "little")
-        shortcut = self._shortcuts.get(info)
-        if shortcut is not None and self._has_room(info.class_index, weight, length):
-            tail = info.tails.get((weight, True)) or self._tail(info, weight, charges=True)
-            if shortcut(signer, nonce, call.args, charged, tip, phase, tail):
-                self._include(extrinsic, info.class_index, weight, length)
-                return
         account = self._account_of(signer, nonce)
         if nonce != account.nonce:
             raise Future
@@ -347,7 +349,7 @@ class Executive:
             payer = self._sponsored(sponsor, signer, call, charged)[0]
         if not self._has_room(info.class_index, weight, length):
             raise ExhaustsResources
-        self._store.phase = phase
+        phase = self._store.phase = b"\x00" + len(self._body).to_bytes(4, "little")
         self._charge(signer, account, payer, charged)
         if sponsor is not None:
             sponsor.charged(call.args, charged)
@@ -359,7 +361,7 @@ class Executive:
         if store.imbalance + fees.pending != 0:
             raise Bug(f"extrinsic {len(self._body)}: balances changed by {store.imbalance + fees.pending}")
         store.events.append(phase + end)
-        self._include(extrinsic, info.class_index, used, length)
+        self.include((extrinsic,), info.class_index, used + self._base_extrinsic, length)
 
     def _dispatch(
         self, call: Call, signer: AccountId, weight: int, charged: int, size: tuple[int, int]
@@ -378,14 +380,23 @@ class Executive:
             used = weight if post.weight is None else min(post.weight, weight)
             charges = charges if post.pays is None else post.pays is Pays.Yes
             actual = self._fees.fee(size[0], used) + size[1] if charges else size[1]
-        tail = info.tails.get((used, charges)) or self._tail(info, used, charges=charges)
+        tail = info.tail(used, charges=charges)
         return used, end + tail, actual
 
-    def _include(self, extrinsic: Extrinsic, class_index: int, weight: int, length: int) -> None:
-        self._weight[class_index] += weight + self._base_extrinsic
-        self._total_weight += weight + self._base_extrinsic
+    def room(self, class_index: int) -> tuple[int, int]:
+        """Return the weight and the length that transactions of a class may still have together."""
+        weight = min(
+            self._weight_max[class_index] - self._weight[class_index],
+            self._weight_max[OPERATIONAL] - self._total_weight,
+        )
+        return weight, self._length_max[class_index] - self._length
+
+    def include(self, extrinsics: Sequence[Extrinsic], class_index: int, weight: int, length: int) -> None:
+        """Add what was applied: transactions of one class, their weight in the block and length together."""
+        self._weight[class_index] += weight
+        self._total_weight += weight
         self._length += length
-        self._body.append(extrinsic)
+        self._body += extrinsics
 
     def _apply_unsigned(self, extrinsic: Extrinsic, call: Call) -> None:
         """Apply a call its pallet lets in without a signature: no nonce, no fee."""
@@ -399,26 +410,12 @@ class Executive:
             self._machine.dispatch(call, NONE)
         except DispatchError as error:
             end = b"\x00\x01" + error.scale
-        store.events.append(phase + end + self._tail(info, weight, charges=False))
-        self._include(extrinsic, info.class_index, weight, length)
+        store.events.append(phase + end + info.tail(weight, charges=False))
+        self.include((extrinsic,), info.class_index, weight + self._base_extrinsic, length)
 
     def _has_room(self, class_index: int, weight: int, length: int) -> bool:
-        weight += self._base_extrinsic
-        return (
-            self._weight[class_index] + weight <= self._weight_max[class_index]
-            and self._total_weight + weight <= self._weight_max[OPERATIONAL]
-            and self._length + length <= self._length_max[class_index]
-        )
-
-    @staticmethod
-    def _tail(info: CallInfo, used: int, *, charges: bool) -> bytes:
-        """Return the encoded dispatch info and the (no) topics that end an extrinsic's last event."""
-        if len(info.tails) > TAILS_MAX:
-            info.tails.clear()
-        pays = Pays.Yes if charges else Pays.No
-        what = DispatchEventInfo(Weight(used, 0), info.dispatch_class, pays)
-        tail = info.tails[used, charges] = _EVENT_INFO.encode(what) + b"\x00"
-        return tail
+        weight_left, length_left = self.room(class_index)
+        return weight + self._base_extrinsic <= weight_left and length <= length_left
 
     # --------------------------------------------------------------------------------------------- blocks
 
@@ -433,7 +430,7 @@ class Executive:
         self._seen = None
         if parent_state is self._settled:
             self._settled = None
-            self._additional.clear()
+            self.additional_known.clear()
         else:
             self.load(parent_state)
         self._parent = (parent_header, parent_state)
@@ -468,8 +465,8 @@ class Executive:
         weight = call.weight
         used = weight if post is None or post.weight is None else min(post.weight, weight)
         info = call.info
-        store.events.append(store.phase + b"\x00\x00" + self._tail(info, used, charges=info.charges))
-        self._include(extrinsic, info.class_index, used, len(extrinsic.raw))
+        store.events.append(store.phase + b"\x00\x00" + info.tail(used, charges=info.charges))
+        self.include((extrinsic,), info.class_index, used + self._base_extrinsic, len(extrinsic.raw))
 
     @property
     def extrinsics(self) -> Sequence[Extrinsic]:

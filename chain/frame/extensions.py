@@ -6,7 +6,7 @@ is in `chain.frame.executive`, where the checks stand in one line of sight:
 
 | extension | explicit | implicit | where |
 |---|---|---|---|
-| CheckNonZeroSender | | | `Executive._check_signature` |
+| CheckNonZeroSender | | | `Executive.check_signature` |
 | CheckSpecVersion, CheckTxVersion | | u32 each | `Executive.additional` |
 | CheckGenesis | | H256 | `Executive.additional` |
 | CheckMortality | Era | H256 | `Executive.additional` |

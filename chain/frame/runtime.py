@@ -107,8 +107,7 @@ class Runtime:
             InvalidBlock: it breaks a rule; the message says which.
         """
         builder = self.open_block(parent_state, parent_header, leading_items(header.digest), given=len(body))
-        for extrinsic in body:
-            builder.apply_given(extrinsic)
+        builder.apply_given(body)
         executed = builder.seal()
         wrong = difference(executed.header, header)
         if wrong is not None:

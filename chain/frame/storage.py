@@ -16,7 +16,7 @@ Source: `frame_support::storage`; the layout of keys is Substrate's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_origin
 
@@ -97,6 +97,8 @@ class StorageInfo:
     default: Callable[[], Any]
     prefix: bytes
     doc: str
+    raw_keys: dict[Any, bytes] = field(default_factory=dict, repr=False, compare=False)
+    """Logical to raw key, for items of which all stores of a runtime keep them together."""
 
 
 def type_arguments(annotation: Any) -> tuple[type[Item[Any, Any]], tuple[Any, ...]]:
@@ -261,12 +263,11 @@ class Item(Generic[K, V]):
     Attributes:
         cache: logical key to value, None where there is none; a plain value has the key None.
         original: what each key written in this block held before; its keys are what may have changed.
-        raw_keys: logical to raw key, where an item keeps that.
         checked: whether values are test-encoded after each extrinsic; an item whose writers check ranges turns it off.
         is_always_looked_at: whether it may have changed without a `write` that the store knows of.
     """
 
-    __slots__ = ("cache", "encode", "info", "original", "raw_keys", "read", "store")
+    __slots__ = ("cache", "encode", "info", "original", "read", "store")
 
     checked = True
     is_always_looked_at = False
@@ -276,7 +277,6 @@ class Item(Generic[K, V]):
         self.info = info
         self.cache: dict[Any, Any] = {}
         self.original: dict[Any, Any] = {}
-        self.raw_keys: dict[Any, bytes] = {}
         self.encode = info.value.encode
         self.read = info.value.decode
 
@@ -319,7 +319,6 @@ class Item(Generic[K, V]):
         if self.cache:
             self.cache.clear()
             self.original.clear()
-            self.raw_keys.clear()
 
     def held(self) -> tuple[dict[Any, Any], ...]:
         """Return where values are held; always the same dictionaries."""
@@ -536,7 +535,6 @@ class Raw(Item[bytes, bytes]):
         self.store = store
         self.cache = {}
         self.original = {}
-        self.raw_keys = {}
 
     def load(self, key: bytes) -> bytes | None:
         """Read a key of the state."""

@@ -6,6 +6,8 @@ import heapq
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from aitoken.errors import Bug
+
 if TYPE_CHECKING:
     from aitoken.proto.extrinsic import Extrinsic
     from node.pool.pooled import Lane, Pooled
@@ -45,6 +47,13 @@ class Walk:
                 return tx.xt
         raise StopIteration
 
-    def skip(self) -> None:
-        """Give out no more of the sender whose transaction came last: it was not built."""
-        self._last = None
+    def skip(self) -> Extrinsic:
+        """Give out no more of the sender whose transaction came last: it was not built; return it.
+
+        Raises:
+            Bug: none came since.
+        """
+        last, self._last = self._last, None
+        if last is None:
+            raise Bug("there is nothing to skip")
+        return last.xt

@@ -66,7 +66,7 @@ class StateFuzzer:
         self.final = chain.state = FinalState(self.flat)
         self.layers: list[Any] = []
         self.replay = chain.runtime.new_instance()
-        self.replay.executive._shortcuts.clear()
+        self.replay.executive.use_shortcut(None)
         self.traffic = Traffic(self.rng, chain)
         version = chain.schema.version
         self._known = additional_signed(

@@ -145,7 +145,7 @@ def assemble(schema: Schema, *, fast: bool = True) -> tuple[Machine, System, Bal
     machine.install(system, timestamp, balances, payment)
     executive = Executive(machine, system, payment)
     if fast:
-        FastTransfer(system, balances, payment).install(executive, schema)
+        executive.use_shortcut(FastTransfer(system, balances, payment, schema))
     return machine, system, balances, payment, executive
 
 

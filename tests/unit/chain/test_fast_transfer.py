@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from aitoken.proto.digest import Digest, SmpxDigest, leading_items_of
+from aitoken.proto.extrinsic import Extrinsic
 from aitoken.proto.randomness import UNPROVEN
 from aitoken.types import AIT, AccountId, Balance
-from chain.frame.errors import CannotPay
-from chain.frame.executive import ExecutedBlock
+from chain.frame.errors import BadSigner, CannotPay
+from chain.frame.executive import ZERO_ACCOUNT, ExecutedBlock
 from chain.frame.types import AccountInfo
 from chain.pallets.fast_transfer import FastTransfer
 from tests.support import small_runtime as small
@@ -101,19 +102,34 @@ def test_the_fast_way_gives_the_same_block(name: str, call: str, tip: int) -> No
 
 
 def test_the_usual_transfer_does_take_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[bool] = []
+    left: list[Any] = []
     original = FastTransfer.__call__
 
-    def spy(self: FastTransfer, *args: Any) -> bool:
-        taken.append(original(self, *args))
-        return taken[-1]
+    def spy(self: FastTransfer, *args: Any) -> Any:
+        left.append(original(self, *args))
+        return left[-1]
 
     monkeypatch.setattr(FastTransfer, "__call__", spy)
     chain = Chain()
-    chain.block(
+    extrinsics = [
         chain.sign(ALICE, "Balances.transfer_keep_alive", B, AIT, nonce=0),
         chain.sign(ALICE, "Balances.transfer_allow_death", B, AIT, nonce=1),
         chain.sign(ALICE, "Balances.transfer_keep_alive", C, AIT, nonce=2),
-    )
+        chain.sign(ALICE, "Balances.transfer_keep_alive", C, AIT, nonce=3),
+    ]
+    chain.open()
+    chain.executive.apply_all(iter(extrinsics))
+    chain.seal()
 
-    assert taken == [True, True, False]
+    assert left == [extrinsics[2], None]
+
+
+def test_nobody_signs_for_the_account_of_zeros() -> None:
+    chain = Chain({A: 100 * AIT, ZERO_ACCOUNT: 100 * AIT})
+    honest = chain.sign(ALICE, "Balances.transfer_keep_alive", A, AIT, nonce=0)
+    extrinsic = Extrinsic(honest.raw.replace(A, ZERO_ACCOUNT, 1))
+    chain.open()
+    extrinsic.verified_for = chain.executive.additional(extrinsic, 1)
+
+    with pytest.raises(BadSigner):
+        chain.executive.apply(extrinsic)

@@ -49,16 +49,20 @@ class Walk:
 
     def __init__(self, offered: list[Extrinsic]) -> None:
         self._rest = iter(offered)
+        self._last: Extrinsic | None = None
         self.skipped = 0
 
     def __iter__(self) -> Iterator[Extrinsic]:
         return self
 
     def __next__(self) -> Extrinsic:
-        return next(self._rest)
+        self._last = next(self._rest)
+        return self._last
 
-    def skip(self) -> None:
+    def skip(self) -> Extrinsic:
         self.skipped += 1
+        assert self._last is not None
+        return self._last
 
 
 class Waiting:
