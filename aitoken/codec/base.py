@@ -225,13 +225,13 @@ def compact_read(data: bytes, offset: int, limit: int = 1 << COMPACT_BITS_MAX) -
         end = offset + 1 + size
         value = int.from_bytes(data[offset + 1 : end], "little")
         least = 0x4000_0000 if size == 4 else 1 << 8 * (size - 1)
+    if end <= len(data) and least <= value < limit:
+        return value, end
     if end > len(data):
         raise truncated(end - offset, data, offset)
     if value < least:
         raise DecodeError(f"compact integer {value} is not in its shortest form")
-    if value >= limit:
-        raise DecodeError(f"compact integer {value} does not fit its type")
-    return value, end
+    raise DecodeError(f"compact integer {value} does not fit its type")
 
 
 def length_read(data: bytes, offset: int, item_size_min: int, length_max: int | None) -> tuple[int, int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from typing import Any, Final
 
 from aitoken.codec.base import (
+    COMPACT_BITS_MAX,
     ArrayOf,
     Codec,
     CompactOf,
@@ -93,8 +94,13 @@ def Compact(inner: Codec[int]) -> Codec[int]:  # noqa: N802
             raise EncodeError(f"{value} does not fit {inner.size_min} bytes")
         return compact_encode(value)
 
-    read = partial(compact_read, limit=limit)
-    return Codec(encode, read, default=int, size_min=1, shape=lambda: Shape(CompactOf(inner)))
+    def read(data: bytes, offset: int) -> tuple[int, int]:
+        return compact_read(data, offset, limit)
+
+    widest = limit == 1 << COMPACT_BITS_MAX
+    return Codec(
+        encode, compact_read if widest else read, default=int, size_min=1, shape=lambda: Shape(CompactOf(inner))
+    )
 
 
 CompactU32: Final = Compact(U32)

@@ -53,13 +53,13 @@ class OtherAddress(bytes):
 
 def _read_address(data: bytes, offset: int) -> tuple[bytes, int]:
     end = offset + 33
+    if end <= len(data) and data[offset] == 0:
+        return data[offset + 1 : end], end
     if offset >= len(data):
         raise truncated(1, data, offset)
     kind = data[offset]
     if kind == 0:
-        if end > len(data):
-            raise truncated(33, data, offset)
-        return data[offset + 1 : end], end
+        raise truncated(33, data, offset)
     reader = _ADDRESS_READERS.get(kind)
     if reader is None:
         raise DecodeError(f"no address kind {kind}")
