@@ -109,6 +109,8 @@ class Importer:
         state: State = self.database.state
         builder = self.runtime.open_block(state, self.header, items, given=len(body) + 1)
         extrinsics = [builder.extrinsics[0], *extrinsics]
+        for _ in self.database.read_ahead(builder.keys_of(extrinsics)):
+            pass
         for at in range(0, len(extrinsics), YIELD_EVERY):
             builder.apply_given(extrinsics[at : at + YIELD_EVERY])
         spent["execution"] = clock() - start

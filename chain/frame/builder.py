@@ -70,6 +70,10 @@ class BlockBuilder:
         """
         self._open().apply_all(extrinsics)
 
+    def keys_of(self, extrinsics: Iterable[Extrinsic]) -> Iterator[bytes]:
+        """Yield raw keys that usual transactions among `extrinsics` will look at, for who wants to read them ahead."""
+        return self._open().keys_of(extrinsics)
+
     def apply_given(self, extrinsics: Iterable[Extrinsic]) -> None:
         """Add the next extrinsics of a block somebody else made, inherents included.
 

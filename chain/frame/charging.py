@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from aitoken.proto.extrinsic import Extrinsic
@@ -98,3 +98,6 @@ class Shortcut(Protocol):
             DecodeError: the call of the extrinsic that came last is malformed; nothing of it was done.
             InvalidTransaction: it does not belong into this block; nothing of it was done.
         """
+
+    def accounts(self, extrinsics: Iterable[Extrinsic], block: OpenBlock) -> Iterator[AccountId]:
+        """Yield whose accounts are looked at when `extrinsics` are applied, as far as they are usual."""

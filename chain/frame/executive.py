@@ -52,7 +52,7 @@ from chain.frame.types import (
 from chain.state.ordered import ordered_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from chain.frame.machine import Machine
     from chain.state.base import State
@@ -326,6 +326,11 @@ class Executive:
         shortcut = self._shortcut
         while (extrinsic := shortcut(extrinsics, self) if shortcut else next(extrinsics, None)) is not None:
             self._apply_plainly(extrinsic)
+
+    def keys_of(self, extrinsics: Iterable[Extrinsic]) -> Iterator[bytes]:
+        """Yield raw keys of accounts that usual transactions will look at; some may come again."""
+        if self._shortcut is not None:
+            yield from map(self._accounts.raw_key, self._shortcut.accounts(extrinsics, self))
 
     def _apply_plainly(self, extrinsic: Extrinsic) -> None:
         """Apply a transaction the general way."""

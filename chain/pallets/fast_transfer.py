@@ -15,14 +15,16 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from aitoken.codec.base import DecodeError
 from chain.frame.accounts import LOW, USUAL
 from chain.frame.executive import NORMAL, ZERO_ACCOUNT
 from chain.frame.types import OtherAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from aitoken.proto.extrinsic import Extrinsic
+    from aitoken.types import AccountId
     from chain.frame.calls import CallInfo
     from chain.frame.charging import OpenBlock
     from chain.frame.schema import Schema
@@ -157,6 +159,18 @@ class FastTransfer:
             self._note(len(done), fees, tips)
             block.include(done, NORMAL, before[0] - weight_left, before[1] - length_left)
         return None
+
+    def accounts(self, extrinsics: Iterable[Extrinsic], block: OpenBlock) -> Iterator[AccountId]:
+        """Yield givers and takers of the transfers among `extrinsics`; what is malformed shows when it is applied."""
+        for xt in extrinsics:
+            try:
+                call = xt.call or block.decode(xt)
+            except DecodeError:
+                continue
+            if xt.signer is not None and call.info in self._calls:
+                yield xt.signer
+                if call.args[0].__class__ is not OtherAddress:
+                    yield call.args[0]
 
     def _note(self, count: int, fees: int, tips: int) -> None:
         """Write down what so many transfers paid together."""

@@ -242,14 +242,16 @@ class Executor:
         builder: BlockBuilder = self._runtime.open_block(
             parent.state, parent.header, leading_items(header.digest), given=len(block.extrinsics)
         )
-        hashes = () if parsed is not None else self._bodies.hashes(block.extrinsics)
-        for start in range(0, len(block.extrinsics), YIELD_EVERY):
+        if parsed is None:
+            parsed, hashes = [], self._bodies.hashes(block.extrinsics)
+            for some in _slices(len(block.extrinsics)):
+                yield
+                parsed += map(self._extrinsic, block.extrinsics[some], hashes[some])
+        yield
+        yield from self._chain.read_ahead(builder.keys_of(parsed))
+        for some in _slices(len(parsed)):
             yield
-            some = slice(start, start + YIELD_EVERY)
-            if parsed is None:
-                builder.apply_given(map(self._extrinsic, block.extrinsics[some], hashes[some]))
-            else:
-                builder.apply_given(parsed[some])
+            builder.apply_given(parsed[some])
         yield
         self._insert(builder.seal(self._bodies.root(block.extrinsics)), header)
 
@@ -272,6 +274,10 @@ class Executor:
         body = tuple([xt.raw for xt in block.body])
         self._bodies.note(body, root=block.header.extrinsics_root, hashes=[xt.hash for xt in block.body])
         return block_of(block.header, body)
+
+
+def _slices(count: int) -> Iterator[slice]:
+    return (slice(start, start + YIELD_EVERY) for start in range(0, count, YIELD_EVERY))
 
 
 def _digest_of(slot: Slot, proof: bytes) -> SmpxDigest:

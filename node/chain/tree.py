@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgpack
@@ -221,6 +221,10 @@ class Chain:
         self._best = block
         for listener in tuple(self._listeners):
             listener.on_best(block)
+
+    def read_ahead(self, keys: Iterable[bytes]) -> Iterator[None]:
+        """Read values of the final state before they are asked for, some in each step; see `FlatState.read_ahead`."""
+        return self._database.read_ahead(keys)
 
     def finalize(
         self,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -257,6 +257,10 @@ class Database:
         if self._changed_since_trunk < max(min(max(least, 4 * size), most), size // 2):
             return None
         return self._trunk_writer()
+
+    def read_ahead(self, keys: Iterable[bytes]) -> Iterator[None]:
+        """Read values of the final state before they are asked for, some in each step; see `FlatState.read_ahead`."""
+        return self._flat.read_ahead(keys)
 
     def finalized(self) -> tuple[BlockNumber, Hash32]:
         """Return number and hash of the last final block."""

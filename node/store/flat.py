@@ -11,7 +11,8 @@ new iterator.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from chain.state.base import Changes
@@ -22,6 +23,9 @@ CACHED_VALUES: Final = 400_000
 """By default so many values are held: some 100 MB at 80 bytes and their keys."""
 _FEW: Final = 2
 """So many pairs are read with the cursor where some are asked for; the trie asks for the only one in a place."""
+_SAMPLE: Final = 64
+_READ_AT_ONCE: Final = 64
+"""Reads in a step of `read_ahead`: a millisecond."""
 _CACHED_SIZE_MAX: Final = 4_096  # greater values are few and not worth the memory
 
 
@@ -54,6 +58,22 @@ class FlatState:
                 value = found[1] if found is not None and found[0] == STATE + key else None
             self._keep(key, value)  # type: ignore[arg-type]  # mypy does not narrow by the identity of an object
         return value  # type: ignore[return-value]  # as above
+
+    def read_ahead(self, keys: Iterable[bytes]) -> Iterator[None]:
+        """Put values into the cache before they are asked for, some in each step.
+
+        In the order of the keys a read takes two thirds of the time: neighbours share what a cursor passes. Where most
+        of the first few keys are in the cache, nothing is done: to look for the others would take longer.
+        """
+        coming, young, old = iter(keys), self._young, self._old
+        missing = {key for key in islice(coming, _SAMPLE) if key not in young and key not in old}
+        if len(missing) < _SAMPLE // 4:
+            return
+        missing.update([key for key in coming if key not in young and key not in old])
+        for count, key in enumerate(sorted(missing)):
+            if count % _READ_AT_ONCE == 0:
+                yield
+            self.get(key)
 
     def iterate(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs whose key starts with `prefix`, ascending, those greater than `after` only."""

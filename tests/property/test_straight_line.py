@@ -98,3 +98,16 @@ def check_both_ways(chain: Chain, raws: list[bytes]) -> list[tuple[int, str]]:
     assert [xt.raw for xt in block.body] == [xt.raw for xt in reference.body]
     assert block.header == reference.header
     return refused
+
+
+def test_keys_to_read_ahead_are_those_of_both_sides_of_transfers() -> None:
+    chain = Chain()
+    raws = transactions(chain, [(0, 0, 2, AIT, 0, 0, True), (1, 1, 1, AIT, 0, 0, True), (1, 3, 0, AIT, 0, 0, True)])
+    _, _, _, _, executive = small.assemble(chain.schema, fast=True)
+    malformed = Extrinsic(raws[0])
+    malformed.call_bytes = b"\xff"
+
+    keys = list(executive.keys_of([malformed, *map(Extrinsic, raws)]))
+
+    assert keys == [executive._accounts.raw_key(account(who)) for who in (ALICE, CHARLIE, BOB, BOB)]
+    assert list(small.assemble(chain.schema, fast=False)[-1].keys_of([Extrinsic(raws[0])])) == []
