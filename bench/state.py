@@ -41,7 +41,7 @@ def _trie(accounts: int) -> Iterator[Row]:
     build = time.process_time() - start
     name = f"state {accounts:,}"
     yield Row(name, "build from sorted pairs", build / accounts * 1e6, "us/key")
-    yield from _held(name, "all packed", final)
+    yield from _held(name, "built", final)
     gc.collect()
     gc.freeze()
     for share in (0, 10, 100):
@@ -56,7 +56,7 @@ def _trie(accounts: int) -> Iterator[Row]:
             flat.apply(layer.changes)
             final.absorb(layer)
         yield Row(name, f"root, {share} % new accounts", sorted(best)[_BLOCKS // 2] / _PER_BLOCK * 1e6, "us/key")
-    yield from _held(name, "held at the end", final)
+    yield from _held(name, "at the end", final)
     say("state: layers")
     layer = final.child({keys[0]: b"x"})
     for _ in range(3):
@@ -71,10 +71,17 @@ def _trie(accounts: int) -> Iterator[Row]:
 
 
 def _held(name: str, what: str, final: FinalState) -> Iterator[Row]:
-    parts = final.branches()
-    size = sum(sys.getsizeof(path) + sys.getsizeof(node) for part in parts for path, node in part.items())
-    yield Row(name, f"{what}, branch nodes", sum(map(len, parts)) / 1e3, "thousand")
-    yield Row(name, f"{what}, size", (size + sum(map(sys.getsizeof, parts))) / 1e6, "MB")
+    count = size = 0
+    waiting = [] if final.top is None else [final.top]
+    while waiting:
+        node = waiting.pop()
+        count += 1
+        size += sys.getsizeof(node)
+        if type(node) is tuple:
+            size += sys.getsizeof(node[0])
+            waiting += node[1:]
+    yield Row(name, f"{what}, branches", count / 1e3, "thousand")
+    yield Row(name, f"{what}, size", size / 1e6, "MB")
 
 
 def _lists() -> Iterator[Row]:

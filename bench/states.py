@@ -33,8 +33,9 @@ from chain.frame.runtime import Runtime
 from chain.genesis import Genesis, build_genesis
 from chain.runtime import build_runtime
 from chain.spec import ChainSpec, parse_spec
-from chain.state.held import built
-from chain.state.nodes import HASHED_FROM, PREFIX_SIZE, root_hash
+from chain.state.build import build
+from chain.state.nodes import HASHED_FROM, Leaf, root_hash
+from chain.state.tree import encoding_of
 from node.store import schema, trunk
 from node.store.database import Database
 
@@ -112,15 +113,17 @@ class _Few:
             pairs = self._others(accounts)
             value = self.genesis.pairs[account_key(account(0))]
             print(f"states: the trie of {accounts:,} accounts", file=sys.stderr)
-            branches = built(_all(pairs, value, making), HASHED_FROM[1])
+            trie = build(_all(pairs, value, making), 0, HASHED_FROM[1])
             empty = self.genesis.header
-            root = root_hash(branches.nodes[""][PREFIX_SIZE:])
+            root = root_hash(encoding_of(trie, 0, HASHED_FROM[1]))
             header = Header(empty.parent_hash, empty.number, root, empty.extrinsics_root, empty.digest)
             print(f"states: the database of {accounts:,} accounts", file=sys.stderr)
             done = making / "done"
             done.mkdir()
             coming = _all(pairs, value, making)
-            Database.create(done / "db", header.hash, header.encode(), coming, branches=branches)
+            Database.create(
+                done / "db", header.hash, header.encode(), coming, top=None if isinstance(trie, Leaf) else trie
+            )
             done.joinpath("header").write_bytes(header.encode())
             done.rename(kept)
 

@@ -1,43 +1,29 @@
 """A whole trie, or a subtree, from sorted pairs in one go.
 
-The pairs come in order, so only the branches on the way to the latest key are open; each is closed, hashed and stored
-once. Cost: 3 us per key. Memory: the open branches.
+The pairs come in order, so only the branches on the way to the latest key are open; each is closed and hashed once.
+Cost: 3 us per key. Memory: the branches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeAlias
 
 from chain.state.base import KeyValue
-from chain.state.nodes import COMPACT, PREFIX_SIZE, Leaf, Value, digest, joined, leaf, merkle_value, value_of
-
-Nodes: TypeAlias = dict[str, bytes | None]
-"""Branch nodes by path; None where an overlay takes one away."""
-
-Subtree: TypeAlias = bytes | Leaf | None
-"""What hangs in a place of the trie: nothing, one key, or a branch (its Merkle value; the node is stored)."""
-
-
-class Store(Protocol):
-    """Where branch nodes go."""
-
-    def __setitem__(self, path: str, node: bytes, /) -> None:
-        """Take a node."""
+from chain.state.nodes import COMPACT, Leaf, Value, digest, joined, leaf, value_of
+from chain.state.tree import Node, Subtree, with_below
 
 
 class _Open:
     """A branch whose children are still coming."""
 
-    __slots__ = ("bitmap", "branches", "depth", "parts", "plain", "value")
+    __slots__ = ("bitmap", "depth", "nodes", "parts", "value")
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
         self.value: Value | None = None
         self.bitmap = 0
-        self.branches = 0
-        self.plain = 1
         self.parts: list[bytes] = []
+        self.nodes: list[Node | None] = [None] * 16
 
     def add(self, nibble: int, encoding: bytes) -> None:
         """Append a child."""
@@ -45,18 +31,16 @@ class _Open:
         if len(encoding) >= 32:
             self.parts += (b"\x80", digest(encoding))
         else:
-            self.plain = 0
             self.parts += (COMPACT[len(encoding)], encoding)
 
 
-def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, nodes: Store) -> Subtree:
-    """Build the trie over `pairs` and store its branches in `nodes`.
+def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int) -> Subtree:
+    """Build the trie over `pairs`.
 
     Args:
         pairs: ascending by key, each key once, alike in their first `attach` nibbles.
         attach: the depth in nibbles at which the subtree hangs; 0 for a whole trie.
         hashed_from: the length from which on values are held by their hash.
-        nodes: gets the branch nodes by path, each after those below it.
     """
     coming = iter(pairs)
     pair = next(coming, None)
@@ -65,7 +49,7 @@ def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, n
     key, value = pair
     stack: list[_Open] = []
     left = -1  # nibbles shared with the key before
-    node = b""
+    node: Node = b""
     while True:
         pair = next(coming, None)
         right = -1 if pair is None else shared(key, pair[0])  # nibbles shared with the key after
@@ -81,27 +65,27 @@ def build(pairs: Iterable[tuple[bytes, bytes]], attach: int, hashed_from: int, n
             byte = key[depth >> 1]
             top.add(byte & 15 if depth & 1 else byte >> 4, leaf(key, depth + 1, value, hashed_from))
         if depth > right:
-            node = _close(key.hex(), stack, right, attach, nodes)
+            node = _close(key.hex(), stack, right, attach)
         if pair is None:
-            return merkle_value(node[PREFIX_SIZE:])
+            return node
         key, value = pair
         left = right
 
 
-def _close(path: str, stack: list[_Open], right: int, attach: int, nodes: Store) -> bytes:
+def _close(path: str, stack: list[_Open], right: int, attach: int) -> Node:
     """Close the branches deeper than `right` on the way to the key with the nibbles `path`; return the last of them."""
-    node = b""
+    node: Node = b""
     while stack and stack[-1].depth > right:
         done = stack.pop()
         if right >= 0 and (not stack or stack[-1].depth < right):
             stack.append(_Open(right))
         at = stack[-1].depth + 1 if stack else attach
-        node = joined(path[at : done.depth], done.value, done.bitmap, done.branches, done.plain, b"".join(done.parts))
-        nodes[path[:at]] = node
+        encoding = joined(path[at : done.depth], done.value, done.bitmap, b"".join(done.parts))
+        node = with_below(encoding, done.nodes)
         if stack:
             nibble = int(path[at - 1], 16)
-            stack[-1].branches |= 1 << nibble
-            stack[-1].add(nibble, node[PREFIX_SIZE:])
+            stack[-1].nodes[nibble] = node
+            stack[-1].add(nibble, encoding)
     return node
 
 

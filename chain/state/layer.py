@@ -1,6 +1,6 @@
 """States in memory above the final one: a tree of layers, each its parent and what one block changed.
 
-`FinalState` is the root of the tree: the flat state on disk and the branches of its trie (`chain.state.held`).
+`FinalState` is the root of the tree: the flat state on disk and the branches of its trie (`chain.state.tree`).
 `child` makes a `Layer`; a layer never changes. When its block becomes final, the caller writes the changes to disk and
 then calls `absorb`:
 
@@ -20,16 +20,16 @@ from typing import Final
 
 from aitoken.errors import Bug
 from aitoken.types import Hash32
-from chain.state.base import Changes, KeyValue, StateDiscarded, StateVersion
-from chain.state.build import Nodes
-from chain.state.held import Branches, HeldNodes, built
+from chain.state.base import Changes, KeyValue, StateDamaged, StateDiscarded, StateVersion
+from chain.state.build import build
 from chain.state.memory import MemoryKeyValue
-from chain.state.nodes import EMPTY_ROOT, HASHED_FROM, PREFIX_SIZE, leaf, root_hash
+from chain.state.nodes import HASHED_FROM, Leaf, root_hash
 from chain.state.proof import prove
-from chain.state.trie import Find, Update
+from chain.state.tree import Node, Subtree, encoding_of
+from chain.state.trie import Update
 
-LINE_MAX: Final = 50_000
-"""Nodes that a line holds at most, final ones included, before it is begun anew with those that are not final."""
+LINE_MAX: Final = 20_000
+"""Changes that a line holds at most, final ones included, before it is begun anew with those that are not final."""
 
 
 class _Unsaid:
@@ -70,17 +70,15 @@ class Anchor:
 class _Line:
     """What layers on top of each other say together, as the last of them sees it; the last counts them all."""
 
-    __slots__ = ("changes", "count", "nodes")
+    __slots__ = ("changes", "count")
 
     def __init__(self) -> None:
         self.changes: dict[bytes, bytes | None] = {}
-        self.nodes: Nodes = {}
         self.count = 0
 
     def join(self, layer: Layer) -> None:
         """Take a layer in as the last one."""
         self.changes.update(layer.changes)
-        self.nodes.update(layer.nodes)
         self.count += 1
         layer.line, layer.place = self, self.count
 
@@ -88,12 +86,12 @@ class _Line:
 class Layer:
     """The state after one unfinalised block."""
 
-    __slots__ = ("__weakref__", "before", "changes", "keys", "line", "nodes", "parent", "place", "root")
+    __slots__ = ("__weakref__", "before", "changes", "final", "keys", "line", "parent", "place", "root", "top")
 
     def __init__(self, parent: Layer | Anchor, changes: Changes) -> None:
         """Compute the state after `changes`; those that change nothing are dropped."""
         self.parent = parent
-        anchor, find = _trie_of(parent)
+        anchor, top = _trie_of(parent)
         keys = sorted(changes)
         values = [changes[key] for key in keys]
         olds = _values_of(parent, keys)
@@ -106,16 +104,16 @@ class Layer:
         """What is different from the parent, ascending by key; None where a key was removed."""
         self.before: Final = dict(zip(keys, olds, strict=True))
         """The parent's values of the keys in `changes`; None where there was none."""
-        self.nodes: Nodes = {}
         self.line: _Line | None = None
         self.place = 0
+        self.final = False
         if keys:
             existed = [old is not None for old in olds]
-            update = Update(parent, find, keys, values, existed, anchor.final.hashed_from)
-            self.root = update.root()
-            self.nodes = update.overlay
+            trie = Update(parent, keys, values, existed, anchor.final.hashed_from).applied(top)
+            self.top, self.root = _top_of(trie), _root_of(trie, anchor.final.hashed_from)
             _line_up(self)
         else:
+            self.top = top
             self.root = parent.root if isinstance(parent, Layer) else anchor.final.root
 
     def get(self, key: bytes, /) -> bytes | None:
@@ -145,41 +143,47 @@ class Layer:
 
     def prove(self, keys: Iterable[bytes], /) -> list[bytes]:
         """Return the trie nodes and hashed values that show the values of `keys`, or their absence."""
-        anchor, find = _trie_of(self)
-        return prove(self, find, keys, anchor.final.hashed_from)
+        anchor, top = _trie_of(self)
+        return prove(self, top, keys, anchor.final.hashed_from)
 
 
 class FinalState:
     """The state after the last final block."""
 
-    def __init__(
-        self, flat: KeyValue, version: StateVersion = StateVersion.V1, branches: Branches | None = None
-    ) -> None:
-        """Take the branches of the trie over `flat`, or build them: 3 us per key.
+    def __init__(self, flat: KeyValue, version: StateVersion = StateVersion.V1, top: Node | None = None) -> None:
+        """Take the trie over `flat`, or build it: 3 us per key.
 
-        Raises:
-            StateDamaged: the branches contradict each other. That they are those of `flat`, their root shows.
+        Args:
+            flat: the state.
+            version: how its trie holds values.
+            top: the branch at the root of its trie. That it is, `root` shows.
         """
         self.version: Final = version
         self.hashed_from: Final = HASHED_FROM[version]
         self._flat = flat
         self.anchor = Anchor(self, flat)
         self._tip: Layer | None = None  # the layer absorbed last; what is built on it rests on the anchor through it
-        self.nodes: Final = HeldNodes(branches or built(flat.iterate(b""), self.hashed_from))
-        if branches is not None:
-            self.nodes.check()
-        self._root = _root_of(self.nodes.get(""), flat, self.hashed_from)
+        trie: Subtree = top if top is not None else build(flat.iterate(b""), 0, self.hashed_from)
+        self._top = _top_of(trie)
+        self._root = _root_of(trie, self.hashed_from)
 
     @classmethod
     def resumed(
-        cls, flat: KeyValue, branches: Branches, before: Changes, version: StateVersion = StateVersion.V1
+        cls,
+        flat: KeyValue,
+        top: Node | None,
+        before: Changes,
+        root: Hash32,
+        version: StateVersion = StateVersion.V1,
     ) -> FinalState:
-        """Return the state in `flat`, given the branches of an earlier one and what the keys that changed since held.
+        """Return the state in `flat`, given the trie of an earlier one and what the keys that changed since held.
 
         Raises:
-            StateDamaged: these do not belong together.
+            StateDamaged: the root of the earlier one is not `root`.
         """
-        final = cls(_Earlier(flat, before), version, branches)
+        final = cls(_Earlier(flat, before), version, top)
+        if final.root != root:
+            raise StateDamaged("the trie that was kept is that of another state")
         layer = final.child({key: flat.get(key) for key in before})
         final._flat = flat
         final.absorb(layer)
@@ -195,6 +199,11 @@ class FinalState:
         """The trie root."""
         return self._root
 
+    @property
+    def top(self) -> Node | None:
+        """The branch at the root of the trie, with all below it; None where there are less than two keys."""
+        return self._top
+
     def get(self, key: bytes, /) -> bytes | None:
         """Return the value of `key`, or None."""
         return self._flat.get(key)
@@ -209,11 +218,7 @@ class FinalState:
 
     def prove(self, keys: Iterable[bytes], /) -> list[bytes]:
         """Return the trie nodes and hashed values that show the values of `keys`, or their absence."""
-        return prove(self._flat, self.nodes.__getitem__, keys, self.hashed_from)
-
-    def branches(self) -> Branches:
-        """Return what lets the state be made again without building the trie."""
-        return self.nodes.branches()
+        return prove(self._flat, self._top, keys, self.hashed_from)
 
     def absorb(self, layer: Layer, past: KeyValue | None = None) -> None:
         """Make `layer`, a child of the final state, the final state; its changes are already in the flat state.
@@ -227,12 +232,13 @@ class FinalState:
         """
         if layer.parent is not self.anchor and layer.parent is not self._tip:
             raise Bug("the absorbed state is not a child of the final state")
+        if self._tip is not None:
+            self._tip.top = None  # whoever still reads that state needs no trie
         self._tip = layer
         self.anchor.retire(past)
         self.anchor = layer.parent = Anchor(self, self._flat)
-        self.nodes.absorb(layer.nodes)
-        layer.nodes, layer.line = {}, None
-        self._root = layer.root
+        layer.final, layer.line = True, None
+        self._top, self._root = layer.top, layer.root
 
 
 class _Earlier:
@@ -252,12 +258,12 @@ class _Earlier:
         return _merged(_within(self._keys, self._before, prefix, after), self._present.iterate(prefix, after))
 
 
-def _root_of(node: bytes | None, flat: KeyValue, hashed_from: int) -> Hash32:
-    """Return the root of the trie over `flat`, whose root node is `node` if it is a branch."""
-    if node is not None:
-        return root_hash(node[PREFIX_SIZE:])
-    pair = next(flat.iterate(b""), None)
-    return EMPTY_ROOT if pair is None else root_hash(leaf(pair[0], 0, pair[1], hashed_from))
+def _top_of(trie: Subtree) -> Node | None:
+    return None if isinstance(trie, Leaf) else trie
+
+
+def _root_of(trie: Subtree, hashed_from: int) -> Hash32:
+    return root_hash(encoding_of(trie, 0, hashed_from))
 
 
 def _within(keys: Sequence[bytes], changes: Changes, prefix: bytes, after: bytes | None) -> Changes:
@@ -287,10 +293,10 @@ def _ends_with(layer: Layer) -> _Line | None:
 def _line_up(layer: Layer) -> None:
     """Put a new layer in line with its parents, if it has any that are not final."""
     parent = layer.parent
-    if not isinstance(parent, Layer) or not parent.nodes:
+    if not isinstance(parent, Layer) or parent.final:
         return
     line = _ends_with(parent)
-    if line is None or len(line.nodes) > LINE_MAX:
+    if line is None or len(line.changes) > LINE_MAX:
         line = _Line()
         for below in reversed(_layers_of(parent)[0]):
             line.join(below)
@@ -310,40 +316,16 @@ def _values_of(state: Layer | Anchor, keys: Sequence[bytes]) -> list[bytes | Non
     return [below(key) if (value := said(key, _UNSAID)) is _UNSAID else value for key in keys]  # type: ignore[misc]  # _UNSAID
 
 
-def _trie_of(state: Layer | Anchor) -> tuple[Anchor, Find]:
-    """Return what `state` rests on, and how to find a branch node of its trie by path.
+def _trie_of(state: Layer | Anchor) -> tuple[Anchor, Node | None]:
+    """Return what `state` rests on, and the branch at the root of its trie.
 
     Raises:
         StateDiscarded: it rests on what is no longer the final state.
     """
-    layers, anchor = _layers_of(state) if isinstance(state, Layer) else ([], state)
+    anchor = _layers_of(state)[1] if isinstance(state, Layer) else state
     if not anchor.live:
         raise StateDiscarded("the final state has moved on; nothing can be built or proven here")
-    resident = anchor.final.nodes.__getitem__
-    line = _ends_with(layers[0]) if layers else None
-    overlays = [layer.nodes for layer in layers if layer.nodes] if line is None else [line.nodes]
-    if not overlays:
-        return anchor, resident
-
-    if len(overlays) == 1:
-        said = overlays[0].get
-
-        def find_above(path: str) -> bytes | None:
-            node = said(path)
-            return node if node is not None or (not path and path in overlays[0]) else resident(path)
-
-        return anchor, find_above
-
-    def find(path: str) -> bytes | None:
-        for overlay in overlays:
-            node = overlay.get(path)
-            if node is not None:
-                return node
-            if path == "" and path in overlay:
-                return None
-        return resident(path)
-
-    return anchor, find
+    return anchor, state.top if isinstance(state, Layer) else anchor.final.top
 
 
 def _merged(changed: Changes, below: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:

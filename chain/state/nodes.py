@@ -1,13 +1,7 @@
-"""The bytes of a trie node, as the fast trie keeps and patches them.
+"""The encoding of a trie node, as the fast trie keeps and patches it (`chain.state.reference` says what it is).
 
-A branch node is held as a short prefix and its exact encoding (`chain.state.reference` says what that is), in one
-`bytes` object: what is cached, what is hashed and what a proof shows are the same bytes. The prefix
-
-    u16 children that are branches | u16 all children | u32 where the children begin | u16 nibbles of the partial key
-    | u8 1 if every child is a 32-byte hash
-
-makes the two things fast that an update does to a node: to see where a key goes on, and to put a child's new hash in
-place: with hashes only, child n begins 33 bytes after the children below it, each a compact length byte and 32 bytes.
+What is held of a branch is its exact encoding: what is hashed and what a proof shows are the same bytes. With hashes
+only, child n begins 33 bytes after the children below it, each a compact length byte and 32 bytes.
 
 Leaves are not held: key, depth and value give the encoding.
 """
@@ -16,19 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from struct import Struct
 from typing import Final, NamedTuple
 
 from aitoken.types import Hash32
-
-PREFIX: Final = Struct("<HHIHB")
-PREFIX_SIZE: Final = PREFIX.size
 
 HASHED_FROM: Final = (1 << 62, 33)
 """By state version: the length of a value from which on its hash stands in the node."""
 
 _BLAKE2_256: Final = blake2b(digest_size=32)
-_HASH_LENGTH: Final = b"\x80"  # compact(32)
+BARE: Final = 0b10000000
+"""The first byte of a branch without partial key and value: what most are."""
 _LOW_NIBBLE: Final = tuple(bytes([byte & 15]) for byte in range(256))
 
 
@@ -37,6 +28,19 @@ class Leaf(NamedTuple):
 
     key: bytes
     value: bytes
+
+
+class Layout(NamedTuple):
+    """Where in the encoding of a branch things are."""
+
+    nibbles: int
+    """How many of them the partial key has."""
+    at: int
+    """Where the bitmap is, after the partial key."""
+    bitmap: int
+    """Which of the 16 children there are."""
+    start: int
+    """Where the children begin; a value is between bitmap and children."""
 
 
 class Value(NamedTuple):
@@ -122,24 +126,19 @@ def value_of(value: bytes, hashed_from: int) -> Value:
     return Value(COMPACT[len(value)] + value, hashed=False)
 
 
-def branch(partial: str, value: Value | None, children: Sequence[bytes | None], branches: int) -> bytes:
-    """Return the branch node (prefix and encoding) of a hex `partial` key, a value and 16 Merkle values."""
+def branch(partial: str, value: Value | None, children: Sequence[bytes | None]) -> bytes:
+    """Return the encoding of a branch with a hex `partial` key, a value and 16 Merkle values."""
     bitmap = 0
-    plain = 1
     parts: list[bytes] = []
     for nibble, child in enumerate(children):
         if child is not None:
             bitmap |= 1 << nibble
-            if len(child) == 32:
-                parts += (_HASH_LENGTH, child)
-            else:
-                plain = 0
-                parts += (COMPACT[len(child)], child)
-    return joined(partial, value, bitmap, branches, plain, b"".join(parts))
+            parts += (COMPACT[len(child)], child)
+    return joined(partial, value, bitmap, b"".join(parts))
 
 
-def joined(partial: str, value: Value | None, bitmap: int, branches: int, plain: int, children: bytes) -> bytes:
-    """Return the branch node with its `children` already encoded."""
+def joined(partial: str, value: Value | None, bitmap: int, children: bytes) -> bytes:
+    """Return the encoding of a branch whose `children` are encoded already."""
     count = len(partial)
     if value is None:
         head, stored = BRANCH[count], b""
@@ -147,47 +146,62 @@ def joined(partial: str, value: Value | None, bitmap: int, branches: int, plain:
         stored = value.encoded
         head = BRANCH_HASHED[count] if value.hashed else BRANCH_VALUE[count]
     packed = bytes.fromhex("0" + partial if count & 1 else partial)
-    start = PREFIX_SIZE + len(head) + len(packed) + 2 + len(stored)
-    return b"".join(
-        (
-            PREFIX.pack(branches, bitmap, start, count, plain),
-            head,
-            packed,
-            bitmap.to_bytes(2, "little"),
-            stored,
-            children,
-        )
-    )
+    return b"".join((head, packed, bitmap.to_bytes(2, "little"), stored, children))
 
 
-def partial_of(node: bytes | bytearray, count: int) -> str:
-    """Return the hex partial key of a branch node with `count` nibbles in it."""
-    end = bitmap_at(node, count)
-    text = node[end - (count + 1) // 2 : end].hex()
+def layout(node: bytes) -> Layout:
+    """Return where in the encoding of a branch things are."""
+    first = node[0]
+    if first == BARE:
+        return Layout(0, 1, node[1] | node[2] << 8, 3)
+    hashed = first < 0b01000000
+    limit = 0b1111 if hashed else 0b111111
+    count = first & limit
+    at = 1
+    if count == limit:
+        while (more := node[at]) == 255:
+            count += more
+            at += 1
+        count += more
+        at += 1
+    at += count + 1 >> 1
+    start = at + 2
+    if hashed:
+        start += 32
+    elif first >> 6 == 0b11:
+        match node[start] & 3:
+            case 0:
+                start += 1 + (node[start] >> 2)
+            case 1:
+                start += 2 + (int.from_bytes(node[start : start + 2], "little") >> 2)
+            case _:
+                start += 4 + (int.from_bytes(node[start : start + 4], "little") >> 2)
+    return Layout(count, at, node[at] | node[at + 1] << 8, start)
+
+
+def partial_of(node: bytes, where: Layout) -> str:
+    """Return the hex partial key of a branch."""
+    count = where.nibbles
+    text = node[where.at - (count + 1 >> 1) : where.at].hex()
     return text[1:] if count & 1 else text
 
 
-def bitmap_at(node: bytes | bytearray, count: int) -> int:
-    """Return where the bitmap of a branch node with `count` nibbles in its partial key is."""
-    head = BRANCH_HASHED if node[PREFIX_SIZE] < 0b01000000 else BRANCH
-    return PREFIX_SIZE + len(head[count]) + (count + 1) // 2
-
-
-def value_in(node: bytes | bytearray, count: int, start: int) -> Value | None:
-    """Return the value a branch node holds; its partial key has `count` nibbles, its children begin at `start`."""
-    kind = node[PREFIX_SIZE]
+def value_in(node: bytes, where: Layout) -> Value | None:
+    """Return the value that a branch holds."""
+    kind = node[0]
     if kind >> 6 == 0b10:
         return None
-    return Value(bytes(node[bitmap_at(node, count) + 2 : start]), hashed=kind < 0b01000000)
+    return Value(node[where.at + 2 : where.start], hashed=kind < 0b01000000)
 
 
-def children_in(node: bytes | bytearray, bitmap: int, start: int) -> list[bytes | None]:
-    """Return the 16 Merkle values a branch node holds."""
+def children_in(node: bytes, where: Layout) -> list[bytes | None]:
+    """Return the 16 Merkle values that a branch holds."""
     children: list[bytes | None] = [None] * 16
+    start = where.start
     for nibble in range(16):
-        if bitmap >> nibble & 1:
+        if where.bitmap >> nibble & 1:
             size = node[start] >> 2  # below 64: one byte of compact length
-            children[nibble] = bytes(node[start + 1 : start + 1 + size])
+            children[nibble] = node[start + 1 : start + 1 + size]
             start += 1 + size
     return children
 
@@ -200,6 +214,6 @@ def child_at(node: bytes | bytearray, start: int, before: int) -> int:
 
 
 def with_partial(node: bytes, partial: str) -> bytes:
-    """Return the branch node with another partial key."""
-    branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
-    return joined(partial, value_in(node, count, start), bitmap, branches, plain, node[start:])
+    """Return the branch with another partial key."""
+    where = layout(node)
+    return joined(partial, value_in(node, where), where.bitmap, node[where.start :])

@@ -19,7 +19,8 @@ from typing import Final
 
 from aitoken.types import Hash32
 from chain.state.build import build
-from chain.state.nodes import BRANCH, COMPACT, EMPTY_ROOT, HASHED_FROM, LEAF, PREFIX_SIZE, Leaf, leaf, root_hash
+from chain.state.nodes import BRANCH, COMPACT, HASHED_FROM, LEAF, leaf, root_hash
+from chain.state.tree import encoding_of
 
 _INLINE: Final = HASHED_FROM[0]
 _ROWS: Final = 64
@@ -62,13 +63,7 @@ def ordered_root(values: Sequence[bytes]) -> Hash32:
 
 def ordered_root_plainly(values: Sequence[bytes]) -> Hash32:
     """Return the same as `ordered_root`, as every trie is built."""
-    nodes: dict[str, bytes | None] = {}
-    subtree = build(_pairs(values), 0, _INLINE, nodes)
-    if subtree is None:
-        return EMPTY_ROOT
-    if isinstance(subtree, Leaf):
-        return root_hash(leaf(subtree.key, 0, subtree.value, _INLINE))
-    return root_hash((nodes[""] or b"")[PREFIX_SIZE:])
+    return root_hash(encoding_of(build(_pairs(values), 0, _INLINE), 0, _INLINE))
 
 
 def _pairs(values: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -7,55 +7,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aitoken.errors import Bug
 from chain.state.base import KeyValue
-from chain.state.nodes import PREFIX, PREFIX_SIZE, leaf, partial_of
-from chain.state.trie import Find, find_leaf
+from chain.state.nodes import layout, leaf, partial_of
+from chain.state.tree import Node, below_of, bytes_of
+from chain.state.trie import find_leaf
 
 
-def prove(view: KeyValue, find: Find, keys: Iterable[bytes], hashed_from: int) -> list[bytes]:
-    """Return the proof of `keys` in the trie over `view`, its branch nodes given by `find`; the root node is first."""
+def prove(view: KeyValue, top: Node | None, keys: Iterable[bytes], hashed_from: int) -> list[bytes]:
+    """Return the proof of `keys` in the trie over `view` whose root is the branch `top`; the root node is first."""
     shown: dict[bytes, None] = {}
     keys = list(keys)
-    if keys and find("") is None:
+    if keys and top is None:
         pair = next(view.iterate(b""), None)
         shown[b"\x00" if pair is None else leaf(pair[0], 0, pair[1], hashed_from)] = None
         if pair is not None and pair[0] in keys and len(pair[1]) >= hashed_from:
             shown[pair[1]] = None
         return list(shown)
     for key in keys:
-        _show(view, find, key, hashed_from, shown)
+        if top is not None:
+            _show(view, top, key, hashed_from, shown)
     return list(shown)
 
 
-def _show(view: KeyValue, find: Find, key: bytes, hashed_from: int, shown: dict[bytes, None]) -> None:
+def _show(view: KeyValue, top: Node, key: bytes, hashed_from: int, shown: dict[bytes, None]) -> None:
     goal = key.hex()
     path = ""
     value = None
-    while True:
-        node = find(path)
-        if node is None:
-            raise Bug(f"the trie has no node at {path!r}")
-        branches, bitmap, _, count, _ = PREFIX.unpack_from(node)
-        encoding = node[PREFIX_SIZE:]
-        if len(encoding) >= 32 or path == "":
+    node: Node | None = top
+    while node is not None:
+        encoding = bytes_of(node)
+        where = layout(encoding)
+        if len(encoding) >= 32 or node is top:
             shown[encoding] = None
-        path += partial_of(node, count)
+        path += partial_of(encoding, where)
         if not goal.startswith(path):
             return
         if goal == path:
             value = view.get(key)
             break
-        bit = 1 << int(goal[len(path)], 16)
+        nibble = int(goal[len(path)], 16)
         path += goal[len(path)]
-        if not bitmap & bit:
+        if not where.bitmap >> nibble & 1:
             return
-        if not branches & bit:
+        node = below_of(node)[nibble]
+        if node is None:
             value = view.get(key)
             found = find_leaf(view, path) if value is None else (key, value)
             encoding = leaf(found[0], len(path), found[1], hashed_from)
             if len(encoding) >= 32:
                 shown[encoding] = None
-            break
     if value is not None and len(value) >= hashed_from:
         shown[value] = None

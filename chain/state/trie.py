@@ -1,13 +1,10 @@
-"""The fast trie: only branch nodes are kept, each under the path at which it hangs, and are patched in place.
+"""The fast trie: a tree of branches of which an update makes the next, new where something changed.
 
-A branch hangs at a *path*: the hex nibbles from the root down to and including the one by which its parent refers to
-it. Its own partial key comes on top, so a branch moves to another path only when a parent is split or collapses, and
-its children keep theirs. Since nodes are found by path and not by hash, an update overwrites: nothing is counted or
-collected. A leaf is implied by the flat state; it is looked up there only when something new comes into its place, or
-when it is all that is left of a branch.
+A leaf is implied by the flat state; it is looked up there only when something new comes into its place, or when it is
+all that is left of a branch.
 
-An update is one recursive pass over the sorted changes: every node on the way to a changed key is hashed once. What
-it writes goes into an *overlay*, a dict of path to node (None: no longer there), so that a block can be dropped.
+An update is one recursive pass over the sorted changes: every node on the way to a changed key is made and hashed once.
+The tree before stays as it was, so a block is dropped by not holding its tree.
 
 The common case, other values under keys that stay, puts hashes and leaves in the places of others as long as they
 (`_update`). Everything that changes the shape of a node collects what now hangs in its places and puts the node
@@ -22,32 +19,26 @@ Source: `chain.state.reference` for the format. Cost: see `bench/state.py`.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from aitoken.errors import Bug
-from aitoken.types import Hash32
 from chain.state.base import KeyValue
-from chain.state.build import Nodes, Subtree, build, pairs_below
+from chain.state.build import build, pairs_below
 from chain.state.nodes import (
-    EMPTY_ROOT,
-    PREFIX,
-    PREFIX_SIZE,
+    BARE,
     Leaf,
-    branch,
     child_at,
     children_in,
     digest,
+    layout,
     leaf,
     merkle_value,
     partial_of,
-    root_hash,
     value_in,
     value_of,
-    with_partial,
 )
-
-Find: TypeAlias = Callable[[str], bytes | None]
+from chain.state.tree import Node, Subtree, below_of, bytes_of, encoding_of, grown, moved, replaced, with_below
 
 _DIGITS: Final = "0123456789abcdef"
 _NIBBLE: Final = {digit: nibble for nibble, digit in enumerate(_DIGITS)}
@@ -69,7 +60,6 @@ class Update:
     def __init__(
         self,
         view: KeyValue,
-        find: Find,
         keys: Sequence[bytes],
         values: Sequence[bytes | None],
         existed: Sequence[bool],
@@ -79,60 +69,41 @@ class Update:
 
         Args:
             view: the state before.
-            find: path -> its branch node.
             keys: what changes, ascending.
             values: the new value of each, different from what it was; None removes.
             existed: which of the keys had a value before.
             hashed_from: the length from which on values are held by their hash.
         """
-        self.overlay: Nodes = {}
         self._view = view
-        self._find = find
         self._keys = keys
         self._paths = [key.hex() for key in keys]
         self._values = values
         self._existed = existed
         self._hashed_from = hashed_from
 
-    def root(self) -> Hash32:
-        """Do it: fill `overlay` and return the new root."""
-        if self._find("") is None:
-            subtree = self._grow("", 0, len(self._keys), occupied=next(self._view.iterate(b""), None) is not None)
-        else:
-            subtree = self._update("", 0, len(self._keys))
-        if subtree is None:
-            return EMPTY_ROOT
-        if isinstance(subtree, Leaf):
-            return root_hash(leaf(subtree.key, 0, subtree.value, self._hashed_from))
-        node = self.overlay[""]
-        if node is None:
-            raise Bug("the trie lost its root node")
-        return root_hash(node[PREFIX_SIZE:])
+    def applied(self, top: Node | None) -> Subtree:
+        """Return the trie after the changes; `top` is the branch at the root before, if there is one."""
+        if top is None:
+            return self._grow("", 0, len(self._keys), occupied=next(self._view.iterate(b""), None) is not None)
+        return self._update(top, "", 0, len(self._keys))
 
-    def _current(self, path: str) -> bytes:
-        node = self.overlay.get(path)
-        if node is None:
-            node = self._find(path)
-            if node is None:
-                raise Bug(f"the trie has no node at {path!r}")
-        return node
-
-    def _update(self, path: str, low: int, high: int) -> Subtree:
+    def _update(self, node: Node, path: str, low: int, high: int) -> Subtree:
         """Apply the changes [low, high), all at or below `path`, to the branch there."""
-        node = self._find(path)
-        if node is None:
-            raise Bug(f"the trie has no node at {path!r}")
-        branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
-        paths, keys, values, existed = self._paths, self._keys, self._values, self._existed
+        held = bytes_of(node)
+        where = layout(held)
+        nibbles, _, bitmap, start = where
+        paths = self._paths
         full = path
-        if count:
-            full = path + partial_of(node, count)
+        if nibbles:
+            full = path + partial_of(held, where)
             if not (paths[low].startswith(full) and paths[high - 1].startswith(full)):
-                return self._diverge(path, full, low, high)
+                return self._diverge(node, path, full, low, high)
         depth = len(full)
         own = low if len(paths[low]) == depth else None
         low += own is not None
-        patched = bytearray(node)
+        plain = len(held) == start + 33 * bitmap.bit_count()
+        patched = bytearray(held)
+        nodes = [*below_of(node)]
         others: dict[int, Subtree] = {}
         while low < high:
             digit = paths[low][depth]
@@ -143,151 +114,183 @@ class Update:
                 end += 1
             nibble = _NIBBLE[digit]
             bit = 1 << nibble
-            below: Subtree = None
-            if branches & bit:
-                below = self._update(full + digit, low, end) if end - low > 1 else self._update_one(full + digit, low)
-            elif bitmap & bit and end == low + 1 and existed[low] and (value := values[low]) is not None:
-                below = leaf(keys[low], depth + 1, value, self._hashed_from)
-                below = digest(below) if len(below) >= 32 else below
-            if type(below) is bytes:
-                before, size = bitmap & (bit - 1), len(below)
+            below, encoding = self._below(nodes[nibble], depth + 1, low, end, bitmap & bit)
+            if encoding is not None and bitmap & bit:
+                merkle = digest(encoding) if len(encoding) >= 32 else encoding
+                before, size = bitmap & (bit - 1), len(merkle)
                 at = start + 33 * before.bit_count() if plain else child_at(patched, start, before)
                 if patched[at] == size << 2:  # what is there is as long
-                    patched[at + 1 : at + 1 + size] = below
+                    patched[at + 1 : at + 1 + size] = merkle
+                    if below is not None:
+                        nodes[nibble] = below
                     low = end
                     continue
-            grown = not branches & bit
-            others[nibble] = self._grow(full + digit, low, end, occupied=bitmap & bit != 0) if grown else below
+            others[nibble] = self._grow(full + digit, low, end, occupied=True) if below is None and encoding else below
             low = end
+        held = bytes(patched)
         if others or own is not None:
-            return self._restructure(path, full, bytes(patched), others, own)
-        self.overlay[path] = node = bytes(patched)
-        return digest(node[PREFIX_SIZE:]) if plain else merkle_value(node[PREFIX_SIZE:])
+            return self._restructure(held, nodes, path, full, others, own)
+        return with_below(held, nodes)
 
-    def _update_one(self, path: str, at: int) -> Subtree:
-        """Do what `_update` does, for one change; most nodes lie on the way to one, so this is the hot loop."""
+    def _below(self, node: Node | None, depth: int, low: int, high: int, occupied: int) -> tuple[Subtree, bytes | None]:
+        """Return what hangs in a place after the changes [low, high), and its encoding, which may be put in its place.
+
+        Of a leaf that stays there is only that, of one that was not there before only itself.
+
+        Args:
+            node: what branch hung there.
+            depth: how deep that is, in nibbles.
+            low: the first change.
+            high: the one after the last.
+            occupied: not 0 if anything hung there.
+        """
+        if node is not None:
+            if high - low == 1:
+                below = self._update_one(node, depth, low)
+            else:
+                below = self._update(node, self._paths[low][:depth], low, high)
+        elif occupied and high - low == 1 and self._existed[low] and (value := self._values[low]) is not None:
+            return None, leaf(self._keys[low], depth, value, self._hashed_from)
+        else:
+            below = self._grow(self._paths[low][:depth], low, high, occupied=occupied != 0)
+        if isinstance(below, bytes):
+            return below, below
+        return below, below[0] if type(below) is tuple else None
+
+    def _update_one(self, node: Node, above: int, at: int) -> Subtree:
+        """Do what `_update` does, `above` nibbles deep, for one change: most nodes lie on the way to one."""
+        fork: Any = None
+        if isinstance(node, bytes):
+            held = node
+        else:
+            held, fork = node[0], node
+        nibbles, bitmap, start = 0, held[1] | held[2] << 8, 3
+        if held[0] != BARE:
+            nibbles, _, bitmap, start = layout(held)
         goal = self._paths[at]
-        node = self._find(path)
-        if node is None:
-            raise Bug(f"the trie has no node at {path!r}")
-        branches, bitmap, start, count, plain = PREFIX.unpack_from(node)
-        above = len(path)
-        depth = above + count
-        if len(goal) == depth or (count and goal[above:depth] != partial_of(node, count)):
-            return self._update(path, at, at + 1)
+        depth = above + nibbles
+        if len(goal) == depth or (nibbles and goal[above:depth] != partial_of(held, layout(held))):
+            return self._update(node, goal[:above], at, at + 1)
         nibble = _NIBBLE[goal[depth]]
         bit = 1 << nibble
         below: Subtree = None
-        if branches & bit:
-            below = self._update_one(goal[: depth + 1], at)
+        encoding: bytes | None = None
+        if fork is not None and (there := fork[nibble + 1]) is not None:
+            below = self._update_one(there, depth + 1, at)
+            if isinstance(below, bytes):
+                encoding = below
+            elif type(below) is tuple:
+                encoding = below[0]
         elif bitmap & bit and self._existed[at] and (value := self._values[at]) is not None:
-            below = leaf(self._keys[at], depth + 1, value, self._hashed_from)
-            below = digest(below) if len(below) >= 32 else below
-        if type(below) is bytes:
-            before, size = bitmap & (bit - 1), len(below)
-            start = start + 33 * before.bit_count() if plain else child_at(node, start, before)
-            if node[start] == size << 2:  # what is there is as long
+            encoding = leaf(self._keys[at], depth + 1, value, self._hashed_from)
+        if encoding is not None:
+            merkle = digest(encoding) if len(encoding) >= 32 else encoding
+            before, size = bitmap & (bit - 1), len(merkle)
+            plain = len(held) == start + 33 * bitmap.bit_count()
+            start = start + 33 * before.bit_count() if plain else child_at(held, start, before)
+            if held[start] == size << 2:  # what is there is as long
                 start += 1
-                self.overlay[path] = node = node[:start] + below + node[start + size :]
-                return digest(node[PREFIX_SIZE:]) if plain else merkle_value(node[PREFIX_SIZE:])
-        if not branches & bit:
+                held = held[:start] + merkle + held[start + size :]
+                return held if fork is None else replaced(fork, held, nibble, below)
+        if below is None and (fork is None or fork[nibble + 1] is None):
             below = self._grow(goal[: depth + 1], at, at + 1, occupied=bitmap & bit != 0)
-        return self._restructure(path, goal[:depth], node, {nibble: below}, None)
+        return self._restructure(held, below_of(node), goal[:above], goal[:depth], {nibble: below}, None)
 
     def _grow(self, path: str, low: int, high: int, *, occupied: bool) -> Subtree:
         """Return what hangs at `path` after the changes [low, high), where a leaf (if `occupied`) or nothing was."""
+        if high - low == 1 and self._existed[low] and (value := self._values[low]) is not None:
+            return Leaf(self._keys[low], value)
         pairs = self._added(low, high)
         if occupied and not any(self._existed[low:high]):
             insort(pairs, find_leaf(self._view, path))
-        return build(pairs, len(path), self._hashed_from, self.overlay)
+        return build(pairs, len(path), self._hashed_from)
 
-    def _diverge(self, path: str, full: str, low: int, high: int) -> Subtree:
+    def _diverge(self, node: Node, path: str, full: str, low: int, high: int) -> Subtree:
         """Apply the changes [low, high) to the branch at `path`; some are outside of `full`, where it forks."""
         first = bisect_left(self._paths, full, low, high)
         last = bisect_left(self._paths, full + _AFTER_HEX, first, high)
         inserts = self._added(low, first) + self._added(last, high)
-        if first == last:
-            return self._split(path, inserts)
-        subtree = self._update(path, first, last)
-        if isinstance(subtree, bytes):
-            return self._split(path, inserts)
-        if subtree is not None:
-            insort(inserts, subtree)
-        return build(inserts, len(path), self._hashed_from, self.overlay)
+        subtree: Subtree = node if first == last else self._update(node, path, first, last)
+        if subtree is None or isinstance(subtree, Leaf):
+            if subtree is not None:
+                insort(inserts, subtree)
+            return build(inserts, len(path), self._hashed_from)
+        return self._split(subtree, path, inserts) if inserts else subtree
 
-    def _split(self, path: str, inserts: Sequence[tuple[bytes, bytes]]) -> bytes:
+    def _split(self, node: Node, path: str, inserts: Sequence[Leaf]) -> Node:
         """Put `inserts`, all outside of where the branch at `path` forks, and that branch under a new one."""
-        node = self._current(path)
-        full = path + partial_of(node, PREFIX.unpack_from(node)[3])
+        held = bytes_of(node)
+        full = path + partial_of(held, layout(held))
         paths = [key.hex() for key, _ in inserts]
         fork = min(_common(full, paths[0]), _common(full, paths[-1]))
-        moved = full[: fork + 1]
-        self.overlay[moved] = below = with_partial(node, full[fork + 1 :])
-        children: list[bytes | None] = [None] * 16
-        children[_NIBBLE[full[fork]]] = merkle_value(below[PREFIX_SIZE:])
-        branches = 1 << _NIBBLE[full[fork]]
+        places: list[Subtree] = [None] * 16
         value = None
         low = 0
         if len(paths[0]) == fork:
-            value = value_of(inserts[0][1], self._hashed_from)
+            value = value_of(inserts[0].value, self._hashed_from)
             low = 1
+        ours = moved(node, full[fork + 1 :])
+        places[_NIBBLE[full[fork]]] = ours
         while low < len(inserts):
             digit = paths[low][fork]
             end = bisect_left(paths, full[:fork] + _DIGIT_AFTER[digit], low)
-            nibble = _NIBBLE[digit]
             if digit == full[fork]:
-                children[nibble] = self._split(moved, inserts[low:end])
+                places[_NIBBLE[digit]] = self._split(ours, full[: fork + 1], inserts[low:end])
             else:
-                subtree = build(inserts[low:end], fork + 1, self._hashed_from, self.overlay)
-                branches |= self._place(children, nibble, subtree, fork + 1)
+                places[_NIBBLE[digit]] = build(inserts[low:end], fork + 1, self._hashed_from)
             low = end
-        return self._store(path, branch(full[len(path) : fork], value, children, branches))
+        children: list[bytes | None] = [None] * 16
+        nodes: list[Node | None] = [None] * 16
+        for nibble, subtree in enumerate(places):
+            self._place(children, nodes, nibble, subtree, fork + 1)
+        return grown(full[len(path) : fork], value, children, nodes)
 
     def _restructure(
-        self, path: str, full: str, node: bytes, others: Mapping[int, Subtree], own: int | None
+        self,
+        held: bytes,
+        below: Sequence[Node | None],
+        path: str,
+        full: str,
+        others: Mapping[int, Subtree],
+        own: int | None,
     ) -> Subtree:
-        """Put the branch at `path` together anew.
+        """Put a branch together anew.
 
         Args:
+            held: what it was, hashes already patched.
+            below: the branches below it, those that were only patched already in place.
             path: where it hangs.
             full: where it forks.
-            node: what it was, hashes already patched.
             others: by nibble what hangs there now.
             own: which change is that of its own value.
         """
-        branches, bitmap, start, count, _ = PREFIX.unpack_from(node)
-        children = children_in(node, bitmap, start)
-        value = value_in(node, count, start)
+        where = layout(held)
+        children, nodes = children_in(held, where), list(below)
+        value = value_in(held, where)
         if own is not None:
             changed = self._values[own]
             value = None if changed is None else value_of(changed, self._hashed_from)
         for nibble, subtree in others.items():
-            branches &= ~(1 << nibble)
-            branches |= self._place(children, nibble, subtree, len(full) + 1)
+            self._place(children, nodes, nibble, subtree, len(full) + 1)
         left = [nibble for nibble in range(16) if children[nibble] is not None]
         if not left:
-            self.overlay[path] = None
             return None if value is None else self._own_leaf(full, own)
         if len(left) == 1 and value is None:
-            return self._collapse(path, full, left[0], branches, others.get(left[0]))
-        return self._store(path, branch(full[len(path) :], value, children, branches))
+            return self._collapsed(path, full, left[0], nodes[left[0]], others.get(left[0]))
+        return grown(full[len(path) :], value, children, nodes)
 
-    def _collapse(self, path: str, full: str, nibble: int, branches: int, known: Subtree) -> Subtree:
-        """Replace the branch at `path` by its only child, at `nibble`."""
+    def _collapsed(self, path: str, full: str, nibble: int, node: Node | None, known: Subtree) -> Subtree:
+        """Return what comes in place of the branch at `path` whose only child is at `nibble`."""
         digit = _DIGITS[nibble]
-        below = full + digit
-        if branches:
-            node = self._current(below)
-            partial = partial_of(node, PREFIX.unpack_from(node)[3])
-            self.overlay[below] = None
-            return self._store(path, with_partial(node, full[len(path) :] + digit + partial))
-        self.overlay[path] = None
+        if node is not None:
+            held = bytes_of(node)
+            return moved(node, full[len(path) :] + digit + partial_of(held, layout(held)))
         if isinstance(known, Leaf):
             return known
+        below = full + digit
         at = bisect_left(self._paths, below)  # it may have got another value in this very pass
         while at < len(self._paths) and self._paths[at].startswith(below):
-            value = self._values[at]
-            if value is not None:
+            if (value := self._values[at]) is not None:
                 return Leaf(self._keys[at], value)
             at += 1
         return find_leaf(self._view, below)
@@ -300,19 +303,14 @@ class Update:
             raise Bug(f"the trie has a value at {full} that the state does not have")
         return Leaf(key, value)
 
-    def _place(self, children: list[bytes | None], nibble: int, subtree: Subtree, depth: int) -> int:
-        """Make `subtree` the child at `nibble`, at `depth`; return its bit if it is a branch."""
-        if isinstance(subtree, Leaf):
-            children[nibble] = merkle_value(leaf(subtree.key, depth, subtree.value, self._hashed_from))
-            return 0
-        children[nibble] = subtree
-        return 0 if subtree is None else 1 << nibble
+    def _place(
+        self, children: list[bytes | None], nodes: list[Node | None], nibble: int, subtree: Subtree, depth: int
+    ) -> None:
+        """Make `subtree` what hangs at `nibble`, at `depth`."""
+        children[nibble] = None if subtree is None else merkle_value(encoding_of(subtree, depth, self._hashed_from))
+        nodes[nibble] = None if isinstance(subtree, Leaf) else subtree
 
-    def _store(self, path: str, node: bytes) -> bytes:
-        self.overlay[path] = node
-        return merkle_value(node[PREFIX_SIZE:])
-
-    def _added(self, low: int, high: int) -> list[tuple[bytes, bytes]]:
+    def _added(self, low: int, high: int) -> list[Leaf]:
         """Return the changes [low, high) that leave a value."""
         pairs = zip(self._keys[low:high], self._values[low:high], strict=True)
         return [Leaf(key, value) for key, value in pairs if value is not None]

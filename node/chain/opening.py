@@ -117,9 +117,8 @@ def open_chain(chain_file: Path, data_dir: Path, *, history_blocks: int | None) 
         genesis = build_genesis(spec, runtime)
         genesis_hash = genesis.header.hash
         meta = {GENESIS_PROOF: proof_of(genesis)}
-        branches = genesis.state.branches()
-        Database.create(path, genesis_hash, genesis.header.encode(), genesis.pairs.items(), meta, branches)
-        del genesis, branches
+        Database.create(path, genesis_hash, genesis.header.encode(), genesis.pairs.items(), meta, genesis.state.top)
+        del genesis
         write_whole(data_dir / REMEMBERED, digest + genesis_hash)
         if (data_dir / "voting.json").exists():
             log.warning(

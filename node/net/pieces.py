@@ -15,7 +15,8 @@ from aitoken.errors import Rejected
 from aitoken.proto.trie import TrieNode, decode_node
 from chain.state.base import StateVersion
 from chain.state.build import build
-from chain.state.nodes import HASHED_FROM, PREFIX_SIZE, Leaf, leaf, merkle_value
+from chain.state.nodes import HASHED_FROM, merkle_value
+from chain.state.tree import encoding_of
 
 _HASHED_FROM = HASHED_FROM[StateVersion.V1]
 Pairs = list[tuple[bytes, bytes]]
@@ -38,14 +39,7 @@ def check_leaves(path: str, expected: bytes, pairs: Sequence[tuple[bytes, bytes]
         if not key.hex().startswith(path) or (before is not None and key <= before):
             raise WrongPiece("keys out of order, or from elsewhere")
         before = key
-    nodes: dict[str, bytes | None] = {}
-    subtree = build(pairs, len(path), _HASHED_FROM, nodes)
-    if subtree is None:
-        encoding = b"\x00"
-    elif isinstance(subtree, Leaf):
-        encoding = leaf(subtree.key, len(path), subtree.value, _HASHED_FROM)
-    else:
-        encoding = (nodes[path] or b"")[PREFIX_SIZE:]
+    encoding = encoding_of(build(pairs, len(path), _HASHED_FROM), len(path), _HASHED_FROM)
     if (blake2_256(encoding) if path == "" else merkle_value(encoding)) != expected:
         raise WrongPiece(f"the pairs below {path or 'the root'} do not have its hash")
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -28,8 +29,8 @@ from aitoken.errors import invariant
 from aitoken.proto.header import Header
 from aitoken.types import BlockNumber, Hash32
 from chain.state.base import Changes, StateDamaged, StateDiscarded
-from chain.state.held import Branches
 from chain.state.layer import FinalState
+from chain.state.tree import Node
 from node.store import schema, trunk
 from node.store.errors import Damaged, Exists, Missing, RolledBack, WrongGenesis, WrongSchema, write_failed
 from node.store.files import sync_directory
@@ -46,10 +47,10 @@ _PRUNED_PER_BLOCK: Final = 4  # to catch up where fewer blocks are to be kept th
 _PAIRS_PER_BATCH: Final = 50_000
 TRUNK: Final = "trunk"
 _CHANGES_PER_TRUNK: Final = (1_000, 50_000)
-"""After so many changed keys the trunk is written anew: between these bounds four times as many as it has nodes, and
-half as many where that is more."""
+"""After so many changed keys the trunk is written anew: between these bounds one for 40 of its bytes, and one for 1,000
+where that is more."""
 _RESUMED_MAX: Final = 200_000
-"""So many changed keys are taken in at most, or as many as the trunk has nodes; beyond that building is faster."""
+"""So many changed keys are taken in at most, or one for 500 bytes; beyond that building is faster."""
 _ADVICE: Final = "move the directory away, run `aitoken init`, synchronise"
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Database:
         self._writing = False
         self._changed_since_trunk = 0
         self._check_final()
-        self.state: Final = self._resumed() or self._built()
+        self.state: Final = _without_collections(lambda: self._resumed() or self._built())
         """The state after the last final block, with its trie. Whoever commits also makes it absorb the layers."""
 
     @staticmethod
@@ -107,7 +108,7 @@ class Database:
         header: bytes,
         pairs: Iterable[tuple[bytes, bytes]],
         consensus_meta: Mapping[bytes, bytes] | None = None,
-        branches: Branches | None = None,
+        top: Node | None = None,
     ) -> None:
         """Make a database that holds block 0; it appears at `path` whole or not at all.
 
@@ -117,7 +118,7 @@ class Database:
             header: of block 0, SCALE.
             pairs: the state after block 0, best ascending by key.
             consensus_meta: what consensus wants to find.
-            branches: those of its trie, where it was built already: then `open` need not.
+            top: the branch at the root of its trie, where it was built already: then `open` need not.
 
         Raises:
             Exists: `path` exists.
@@ -132,8 +133,8 @@ class Database:
             db = LevelDb.create(unfinished / "leveldb")
             _write_genesis(db, genesis_hash, header, pairs, consensus_meta or {})
             db.close()
-            if branches is not None:
-                trunk.write(unfinished / TRUNK, trunk.Trunk(BlockNumber(0), genesis_hash, branches))
+            if top is not None:
+                trunk.write(unfinished / TRUNK, trunk.Trunk(BlockNumber(0), genesis_hash, top))
             unfinished.rename(path)
             sync_directory(path.parent)
         except OSError as error:
@@ -253,8 +254,8 @@ class Database:
             WriteFailed: the disk refuses.
         """
         least, most = _CHANGES_PER_TRUNK
-        size = len(self.state.nodes)
-        if self._changed_since_trunk < max(min(max(least, 4 * size), most), size // 2):
+        size = trunk.size(self._path / TRUNK)
+        if self._changed_since_trunk < max(min(max(least, size // 40), most), size // 1_000):
             return None
         return self._trunk_writer()
 
@@ -412,14 +413,16 @@ class Database:
 
     def _resumed(self) -> FinalState | None:
         """Return the state from the trunk that was written last and what changed since; None where that fails."""
-        saved = trunk.read(self._path / TRUNK)
-        if saved is None or self.hash_of(saved.number) != saved.hash:
-            return None
+        path = self._path / TRUNK
         try:
-            before = self.undo(saved.number, max(_RESUMED_MAX, len(saved.branches.nodes)))
-            state = FinalState.resumed(self._flat, saved.branches, before)
+            saved = trunk.read(path)
+            if saved is None or self.hash_of(saved.number) != saved.hash:
+                return None
+            before = self.undo(saved.number, max(_RESUMED_MAX, trunk.size(path) // 500))
+            then = Header.decode(self.header(saved.number) or b"").state_root
+            state = FinalState.resumed(self._flat, saved.top, before, then)
         except (StateDiscarded, StateDamaged) as error:
-            log.info("the trie is built, the trunk of block %d is of no use: %s", saved.number, error)
+            log.info("the trie is built, its trunk is of no use: %s", error)
             return None
         if state.root != self._final_root:
             log.warning("the trie is built, the trunk of block %d does not lead to its root", saved.number)
@@ -428,25 +431,25 @@ class Database:
         return state
 
     def _built(self) -> FinalState:
-        state = _without_collections(self._flat)
+        state = FinalState(self._flat)
         if state.root != (expected := self._final_root):
             number = self._final[0]
             raise Damaged(f"the state in {self._path} has not the root {expected.hex()} of block {number}: {_ADVICE}")
-        self._changed_since_trunk = max(_RESUMED_MAX, len(state.nodes))  # it is time to write it
+        self._changed_since_trunk = sys.maxsize  # it is time to write it
         return state
 
     def _trunk_writer(self) -> Callable[[], None]:
         self._changed_since_trunk = 0
-        saved = trunk.Trunk(*self._final, self.state.branches())
+        saved = trunk.Trunk(*self._final, self.state.top)
         return lambda: trunk.write(self._path / TRUNK, saved)
 
 
-def _without_collections(flat: FlatState) -> FinalState:
-    """Build the trie. Millions of objects are made and none is garbage, so looking for some takes half the time."""
+def _without_collections(make: Callable[[], FinalState]) -> FinalState:
+    """Make a trie. Millions of objects are made and none is garbage, so looking for some takes half the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
-        return FinalState(flat)
+        return make()
     finally:
         if enabled:
             gc.enable()

@@ -22,7 +22,8 @@ from aitoken.types import BlockNumber, Hash32
 from chain.state.base import StateDiscarded
 from chain.state.build import pairs_below
 from chain.state.layer import FinalState
-from chain.state.nodes import PREFIX, PREFIX_SIZE, partial_of
+from chain.state.nodes import layout, partial_of
+from chain.state.tree import bytes_of, find
 from node.store.database import Database
 from node.store.history import PastView
 from node.store.leveldb import Snapshot
@@ -112,12 +113,11 @@ class Held:
         self._reader.close()
 
     def _branch(self, path: str) -> Leaves | Branch:
-        node = self._trie.nodes[path] if self._trie is not None else None
+        node = find(self._trie.top, path) if self._trie is not None else None
         if node is None:  # whoever asks made the path up
             return Leaves(())
-        count = PREFIX.unpack_from(node)[3]
-        encoding = node[PREFIX_SIZE:]
-        key = path + partial_of(node, count)
+        encoding = bytes_of(node)
+        key = path + partial_of(encoding, layout(encoding))
         holds_hash = encoding[0] < 0b01000000
         value = self._view.get(bytes.fromhex(key)) if holds_hash else None
         return Branch(encoding, value or b"")

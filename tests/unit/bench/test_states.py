@@ -21,13 +21,13 @@ def test_a_state_that_was_streamed_is_that_of_a_genesis_and_copies_leave_it_alon
     monkeypatch.setattr("bench.accounts.WITH_KEYS", 200)
 
     first = states.open_copy(ACCOUNTS, tmp_path / "first")
-    opened = first.database.state.branches()
+    opened = first.database.state.top
     first.database.close()
     again = states.open_copy(ACCOUNTS, tmp_path / "again").database
 
     genesis = build_genesis(states.roomy_spec(ACCOUNTS))
     assert first.header == genesis.header
     assert dict(again.state.iterate(b"")) == genesis.pairs
-    assert opened == FinalState.in_memory(genesis.pairs).branches()
+    assert opened == FinalState.in_memory(genesis.pairs).top
     assert again.state.get(account_key(account(ACCOUNTS - 1))) is not None
     again.close()

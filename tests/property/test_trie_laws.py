@@ -1,7 +1,10 @@
-"""Tries whose boughs are packed and taken out, and that are resumed, against the readable trie and whole ones."""
+"""Tries that were updated block by block, kept in files and resumed, against the readable trie and whole ones."""
 
+from __future__ import annotations
+
+import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,29 +13,20 @@ from hypothesis import strategies as st
 
 from aitoken.proto.trie import verify
 from aitoken.types import BlockNumber
-from chain.state import held, reference
+from chain.state import reference
 from chain.state.base import StateDamaged, StateVersion
-from chain.state.build import Nodes, build
-from chain.state.held import Branches
-from chain.state.layer import FinalState
+from chain.state.layer import FinalState, Layer
 from chain.state.memory import MemoryKeyValue
-from chain.state.nodes import HASHED_FROM
+from chain.state.nodes import layout, partial_of
+from chain.state.tree import Node, below_of, bytes_of, find, regrown, walk
 from node.store.database import TRUNK, Database
 from tests.support.chains import genesis, next_block
 
-# Keys of few different bytes, in numbers that make trunks several branches high.
+# Keys of few different bytes, in numbers that make trees several branches high.
 KEYS = st.lists(st.sampled_from([0x00, 0x01, 0x02, 0x10, 0x11, 0x22, 0xFF]), max_size=5).map(bytes)
 VALUES = st.sampled_from([b"", b"a", b"b" * 31, b"d" * 33, b"e" * 80])
 PAIRS = st.dictionaries(KEYS, VALUES, max_size=80)
 V1 = StateVersion.V1
-
-
-@pytest.fixture(autouse=True)
-def few_loose_boughs() -> Iterator[None]:
-    """Nearly all boughs are packed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(held, "LOOSE_MAX", 3)
-        yield
 
 
 @st.composite
@@ -51,29 +45,27 @@ def applied(state: dict[bytes, bytes], changes: dict[bytes, bytes | None]) -> di
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def everything(branches: Branches) -> dict[str, bytes]:
-    """All branches by path, each of which must be in one place."""
-    found = dict(branches.nodes)
-    for above, packed in branches.packed.items():
-        assert packed
-        for digit, node in held.unpacked(packed):
-            assert above + digit not in found
-            found[above + digit] = node
+def whole(pairs: dict[bytes, bytes]) -> Node | None:
+    return FinalState.in_memory(pairs).top
+
+
+def paths_of(node: Node, path: str = "") -> dict[str, Node]:
+    """All branches by the path at which they hang."""
+    held = bytes_of(node)
+    full = path + partial_of(held, layout(held))
+    found = {path: node}
+    for nibble, below in enumerate(below_of(node)):
+        if below is not None:
+            found |= paths_of(below, f"{full}{nibble:x}")
     return found
-
-
-def whole(pairs: dict[bytes, bytes]) -> Nodes:
-    nodes: Nodes = {}
-    build(iter(sorted(pairs.items())), 0, HASHED_FROM[V1], nodes)
-    return nodes
 
 
 @given(st.data(), PAIRS)
 @settings(max_examples=70)
-def test_a_trie_that_is_held_in_part_or_resumed_is_the_whole_one(data, state) -> None:
+def test_a_trie_that_was_updated_or_resumed_is_the_whole_one(data, state) -> None:
     flat = MemoryKeyValue(state)
     final = FinalState(flat)
-    saved, since = final.branches(), dict[bytes, bytes | None]()
+    saved, root, since = final.top, final.root, dict[bytes, bytes | None]()
     for _ in range(data.draw(st.integers(1, 8), label="blocks")):
         changes = data.draw(batches(state), label="changes")
         layer = final.child(changes)
@@ -88,88 +80,71 @@ def test_a_trie_that_is_held_in_part_or_resumed_is_the_whole_one(data, state) ->
         assert above.child({b"\x01": b"x"}).root == reference.root(
             applied(state, {b"\x22": b"above", b"\x10\x11": None, b"\x01": b"x"}), V1
         )
-        assert everything(final.branches()) == whole(state)
+        assert final.top == whole(state)
         keys = data.draw(st.lists(KEYS, max_size=2), label="proven")
         assert verify(final.root, final.prove(keys), keys) == {key: state.get(key) for key in keys}
         match data.draw(st.sampled_from(["go on", "save", "resume"]), label="then"):
             case "save":
-                saved, since = final.branches(), {}
+                saved, root, since = final.top, final.root, {}
             case "resume":
-                final = FinalState.resumed(flat, saved, since)
+                final = FinalState.resumed(flat, saved, since, root)
                 assert final.root == reference.root(state, V1)
-    assert {path: final.nodes[path] for path in whole(state)} == whole(state)
 
 
-def test_absorbing_a_block_does_not_go_through_all_that_is_held() -> None:
-    class Guarded(held.HeldNodes):
-        def keys(self):  # type: ignore[override, no-untyped-def]  # it fails whoever asks
-            raise AssertionError("what is held was gone through")
+@given(PAIRS, st.dictionaries(KEYS, st.none() | VALUES, max_size=15))
+@settings(max_examples=50)
+def test_the_trie_before_a_block_stays_as_it_was_and_shares_what_is_the_same(state, changes) -> None:
+    final = FinalState.in_memory(state)
+    before = list(walk(final.top))
 
-        __iter__ = items = values = keys
+    after = final.child(changes).top
 
-    flat = MemoryKeyValue({bytes((high, low)): b"v" * 40 for high in range(8) for low in range(8)})
-    final = FinalState(flat)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(held, "LOOSE_MAX", 1_000)
-        final.nodes.__class__ = Guarded
-        for changes in ({b"\x03\x03\x03": b"new"}, {b"\x04\x04": b"other"}, {b"\x05\x05": None}):
-            layer = final.child(changes)
-            flat.apply(layer.changes)
-            final.absorb(layer)
-
-    assert final.root == reference.root(dict(flat.iterate(b"")), V1)
+    assert list(walk(final.top)) == before
+    if final.top is None or after is None:
+        return
+    touched = [key.hex() for key in state.keys() | changes.keys() if state.get(key) != changes.get(key, state.get(key))]
+    old = paths_of(final.top)
+    for path, node in paths_of(after).items():
+        if path in old and not any(key.startswith(path) for key in touched):
+            assert node is old[path]
 
 
 @given(PAIRS)
 @settings(max_examples=50)
-def test_what_was_built_is_packed_but_for_the_trunk(state) -> None:
-    nodes = whole(state)
+def test_a_branch_is_found_at_its_path_and_nowhere_else(state) -> None:
+    top = whole(state)
+    there = {} if top is None else paths_of(top)
 
-    branches = FinalState.in_memory(state).branches()
-
-    assert everything(branches) == nodes
-    large = {path for path in nodes if not path or sum(other.startswith(path) for other in nodes) > 1}
-    assert branches.nodes.keys() == large & nodes.keys()
-
-
-def test_boughs_are_packed_again_one_for_one() -> None:
-    state = {bytes((high, middle, low)): b"v" * 40 for high in range(8) for middle in (0, 16) for low in (0, 1)}
-    final = FinalState.in_memory(state)
-    trunk = len(final.nodes)
-    for key in sorted(state):
-        final.prove([key])
-        assert len(final.nodes) <= trunk + 3
-
-    assert len(final.nodes) == trunk + 3
-    assert everything(final.branches()) == whole(state)
+    for path, node in there.items():
+        assert find(top, path) is node
+    keys = [key.hex() for key in state]
+    for path in {key[:end] for key in keys for end in range(len(key) + 1)} - there.keys():
+        assert find(top, path) is None
 
 
 @given(st.data(), PAIRS)
 @settings(max_examples=70)
 def test_branches_that_are_not_all_or_not_right_are_noticed(data, state) -> None:
-    flat = MemoryKeyValue(state)
-    branches = FinalState(flat).branches()
-    nodes, packed = dict(branches.nodes), dict(branches.packed)
-    part, other = data.draw(st.permutations([nodes, packed]), label="part")
-    if not part:
-        part = other
-    if not part:
+    branches = list(walk(whole(state)))
+    assert regrown(branches) == whole(state)
+    if not branches:
         return
-    at = data.draw(st.sampled_from(sorted(part)), label="at")
-    match data.draw(st.sampled_from(["gone", "changed", "twice"]), label="how"):
+    at = data.draw(st.integers(0, len(branches) - 1), label="at")
+    match data.draw(st.sampled_from(["gone", "changed", "twice", "other order"]), label="how"):
         case "gone":
-            del part[at]
+            wrong = branches[:at] + branches[at + 1 :]
         case "changed":
-            part[at] = part[at][:-1] + bytes([part[at][-1] ^ 1])
+            wrong = [*branches[:at], branches[at][:-1] + bytes([branches[at][-1] ^ 1]), *branches[at + 1 :]]
         case "twice":
-            part[at + "0"] = part[at]
+            wrong = branches[: at + 1] + branches[at:]
+        case _:
+            wrong = data.draw(st.permutations(branches), label="order")
 
     try:
-        again = FinalState(flat, V1, Branches(nodes, packed))
+        top = regrown(wrong)
     except StateDamaged:
         return
-    assert at == ""
-    assert again.root != reference.root(state, V1)
+    assert top is None or wrong == branches or bytes_of(top) != branches[-1][2:]
 
 
 @given(st.data(), st.dictionaries(KEYS, VALUES, min_size=1, max_size=40))
@@ -209,5 +184,21 @@ def test_a_database_opens_with_the_right_root_whenever_it_was_cut_off(data, stat
                 (path / TRUNK).write_bytes(left[:-1])
             database = Database.open(path, first, history_blocks=2)
             assert database.state.root == header.state_root == reference.root(state, V1)
-            assert everything(database.state.branches()) == whole(state)
+            assert database.state.top == whole(state)
         database.close()
+
+
+def test_thousands_of_small_blocks_that_mostly_remove_give_the_right_trees() -> None:
+    rng = random.Random(1)
+    keys = [bytes(rng.choice(b"\x00\x01\x10\x11\xff") for _ in range(rng.randrange(5))) for _ in range(200)]
+    values = (b"", b"a", b"b" * 31, b"c" * 32, b"d" * 33, b"e" * 80)
+    for version in StateVersion:
+        for _ in range(500):
+            state = {rng.choice(keys): rng.choice(values) for _ in range(rng.randrange(40))}
+            tip: FinalState | Layer = FinalState.in_memory(state, version)
+            for _ in range(3):
+                picked = rng.choices(keys, k=rng.randrange(12)) + rng.sample(sorted(state), min(len(state), 4))
+                changes = {key: rng.choice((None, *values)) if rng.random() < 0.7 else None for key in picked}
+                tip, state = tip.child(changes), applied(state, changes)
+                whole_one = FinalState.in_memory(state, version)
+                assert (tip.root, tip.top) == (whole_one.root, whole_one.top), (state, changes)
