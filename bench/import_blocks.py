@@ -38,7 +38,8 @@ from node.chain.executor import YIELD_EVERY
 from node.store.database import CommittedBlock
 
 SENDERS = 20_000
-BLOCKS = 5
+BLOCKS = 15
+"""Of each size: some seconds, in which a machine that changes its pace shows more than one."""
 Spent = dict[str, float]
 """Processor seconds of this thread by stage."""
 STAGES = ("decode", "signatures", "execution", "extrinsics root", "state root and events", "commit")
