@@ -78,7 +78,6 @@ class Pending:
     batch: Batch
     changes: Changes
     final: tuple[BlockNumber, Hash32]
-    oldest: int
 
 
 class Database:
@@ -196,7 +195,9 @@ class Database:
         self.settle(pending)
 
     def prepare(self, blocks: Sequence[CommittedBlock], consensus_meta: Mapping[bytes, bytes | None]) -> Pending:
-        """Return what `write` shall write; until `settle` everybody reads the state as it is now.
+        """Return what `write` shall write.
+
+        Until `settle` everybody reads the state as it is now, but for the oldest ones, which are read no more.
 
         Raises:
             Bug: the blocks do not follow the last final one, or another write is under way.
@@ -229,7 +230,8 @@ class Database:
         batch.put(schema.META_OLDEST, schema.number(oldest))
         self._writing = True
         self._flat.hold()
-        return Pending(batch, changes, final, oldest)
+        self._oldest = oldest  # at once: what the batch drops is gone before `settle`
+        return Pending(batch, changes, final)
 
     def write(self, pending: Pending) -> None:
         """Put what was prepared on disk, synced, and return. Another thread may call it.
@@ -244,7 +246,7 @@ class Database:
         """Let everybody read what was written."""
         self._flat.changed(pending.changes)
         self._changed_since_trunk += len(pending.changes)
-        self._final, self._oldest = pending.final, pending.oldest
+        self._final = pending.final
         self._writing = False
 
     def trunk_to_write(self) -> Callable[[], None] | None:

@@ -137,6 +137,24 @@ def test_states_of_kept_blocks_read_as_they_were_and_older_ones_say_so(database:
             database.state_at(BlockNumber(number))
 
 
+def test_a_state_that_a_batch_drops_is_read_no_more_while_it_is_written(path: Path) -> None:
+    database = Database.open(path, GENESIS.hash, history_blocks=2)
+    chain = Chain(database)
+    for number in range(1, 5):
+        chain.add(run_of_changes(number))
+    oldest, next_oldest = (database.state_at(BlockNumber(database.oldest + more)) for more in (0, 1))
+    kept = next_oldest.get(b"a")
+
+    pending = database.prepare([next_block(chain.head, database.state, run_of_changes(5))[0]], {})
+    database.write(pending)
+
+    with pytest.raises(StateDiscarded):
+        oldest.get(b"a")
+    assert next_oldest.get(b"a") == kept == b"3"
+    database.settle(pending)
+    database.close()
+
+
 def test_nothing_of_pruned_history_stays_on_disk(path: Path) -> None:
     database = Database.open(path, GENESIS.hash, history_blocks=1)
     chain = Chain(database)
