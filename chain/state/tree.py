@@ -18,8 +18,6 @@ from typing import Any, Final, TypeAlias
 from chain.state.base import StateDamaged
 from chain.state.nodes import (
     Leaf,
-    Value,
-    branch,
     children_in,
     layout,
     leaf,
@@ -51,20 +49,8 @@ def encoding_of(subtree: Subtree, depth: int, hashed_from: int) -> bytes:
     return bytes_of(subtree)
 
 
-def grown(partial: str, value: Value | None, children: Sequence[bytes | None], nodes: Sequence[Node | None]) -> Node:
-    """Return a branch.
-
-    Args:
-        partial: its partial key, hex.
-        value: what it holds itself.
-        children: the Merkle value of what hangs at each of the 16 nibbles.
-        nodes: the branch that hangs there.
-    """
-    return with_below(branch(partial, value, children), nodes)
-
-
 def with_below(encoding: bytes, nodes: Sequence[Node | None]) -> Node:
-    """Return the branch of this encoding with `nodes` at its 16 nibbles."""
+    """Return the branch of this encoding, with the branches `nodes` at its 16 nibbles."""
     return (encoding, *nodes) if any(nodes) else encoding
 
 

@@ -28,6 +28,7 @@ from chain.state.build import build, pairs_below
 from chain.state.nodes import (
     BARE,
     Leaf,
+    branch,
     child_at,
     children_in,
     digest,
@@ -38,7 +39,7 @@ from chain.state.nodes import (
     value_in,
     value_of,
 )
-from chain.state.tree import Node, Subtree, below_of, bytes_of, encoding_of, grown, moved, replaced, with_below
+from chain.state.tree import Node, Subtree, below_of, bytes_of, encoding_of, moved, replaced, with_below
 
 _DIGITS: Final = "0123456789abcdef"
 _NIBBLE: Final = {digit: nibble for nibble, digit in enumerate(_DIGITS)}
@@ -243,7 +244,7 @@ class Update:
         nodes: list[Node | None] = [None] * 16
         for nibble, subtree in enumerate(places):
             self._place(children, nodes, nibble, subtree, fork + 1)
-        return grown(full[len(path) : fork], value, children, nodes)
+        return with_below(branch(full[len(path) : fork], value, children), nodes)
 
     def _restructure(
         self,
@@ -277,7 +278,7 @@ class Update:
             return None if value is None else self._own_leaf(full, own)
         if len(left) == 1 and value is None:
             return self._collapsed(path, full, left[0], nodes[left[0]], others.get(left[0]))
-        return grown(full[len(path) :], value, children, nodes)
+        return with_below(branch(full[len(path) :], value, children), nodes)
 
     def _collapsed(self, path: str, full: str, nibble: int, node: Node | None, known: Subtree) -> Subtree:
         """Return what comes in place of the branch at `path` whose only child is at `nibble`."""
