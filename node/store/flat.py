@@ -26,6 +26,8 @@ _FEW: Final = 2
 _SAMPLE: Final = 64
 _READ_AT_ONCE: Final = 64
 """Reads in a step of `read_ahead`: a millisecond."""
+_LOOKED_UP_AT_ONCE: Final = 512
+"""Keys that a step of `read_ahead` looks for in the cache: a millisecond, where calls are decoded to name them."""
 _CACHED_SIZE_MAX: Final = 4_096  # greater values are few and not worth the memory
 
 
@@ -69,7 +71,9 @@ class FlatState:
         missing = {key for key in islice(coming, _SAMPLE) if key not in young and key not in old}
         if len(missing) < _SAMPLE // 4:
             return
-        missing.update([key for key in coming if key not in young and key not in old])
+        while some := list(islice(coming, _LOOKED_UP_AT_ONCE)):
+            yield
+            missing.update([key for key in some if key not in young and key not in old])
         for count, key in enumerate(sorted(missing)):
             if count % _READ_AT_ONCE == 0:
                 yield
