@@ -42,7 +42,7 @@ def _read_all(inner: Codec[T], length: int, data: bytes, offset: int) -> tuple[l
 
 
 @cache
-def Vec(inner: Codec[T], length_max: int | None = None) -> Codec[list[T]]:  # noqa: N802
+def Vec(inner: Codec[T], length_max: int | None = None) -> Codec[list[T]]:  # noqa: N802 - stands for a type
     """Return `Vec<inner>` of at most `length_max` items. The value is a list."""
     if inner.size_min == 0:
         raise TypeError("a sequence of values without bytes has no bound that its input could be checked against")
@@ -60,7 +60,7 @@ def Vec(inner: Codec[T], length_max: int | None = None) -> Codec[list[T]]:  # no
 
 
 @cache
-def Array(inner: Codec[T], length: int) -> Codec[list[T]]:  # noqa: N802
+def Array(inner: Codec[T], length: int) -> Codec[list[T]]:  # noqa: N802 - stands for a type
     """Return `[inner; length]`; for bytes use `FixedBytes`."""
 
     def encode(values: list[T]) -> bytes:
@@ -78,7 +78,7 @@ def Array(inner: Codec[T], length: int) -> Codec[list[T]]:  # noqa: N802
 
 
 @cache
-def Option(inner: Codec[T]) -> Codec[T | None]:  # noqa: N802
+def Option(inner: Codec[T]) -> Codec[T | None]:  # noqa: N802 - stands for a type
     """Return `Option<inner>`; None is None, so options do not nest."""
 
     def encode(value: T | None) -> bytes:
@@ -102,7 +102,7 @@ def Option(inner: Codec[T]) -> Codec[T | None]:  # noqa: N802
 
 
 @cache
-def Tuple(*items: Codec[Any]) -> Codec[tuple[Any, ...]]:  # noqa: N802
+def Tuple(*items: Codec[Any]) -> Codec[tuple[Any, ...]]:  # noqa: N802 - stands for a type
     """Return a tuple of different types."""
     encoders = tuple(item.encode for item in items)
     readers = tuple(item.read for item in items)
@@ -139,7 +139,7 @@ UNIT: Final[Codec[None]] = Codec(
 
 
 @cache
-def BTreeMap(key: Codec[K], value: Codec[V]) -> Codec[dict[K, V]]:  # noqa: N802
+def BTreeMap(key: Codec[K], value: Codec[V]) -> Codec[dict[K, V]]:  # noqa: N802 - stands for a type
     """Return `BTreeMap<key, value>`: entries in ascending order of the key (as Rust orders it), none twice."""
 
     def encode(entries: Mapping[K, V]) -> bytes:
@@ -188,7 +188,7 @@ def fail(reason: object) -> Fail:
 
 
 @cache
-def Result(good: Codec[Any], bad: Codec[Any]) -> Codec[Ok | Fail]:  # noqa: N802
+def Result(good: Codec[Any], bad: Codec[Any]) -> Codec[Ok | Fail]:  # noqa: N802 - stands for a type
     """Return `Result<good, bad>`; values are `ok(x)` and `fail(x)`."""
 
     def encode(value: Ok | Fail) -> bytes:

@@ -85,7 +85,7 @@ Bool: Final[Codec[bool]] = Codec(
 
 
 @cache
-def Compact(inner: Codec[int]) -> Codec[int]:  # noqa: N802
+def Compact(inner: Codec[int]) -> Codec[int]:  # noqa: N802 - stands for a type
     """Return the compact form of an unsigned integer codec (or of a newtype around one)."""
     limit = 1 << 8 * inner.size_min
 
@@ -109,7 +109,7 @@ CompactU128: Final = Compact(U128)
 
 
 @cache
-def BoundedBytes(length_max: int | None) -> Codec[bytes]:  # noqa: N802
+def BoundedBytes(length_max: int | None) -> Codec[bytes]:  # noqa: N802 - stands for a type
     """Return `Vec<u8>` of at most `length_max` bytes."""
 
     def encode(value: bytes) -> bytes:
@@ -147,7 +147,7 @@ Str: Final[Codec[str]] = Codec(
 
 
 @cache
-def FixedBytes(size: int) -> Codec[bytes]:  # noqa: N802
+def FixedBytes(size: int) -> Codec[bytes]:  # noqa: N802 - stands for a type
     """Return `[u8; size]`."""
 
     def encode(value: bytes) -> bytes:

@@ -313,7 +313,7 @@ def _values_of(state: Layer | Anchor, keys: Sequence[bytes]) -> list[bytes | Non
     if not layers:
         return list(map(below, keys))
     said = (line or layers[0]).changes.get
-    return [below(key) if (value := said(key, _UNSAID)) is _UNSAID else value for key in keys]  # type: ignore[misc]  # _UNSAID
+    return [below(key) if (value := said(key, _UNSAID)) is _UNSAID else value for key in keys]  # type: ignore[misc]  # as `get`
 
 
 def _trie_of(state: Layer | Anchor) -> tuple[Anchor, Node | None]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
+from aitoken.codec.base import compact_read
 from aitoken.types import Hash32
 
 HASHED_FROM: Final = (1 << 62, 33)
@@ -169,13 +170,8 @@ def layout(node: bytes) -> Layout:
     if hashed:
         start += 32
     elif first >> 6 == 0b11:
-        match node[start] & 3:
-            case 0:
-                start += 1 + (node[start] >> 2)
-            case 1:
-                start += 2 + (int.from_bytes(node[start : start + 2], "little") >> 2)
-            case _:
-                start += 4 + (int.from_bytes(node[start : start + 4], "little") >> 2)
+        size, start = compact_read(node, start)
+        start += size
     return Layout(count, at, node[at] | node[at + 1] << 8, start)
 
 

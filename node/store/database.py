@@ -256,8 +256,10 @@ class Database:
             WriteFailed: the disk refuses.
         """
         least, most = _CHANGES_PER_TRUNK
+        if self._changed_since_trunk < least:
+            return None
         size = trunk.size(self._path / TRUNK)
-        if self._changed_since_trunk < max(min(max(least, size // 40), most), size // 1_000):
+        if self._changed_since_trunk < max(min(size // 40, most), size // 1_000):
             return None
         return self._trunk_writer()
 

@@ -22,7 +22,9 @@ from typing import BinaryIO, Final, NamedTuple
 
 import msgpack
 
+from aitoken.codec.base import DecodeError
 from aitoken.types import BlockNumber, Hash32
+from chain.state.base import StateDamaged
 from chain.state.tree import Node, regrown, walk
 from node.store.files import write_pieces
 
@@ -108,6 +110,9 @@ def _nodes_in(file: BinaryIO) -> Trunk:
     """
     file.seek(len(MAGIC))
     coming = msgpack.Unpacker(file, read_size=_READ)
-    number, block_hash = next(coming)
-    top = regrown(chain.from_iterable(takewhile(bool, coming)))
+    try:
+        number, block_hash = next(coming)
+        top = regrown(chain.from_iterable(takewhile(bool, coming)))
+    except (DecodeError, IndexError, TypeError, ValueError) as error:
+        raise StateDamaged(f"what is in it are no branches: {error}") from error
     return Trunk(BlockNumber(number), Hash32(block_hash), top)

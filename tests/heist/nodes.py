@@ -47,9 +47,6 @@ class VirtualClock:
     def now_ms(self) -> int:
         return self.now
 
-    def call_later(self, delay_ms: int, call: Any) -> Any:
-        raise NotImplementedError
-
 
 class AtOnce:
     """Runs jobs where they are given."""

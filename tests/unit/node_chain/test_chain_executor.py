@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -263,14 +263,14 @@ def test_jobs_are_bounded_and_a_failing_one_stops_the_node() -> None:
     loop = Loop()
     runner = JobRunner(loop.soon, loop.failures.append)
 
-    def fails() -> Iterator[None]:
+    def fails() -> Generator[None, None, None]:
         yield
         raise ValueError("broken")
 
     for _ in range(JOBS_MAX):
-        runner.add(fails())  # type: ignore[arg-type]
+        runner.add(fails())
     with pytest.raises(TooManyJobs):
-        runner.add(fails())  # type: ignore[arg-type]
+        runner.add(fails())
     loop.run()
 
     assert [str(failure) for failure in loop.failures] == ["broken"]

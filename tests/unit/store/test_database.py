@@ -4,15 +4,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
+import msgpack
 import plyvel
 import pytest
 
 from aitoken.errors import Bug
 from aitoken.proto.trie import verify
 from aitoken.types import BlockNumber, Hash32
-from chain.state.base import StateDiscarded
+from chain.state.base import StateDamaged, StateDiscarded
 from chain.state.layer import FinalState
 from node.store import trunk
 from node.store.check import Finding, check
@@ -402,6 +405,21 @@ def test_every_flipped_bit_of_a_trunk_costs_no_more_than_a_build(path: Path) -> 
         database = Database.open(path, GENESIS.hash)
         assert database.state.root == GENESIS.state_root
         database.close()
+
+
+@pytest.mark.parametrize(
+    "content", [[], [1], [[0, b"hash"], 7], [[0, b"hash"], [b"\x01\x00\x80\x01"]], [[0, b"hash"], [3]]]
+)
+def test_a_whole_trunk_without_sense_costs_no_more_than_a_build(path: Path, content: list[Any]) -> None:
+    packed = b"".join(map(msgpack.packb, content))
+    (path / TRUNK).write_bytes(trunk.MAGIC + packed + blake2b(packed, digest_size=32).digest())
+    with pytest.raises(StateDamaged):
+        trunk.read(path / TRUNK)
+
+    database = Database.open(path, GENESIS.hash)
+
+    assert database.state.root == GENESIS.state_root
+    database.close()
 
 
 def test_a_trunk_of_another_state_is_of_no_use(path: Path) -> None:
