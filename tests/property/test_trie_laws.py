@@ -202,3 +202,27 @@ def test_thousands_of_small_blocks_that_mostly_remove_give_the_right_trees() -> 
                 tip, state = tip.child(changes), applied(state, changes)
                 whole_one = FinalState.in_memory(state, version)
                 assert (tip.root, tip.top) == (whole_one.root, whole_one.top), (state, changes)
+
+
+def test_one_change_makes_the_branches_on_its_way_anew_and_no_other() -> None:
+    state = {bytes((high, middle, low)): b"v" * 40 for high in range(4) for middle in (0, 16) for low in (0, 1)}
+    final = FinalState.in_memory(state)
+    changed = b"\x02\x10\x01"
+
+    after = final.child({changed: b"w" * 40}).top
+
+    assert final.top is not None
+    assert after is not None
+    old, new = paths_of(final.top), paths_of(after)
+    assert old.keys() == new.keys()
+    assert {path for path in new if new[path] is not old[path]} == {
+        path for path in new if changed.hex().startswith(path)
+    }
+
+
+def test_the_trie_of_another_state_is_not_resumed() -> None:
+    kept = FinalState.in_memory({b"a" * 2: b"1", b"b": b"2", b"c": b"3"})
+    other = FinalState.in_memory({b"a": b"1", b"b": b"other"})
+
+    with pytest.raises(StateDamaged):
+        FinalState.resumed(MemoryKeyValue({b"a": b"9"}), kept.top, {b"a": b"1"}, other.root)
