@@ -105,9 +105,11 @@ class BuyerSession:
         deposit: what was put down.
         exposure_max: the most that may be at risk over all lanes.
         lanes: those that were used, by number.
+        promised: what the ceilings of all lanes come to.
+        spent: what all accepted receipts come to.
     """
 
-    __slots__ = ("_key", "_operator", "deposit", "exposure_max", "id", "lanes", "max_lanes")
+    __slots__ = ("_key", "_operator", "deposit", "exposure_max", "id", "lanes", "max_lanes", "promised", "spent")
 
     def __init__(
         self, session: Hash32, key: ed25519.Pair, operator: bytes, deposit: Balance, max_lanes: int,
@@ -130,15 +132,11 @@ class BuyerSession:
         self.max_lanes = max_lanes
         self.exposure_max = exposure_max
         self.lanes: dict[int, BuyerLane] = {}
+        self.promised = self.spent = NOTHING
 
     def at_risk(self, now: Moment) -> Balance:
         """What the seller could take over all lanes without an answer."""
         return Balance(sum(lane.at_risk(now) for lane in self.lanes.values()))
-
-    @property
-    def spent(self) -> Balance:
-        """What all accepted receipts come to."""
-        return Balance(sum(lane.total for lane in self.lanes.values()))
 
     def promise(
         self, cost_max: Balance, now: Moment, holds_ms: int = CEILING_MS, avoid: Collection[int] = ()
@@ -208,7 +206,7 @@ class BuyerSession:
         if wrong:
             lane.stopped = wrong
             raise BadReceipt(wrong)
-        lane.move_to(read.seq, read.lane_total, blake2_256(receipt.statement))
+        self._move(lane, receipt, read)
         return read
 
     def acknowledgement(self, lane: BuyerLane) -> Signed:
@@ -240,13 +238,21 @@ class BuyerSession:
         if read.session_id != self.id or (known is not None and read.seq <= known.seq):
             raise OutOfStep(f"receipt {read.seq} of lane {read.lane} is older than what is known")
         lane = known or BuyerLane(read.lane, ack0(self.id, read.lane))
-        lane.move_to(read.seq, read.lane_total, blake2_256(receipt.statement))
+        self._move(lane, receipt, read)
         lane.busy = False
         self.lanes[read.lane] = lane
         return lane
 
+    def _move(self, lane: BuyerLane, receipt: Signed, read: Receipt) -> None:
+        """Go on from a receipt of a lane."""
+        self.promised = Balance(self.promised + read.lane_total - lane.ceiling)
+        self.spent = Balance(self.spent + read.lane_total - lane.total)
+        lane.move_to(read.seq, read.lane_total, blake2_256(receipt.statement))
+
     def _free_lane(self, cost_max: Balance, now: Moment, avoid: Collection[int]) -> BuyerLane:
         free = [lane for lane in self.lanes.values() if not (lane.busy or lane.stopped or lane.number in avoid)]
+        if len(free) == 1:
+            return free[0]
         if free:
             return min(free, key=lambda lane: (max(0, cost_max - lane.at_risk(now)), lane.number))
         number = next((n for n in range(self.max_lanes) if n not in self.lanes and n not in avoid), None)
@@ -263,17 +269,18 @@ class BuyerSession:
             voucher = self._voucher(lane, ceiling, until)
             signed = self._signed(voucher)
         lane.ready = None
-        lane.ceiling = Balance(max(lane.ceiling, ceiling))
+        if ceiling > lane.ceiling:
+            self.promised = Balance(self.promised + ceiling - lane.ceiling)
+            lane.ceiling = ceiling
         lane.ceiling_until = Moment(max(lane.ceiling_until, until))
         return Promise(lane, voucher, signed)
 
     def _check_limits(self, lane: BuyerLane, ceiling: Balance, now: Moment) -> None:
         """Refuse a ceiling with which too much would be at risk, or all lanes come to too much."""
-        lanes = self.lanes.values()
-        ceilings = sum([one.ceiling for one in lanes]) + max(ceiling - lane.ceiling, 0)
+        ceilings = self.promised + max(ceiling - lane.ceiling, 0)
         # Ceilings that have ended are at risk no more, which is looked at only if it makes a difference.
-        if ceilings - sum([one.total for one in lanes]) > self.exposure_max:
-            others = sum([one.at_risk(now) for one in lanes if one is not lane])
+        if ceilings - self.spent > self.exposure_max:
+            others = sum([one.at_risk(now) for one in self.lanes.values() if one is not lane])
             at_risk = others + max(lane.at_risk(now), ceiling - lane.total)
             if at_risk > self.exposure_max:
                 raise ExposureTooHigh(f"{at_risk} would be at risk, the cap is {self.exposure_max}")

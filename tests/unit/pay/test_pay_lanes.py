@@ -360,6 +360,8 @@ class Pair:
         assert self.shop.reserved == sum(lane.end for lane in lanes.values()) <= deposit
         unseen = sum(lane.total - self.client.lanes[number].total for number, lane in lanes.items())
         assert unseen <= self.client.at_risk(NOW) <= cap
+        assert self.client.spent == sum(lane.total for lane in self.client.lanes.values())
+        assert self.client.promised == sum(lane.ceiling for lane in self.client.lanes.values())
         for lane in lanes.values():
             best = lane.claim(NOW)
             assert best is None or claim(NEW_LANE, best, Balance(deposit), 0, NOW).committed <= lane.total
