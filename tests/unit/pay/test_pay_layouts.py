@@ -216,6 +216,17 @@ def test_any_other_text_is_refused_or_the_one_spelling(text: str) -> None:
     assert encode_signed(statement, signature) == text
 
 
+@given(st.binary(min_size=1, max_size=3), st.integers(1, 3), st.sampled_from("ABQgwz09-_+/= \n\0"))
+def test_signed_text_with_another_end_is_refused_or_the_one_spelling(end: bytes, place: int, other: str) -> None:
+    text = encode_signed(bytes(64), end)
+    text = text[:-place] + other + (text[1 - place :] if place > 1 else "")
+    try:
+        statement, signature = decode_signed(text)
+    except BadLayout:
+        return
+    assert encode_signed(statement, signature) == text
+
+
 def test_a_signature_counts_for_its_statement_only() -> None:
     signature = PROVIDER.sign(RECEIPT.encode())
 
