@@ -15,6 +15,7 @@ from aitoken.crypto.hashing import blake2_128_concat, twox_128
 from bench.accounts import public
 from bench.network import network
 from bench.node_client import HttpClient, WsClient
+from bench.raw import Beside
 from bench.row import Row
 
 ACCOUNT = "0x" + (twox_128(b"System") + twox_128(b"Account") + blake2_128_concat(public(0))).hex()
@@ -41,11 +42,14 @@ async def _measure(seconds: float) -> list[Row]:
             for width in (1, 32):
                 figure = await _rate(partial(http.call, method, *params), width, seconds)
                 rows.append(Row(f"rpc http, {width} at once", method, figure, "requests/s"))
-            before, start = node.cpu_seconds(), time.perf_counter()
-            figure = await _rate(partial(http.batch, BATCH, method, *params), 2, seconds) * BATCH
-            share = (node.cpu_seconds() - before) / (time.perf_counter() - start)
-            rows.append(Row(f"rpc http, batches of {BATCH}", method, figure, "requests/s"))
-            rows.append(Row(f"rpc http, batches of {BATCH}, of one core", method, figure / share, "requests/s"))
+            async with Beside() as beside:
+                before, start = node.cpu_seconds(), time.perf_counter()
+                figure = await _rate(partial(http.batch, BATCH, method, *params), 2, seconds) * BATCH
+                share = (node.cpu_seconds() - before) / (time.perf_counter() - start)
+            subject = f"rpc http, batches of {BATCH}"
+            rows.append(Row(subject, method, figure, "requests/s"))
+            rows.append(Row(f"{subject}, of one core", method, figure / share, "requests/s"))
+            rows.append(Row(f"{subject}, over raw signature checks", method, figure / share / beside.rate, "ratio"))
             await http.close()
             ws = await WsClient.connect(url)
             figure = await _rate(partial(ws.call, method, *params), PIPELINED, seconds)
