@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from re import Pattern
 from re import compile as regex
 from typing import Final
 
 import msgspec
 
-from aitoken.pay.headers import IDEMPOTENCY, MAX_COST, QUOTE, SIGNED_TEXT_MAX, VOUCHER, WINDOW
+from aitoken.pay.headers import IDEMPOTENCY, MAX_COST, QUOTE, VOUCHER, WINDOW
 from gateway.x402 import SIGNATURE as X402
 
 FIELD_MAX: Final = 16_384
 FIELDS_MAX: Final = 100
 SHORT_LINE: Final = 128
-REST_MAX: Final = 1024
-"""Bytes of a head, without voucher and key, whose meaning is kept."""
 
 _TOKEN: Final = regex(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE: Final = regex(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /[^ ]* HTTP/1\.1")
 _LENGTH: Final = regex(r"0|[1-9][0-9]{0,9}")
 _JSON: Final = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
-_VOUCHER_LINE: Final = f"\r\n{VOUCHER}: ".encode("ascii")
-_VOUCHER_TEXT: Final = regex(rb"[0-9A-Za-z_-]{1,%d}" % SIGNED_TEXT_MAX)
-_KEY_LINE: Final = f"\r\n{IDEMPOTENCY}: ".encode("ascii")
-_KEY_TEXT: Final = regex(rb"[!-~]{1,255}")
 _UNFRAMED: Final = frozenset({"transfer-encoding", "upgrade", "sec-websocket-key", "http2-settings"})
 _ODD: Final = frozenset(
     {"content-encoding", "expect", "te", "trailer", "x-forwarded-proto", "forwarded"}
@@ -34,7 +27,7 @@ _ODD: Final = frozenset(
 """What changes how a body is read, or what a request pays."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct):
     """What is known of a request by its head.
 
     Attributes:
@@ -83,34 +76,6 @@ _line = lru_cache(1024)(_read_line)
 def read_head(head: bytes, usual: str) -> Head | None:
     """Read a head without its empty line; None where the request cannot be framed with certainty.
 
-    The heads of a client differ in voucher and key alone, so what the rest means is kept: `read_any_head` says what.
-
-    Args:
-        head: the head.
-        usual: first line of the requests that may be served here.
-    """
-    rest, voucher = _cut(head, _VOUCHER_LINE, _VOUCHER_TEXT)
-    rest, key = _cut(rest, _KEY_LINE, _KEY_TEXT)
-    if not voucher or len(rest) > REST_MAX:
-        return read_any_head(head, usual)
-    known = _rest(rest, usual)
-    if known is None or not known.usual:
-        return known
-    return Head(known.length, usual=True, voucher=voucher, key=key or known.key)
-
-
-def _cut(head: bytes, line: bytes, text: Pattern[bytes]) -> tuple[bytes, str]:
-    """Return a head with "v" for the value of a line, and that value; as it is, and "", where it has no such line."""
-    before, _, after = head.partition(line)
-    value, end, rest = after.partition(b"\r\n")
-    if text.fullmatch(value) is None:
-        return head, ""
-    return b"".join((before, line, b"v", end, rest)), value.decode("ascii")
-
-
-def read_any_head(head: bytes, usual: str) -> Head | None:
-    """Read a head line by line: the plain way of `read_head`.
-
     Args:
         head: the head.
         usual: first line of the requests that may be served here.
@@ -135,6 +100,3 @@ def read_any_head(head: bytes, usual: str) -> Head | None:
     if not plain or not told.keys() >= _WANTED:
         return Head(length, usual=False)
     return Head(length, usual=True, voucher=told[_VOUCHER_IS], key=told.get(_KEY_IS, ""))
-
-
-_rest = lru_cache(256)(read_any_head)

@@ -189,8 +189,12 @@ class SqliteStore(Store):
         return units
 
     def put_used(
-        self, subscription: int, period: int, units: Mapping[int, tuple[int, int]], number: int,  # noqa: ARG002 - one
-    ) -> None:  # fmt: skip
+        self,
+        subscription: int,
+        period: int,
+        units: Mapping[int, tuple[int, int]],
+        number: int,  # noqa: ARG002 - shared stores need it
+    ) -> None:
         """Count what was used of units that were set aside."""
         place = (subscription, period)
         flying, used = self._flying[place], self._used.setdefault(place, {})

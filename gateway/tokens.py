@@ -15,9 +15,6 @@ PIECES: Final = "pieces@1"
 _USUAL: Final = 6
 """Characters, with the white space before them, that most tokens have at most."""
 
-_TOKENS_OF: Final = [(length + 3) // 4 for length in range(257)].__getitem__
-"""How many tokens a run of so many characters is; longer ones are rare. Of a tuple it would take twice as long."""
-
 _PIECE: Final = re.compile(r"\s*\S{1,4}|\s+$")
 
 
@@ -37,11 +34,7 @@ def first_pieces(text: str, limit: int) -> tuple[list[str], bool]:
 
 def count_pieces(text: str) -> int:
     """Count the tokens of `pieces@1` without making them."""
-    runs = text.split()
-    try:
-        return sum(map(_TOKENS_OF, map(len, runs))) + text[-1:].isspace()
-    except IndexError:
-        return sum([(len(run) + 3) // 4 for run in runs]) + text[-1:].isspace()
+    return sum([(len(run) + 3) // 4 for run in text.split()]) + text[-1:].isspace()
 
 
 TOKENIZERS: Final[dict[str, Callable[[str], int]]] = {PIECES: count_pieces}
